@@ -1,0 +1,234 @@
+"""The contract: a learner adapts to a support set and returns a classifier.
+
+``scores = learner.adapt(support)(query)`` is the one line behind evaluation,
+training, deployment and every table. Arrays lead with an episode axis ``e``,
+so that one call answers for many episodes; nothing is remembered between two
+calls. Zero-shot is the same thing with an empty support set and descriptors.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import wraps
+from typing import Any, Generic, Protocol, cast, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float, Integer
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from typing_extensions import TypeVar
+
+from fewshot.errors import EpisodeError, ShapeError
+
+Items = Tensor | np.ndarray  # an array of strings is a NumPy StringDType array
+ItemsT = TypeVar("ItemsT", bound=Items, default=Tensor)
+Classifier = Callable[[ItemsT], Tensor]  # (e, q, *item) -> scores (e, q, n_way), higher is more likely
+
+
+@dataclass(frozen=True, eq=False)
+class SupportSet(Generic[ItemsT]):
+    """What a learner may see of a batch of episodes: never a query label.
+
+    Attributes:
+        x: Support items, ``(e, s, *item)``; ``s = 0`` is zero-shot.
+        y: Their classes in ``0..n_way-1``, ``(e, s)``, in no particular order.
+        n_way: Number of classes in every episode.
+        descriptors: Attributes, vectors or names of the classes, ``(e, n_way, *side)``.
+        unlabelled: A pool without labels, ``(e, u, *item)``, for semi-supervised learners.
+        seed: One seed per episode, ``(e,)``, from the sampler's seed and the episode's index.
+
+    Raises:
+        ShapeError: If the axes of items, labels, descriptors and seeds do not fit.
+        EpisodeError: If a label lies outside ``0..n_way-1``.
+    """
+
+    x: ItemsT
+    y: Integer[Tensor, "*e s"]
+    n_way: int
+    descriptors: Items | None = None
+    unlabelled: Items | None = None
+    seed: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        lead = tuple(self.y.shape)
+        if tuple(self.x.shape[: len(lead)]) != lead:
+            raise ShapeError(f"items must start with the axes of the labels {lead}, got items {tuple(self.x.shape)}")
+        if self.y.numel() and not (0 <= int(self.y.min()) and int(self.y.max()) < self.n_way):
+            raise EpisodeError(
+                f"labels must lie in 0..{self.n_way - 1}, got {sorted(set(self.y.flatten().tolist()))}; "
+                "relabel the episode's classes first"
+            )
+        self._check_axes("descriptors", self.descriptors, (*lead[:-1], self.n_way))
+        self._check_axes("unlabelled items", self.unlabelled, lead[:-1])
+        self._check_axes("seeds", self.seed, lead[:-1])
+
+    @staticmethod
+    def _check_axes(what: str, items: Items | None, lead: tuple[int, ...]) -> None:
+        if items is not None and tuple(items.shape[: len(lead)]) != lead:
+            raise ShapeError(f"{what} must start with the axes {lead}, got {tuple(items.shape)}")
+
+    def __len__(self) -> int:
+        """Number of episodes."""
+        return len(self.y) if self.y.ndim > 1 else 1
+
+    def __getitem__(self, k: int | slice) -> "SupportSet[ItemsT]":
+        """One episode without its axis (an int), or some episodes (a slice)."""
+
+        def pick(items: Any) -> Any:
+            return None if items is None else items[k]
+
+        return SupportSet(
+            pick(self.x), pick(self.y), self.n_way, pick(self.descriptors), pick(self.unlabelled), pick(self.seed)
+        )
+
+    def map(self, f: Callable[[Any], Tensor]) -> "SupportSet[Tensor]":
+        """The same support with its items, and its unlabelled pool, sent through ``f``."""
+        pool = None if self.unlabelled is None else f(self.unlabelled)
+        return SupportSet(f(self.x), self.y, self.n_way, self.descriptors, pool, self.seed)
+
+    def to(self, device: torch.device | str) -> "SupportSet[ItemsT]":
+        """The same support on another device; arrays of strings stay where they are."""
+
+        def move(items: Any) -> Any:
+            return items.to(device) if isinstance(items, Tensor) else items
+
+        moved = {name: move(getattr(self, name)) for name in ("x", "y", "descriptors", "unlabelled", "seed")}
+        return replace(self, **moved)
+
+    def generator(self) -> torch.Generator:
+        """A fresh random generator of one episode: call it on ``support[k]``.
+
+        Raises:
+            EpisodeError: If the support has no seed, or holds more than one episode.
+        """
+        if self.seed is None or self.seed.numel() != 1:
+            raise EpisodeError(f"a generator belongs to one episode with a seed, got seed {self.seed}; use support[k]")
+        return torch.Generator().manual_seed(int(self.seed))
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """Anything with ``adapt``. Optional members, used where they exist:
+
+    ``transductive: bool = False`` (scores may depend on the other queries of the call),
+    ``batch_norm: str = "running"``, ``scores: str = "log-probability"`` or ``"rank"``,
+    ``with_base(base: SupportSet) -> Learner`` (a new learner that has seen base classes),
+    ``loss(support, query, labels) -> Tensor`` (default: `episode_loss`).
+    """
+
+    def adapt(self, support: SupportSet[Any]) -> Classifier[Any]:
+        """Return a classifier for the classes of the support set."""
+
+
+@runtime_checkable
+class Backbone(Protocol):
+    """What turns items into features: pixels or texts to ``(n, dim)``.
+
+    Optional members: ``preprocess(items)`` makes the floats that the call expects
+    (without one, uint8 pixels are divided by 255); ``fingerprint()`` names weights
+    and preprocessing for the feature cache.
+    """
+
+    def __call__(self, items: Any, /) -> Any:
+        """Features ``(n, dim)`` of prepared items ``(n, *item)``."""
+
+
+def prepare(backbone: Any, items: Any) -> Any:
+    """Items as the backbone expects them: its own ``preprocess``, or uint8 pixels divided by 255."""
+    preprocess = getattr(backbone, "preprocess", None)
+    if preprocess is not None:
+        return preprocess(items)
+    return items.float() / 255 if isinstance(items, Tensor) and items.dtype == torch.uint8 else items
+
+
+def per_episode(adapt_one: Callable[[Any, SupportSet[Any]], Classifier[Any]]) -> Callable[..., Classifier[Any]]:
+    """Decorate an ``adapt`` that is written for one episode without ``e``; get the batch."""
+
+    @wraps(adapt_one)
+    def adapt(self: Any, support: SupportSet[Any]) -> Classifier[Any]:
+        if support.y.ndim == 1:
+            return adapt_one(self, support)
+        classifiers = [adapt_one(self, support[k]) for k in range(len(support))]
+        return lambda query: torch.stack([c(q) for c, q in zip(classifiers, query, strict=True)])
+
+    return adapt
+
+
+def episode_loss(
+    learner: Learner, support: SupportSet[Any], query: Items, labels: Integer[Tensor, "e q"]
+) -> Float[Tensor, ""]:
+    """The learner's own ``loss``, else the mean negative log-likelihood of the query labels; lower is better."""
+    own = getattr(learner, "loss", None)
+    if own is not None:
+        return cast(Tensor, own(support, query, labels))
+    return cross_entropy(learner.adapt(support)(query).flatten(0, 1), labels.flatten())
+
+
+class Embedded(nn.Module):
+    """A learner on features: embed, then let the head adapt. ``ProtoNet = Embedded(conv4, NearestMean())``.
+
+    Args:
+        backbone: Turns prepared items ``(n, *item)`` into features ``(n, dim)``.
+        head: A learner on features.
+        side: Embeds descriptors that are names or raw vectors, ``(n, *side) -> (n, dim)``.
+    """
+
+    batch_norm = "running"
+
+    def __init__(self, backbone: Any, head: Any, side: Any = None) -> None:
+        super().__init__()
+        self.backbone, self.head, self.side = backbone, head, side
+
+    @property
+    def transductive(self) -> bool:
+        """As the head says: the embedding of one item never depends on others."""
+        return bool(getattr(self.head, "transductive", False))
+
+    @property
+    def scores(self) -> str:
+        """What the head's scores are: ``"log-probability"`` or ``"rank"``."""
+        return str(getattr(self.head, "scores", "log-probability"))
+
+    def embed(self, items: Items) -> Float[Tensor, "*e n dim"]:
+        """Features of items ``(*e, n, *item)``; episodes go through the backbone together."""
+        return _features(self.backbone, items, lead=2)
+
+    def adapt(self, support: SupportSet[Any]) -> Classifier[Any]:
+        """Adapt the head to the embedded support; the classifier embeds its queries."""
+        lead = support.y.ndim
+        classify = self.head.adapt(self._describe(support.map(lambda x: _features(self.backbone, x, lead))))
+        return lambda query: cast(Tensor, classify(_features(self.backbone, query, lead)))
+
+    def with_base(self, base: SupportSet[Any]) -> "Embedded":
+        """The same backbone with a head that has seen the base classes."""
+        return Embedded(self.backbone, self.head.with_base(base.map(self.embed)), self.side)
+
+    def loss(self, support: SupportSet[Any], query: Items, labels: Integer[Tensor, "e q"]) -> Float[Tensor, ""]:
+        """Mean loss of the episodes, each with one forward pass over its support and queries together.
+
+        So batch statistics are those of one episode, never shared between episodes.
+        """
+        losses = [self._loss_one(support[k : k + 1], query[k : k + 1], labels[k : k + 1]) for k in range(len(support))]
+        return torch.stack(losses).mean()
+
+    def _loss_one(self, support: SupportSet[Any], query: Any, labels: Tensor) -> Tensor:
+        shot = support.y.shape[1]
+        z = self.embed(_concatenate(support.x, query))
+        embedded = self._describe(SupportSet(z[:, :shot], support.y, support.n_way, support.descriptors, None, support.seed))
+        return episode_loss(self.head, embedded, z[:, shot:], labels)
+
+    def _describe(self, support: SupportSet[Tensor]) -> SupportSet[Tensor]:
+        if self.side is None or support.descriptors is None:
+            return support
+        return replace(support, descriptors=_features(self.side, support.descriptors, support.y.ndim))
+
+
+def _features(backbone: Any, items: Any, lead: int) -> Tensor:
+    flat = items.reshape(-1, *items.shape[lead:])
+    z = cast(Tensor, backbone(prepare(backbone, flat)))
+    return z.reshape(*items.shape[:lead], *z.shape[1:])
+
+
+def _concatenate(support: Any, query: Any) -> Any:
+    parts: Iterable[Any] = (support, query)
+    return torch.cat(list(parts), 1) if isinstance(support, Tensor) else np.concatenate(list(parts), 1)

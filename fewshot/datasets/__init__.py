@@ -1,0 +1,1 @@
+"""Collections of items, and the readers that make them."""

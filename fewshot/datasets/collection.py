@@ -1,0 +1,178 @@
+"""A collection: items, their classes, and what is known of the classes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fewshot.datasets.features import embed_rows
+from fewshot.errors import DataError, UnknownNameError
+from fewshot.files import digest
+from fewshot.names import unknown
+
+
+@dataclass(frozen=True, eq=False)
+class Collection:
+    """Items with class labels, from which episodes are taken.
+
+    Attributes:
+        items: ``(n, *item)``: uint8 pixels channels first, float features, or a
+            NumPy array of strings. May be memory-mapped.
+        labels: Class id of each item, in ``0..n_classes-1``.
+        class_names: Name of each class id.
+        name: What the collection is called in records.
+        origin: What the class names belong to; classes of two collections are the same
+            where origin and name agree. ``name`` when left out.
+        item_names: File name or other name of each item, where there is one.
+        groups: Group of each class (alphabet, superclass), where there is one.
+        descriptors: Attributes, vectors or texts of the classes, ``(n_classes, *side)``.
+        splits: Rows of each named split.
+
+    Raises:
+        DataError: If labels do not fit the items, or features are not finite.
+
+    Example:
+        >>> rows = Collection.from_arrays(np.eye(4, dtype=np.float32), ["cat", "cat", "dog", "dog"])
+        >>> rows.class_names, rows.take(np.array([[0, 3]])).shape
+        (('cat', 'dog'), torch.Size([1, 2, 4]))
+    """
+
+    items: Any
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+    name: str = "arrays"
+    origin: str = ""
+    item_names: Sequence[str] | None = None
+    groups: np.ndarray | None = None
+    descriptors: Any = None
+    splits: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len(self.items) != len(self.labels) or not len(self.labels):
+            raise DataError(f"every item needs one label, got {len(self.items)} items and {len(self.labels)} labels")
+        low, high = int(self.labels.min()), int(self.labels.max())
+        if low < 0 or high >= len(self.class_names):
+            raise DataError(
+                f"labels must lie in 0..{len(self.class_names) - 1}, got {low}..{high}; Collection.from_arrays relabels"
+            )
+
+    @classmethod
+    def from_arrays(cls, x: Any, y: Any, *, name: str = "arrays", **known: Any) -> "Collection":
+        """A collection from items and labels of any kind: numbers with gaps, or names.
+
+        Args:
+            x: Items ``(n, *item)``: an array, a tensor, or a list of texts.
+            y: One label an item.
+            name: What to call it in records.
+            known: Other fields of `Collection`; those about classes in sorted order of the labels.
+
+        Raises:
+            DataError: If there are labels of −1 or NaN, or features that are not finite.
+        """
+        labels = np.asarray(y)
+        if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+            raise DataError("labels must be finite, got NaN or infinity; drop the items without a label")
+        if labels.dtype.kind in "if" and len(labels) and labels.min() < 0:
+            raise DataError(f"labels must not be negative, got {labels.min()}; drop the items without a label")
+        names, ids = np.unique(labels, return_inverse=True)
+        return cls(_as_items(x), ids.astype(np.int64), tuple(str(n) for n in names.tolist()), name=name, **known)
+
+    def __len__(self) -> int:
+        """Number of items."""
+        return len(self.labels)
+
+    def take(self, rows: np.ndarray) -> Any:
+        """Items of the given rows, in one gather: a tensor, or an array of strings.
+
+        Args:
+            rows: Row numbers of any shape; the items' axes follow.
+        """
+        if isinstance(self.items, Tensor):
+            return self.items[torch.from_numpy(np.asarray(rows))]
+        taken = self.items[rows]
+        return taken if taken.dtype.kind in "TU" else torch.from_numpy(np.ascontiguousarray(taken))
+
+    def split(self, name: str) -> "Collection":
+        """The items of a split, with class ids of their own.
+
+        Raises:
+            UnknownNameError: If the collection has no such split.
+        """
+        if name not in self.splits:
+            if not self.splits:
+                raise UnknownNameError(f"the split must be left out, got '{name}'; {self.name} has no splits")
+            raise unknown("split", name, self.splits)
+        return self.subset(self.splits[name], f"{self.name}/{name}")
+
+    def subset(self, rows: np.ndarray, name: str | None = None) -> "Collection":
+        """Some of the items, with class ids of their own; pixels are shared, not copied, where rows are a run."""
+        kept, labels = np.unique(self.labels[rows], return_inverse=True)
+        return replace(
+            self,
+            items=self.items[_as_slice(rows)],
+            labels=labels.astype(np.int64),
+            class_names=tuple(self.class_names[c] for c in kept),
+            name=name or self.name,
+            origin=self.origin or self.name,
+            item_names=None if self.item_names is None else [self.item_names[r] for r in rows],
+            groups=None if self.groups is None else self.groups[kept],
+            descriptors=None if self.descriptors is None else self.descriptors[kept],
+            splits={},
+        )
+
+    def qualified_names(self) -> tuple[str, ...]:
+        """Class names with their origin: what a trained learner keeps as the classes that it saw."""
+        return tuple(f"{self.origin or self.name}:{name}" for name in self.class_names)
+
+    def with_classes(self, names: Sequence[str]) -> "Collection":
+        """The items of the named classes."""
+        wanted = {self.class_names.index(n) for n in names}
+        return self.subset(np.flatnonzero(np.isin(self.labels, sorted(wanted))))
+
+    def embed(self, backbone: Any, batch: int = 512, cache: bool = True) -> "Collection":
+        """The same collection with features for items, each item embedded once.
+
+        Args:
+            backbone: A `fewshot.contract.Backbone`; one with ``fingerprint()`` is cached on disk
+                by data, weights and preprocessing.
+            batch: Items embedded at once.
+            cache: Whether to look in, and write to, the cache folder.
+        """
+        return replace(self, items=embed_rows(self.items, self.hash, backbone, batch, cache))
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 over items, labels and class names: what a record calls the data."""
+        items = self.items.numpy() if isinstance(self.items, Tensor) else self.items
+        shape = f"{items.dtype}{items.shape}".encode()
+        if items.dtype.kind in "TU":
+            chunks = [str(text).encode() for text in items.ravel().tolist()]
+        else:
+            step = max(1, 2**24 // max(1, items[0].nbytes))
+            chunks = [np.ascontiguousarray(items[i : i + step]).tobytes() for i in range(0, len(items), step)]
+        names = [name.encode() for name in self.class_names]
+        return digest([shape, *chunks, self.labels.astype("<i8").tobytes(), *names])
+
+
+def _as_items(x: Any) -> Any:
+    if isinstance(x, (list, tuple)) and x and isinstance(x[0], str):
+        return np.array(x, np.dtypes.StringDType())
+    items = x if isinstance(x, Tensor) else np.asarray(x)
+    if not isinstance(items, Tensor) and items.dtype.kind in "USTO":
+        return items.astype(np.dtypes.StringDType())
+    if not isinstance(items, Tensor) and items.dtype == np.float64:
+        items = items.astype(np.float32)
+    finite = torch.isfinite(items).all() if isinstance(items, Tensor) else np.isfinite(items).all()
+    if not finite:
+        bad = int((~torch.isfinite(torch.as_tensor(items))).reshape(len(items), -1).any(1).nonzero()[0])
+        raise DataError(f"features must be finite, got NaN or infinity in row {bad}; drop or repair that item")
+    return items
+
+
+def _as_slice(rows: np.ndarray) -> Any:
+    run = len(rows) > 0 and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all()
+    return slice(int(rows[0]), int(rows[-1]) + 1) if run else rows

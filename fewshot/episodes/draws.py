@@ -1,0 +1,79 @@
+"""Random draws of episodes, from counters instead of from state.
+
+Episodes are drawn in blocks of 256. Block ``b`` has a Philox stream of its own,
+named by (seed, field, b), and takes as many numbers from it as it likes; so
+every episode is a pure function of the labels, the spec, the seed and its
+index, on any number of workers and after any restart. Draws are exact: NumPy
+rejects where a remainder would favour some numbers.
+"""
+
+import numpy as np
+from jaxtyping import Int64
+
+BLOCK = 256
+VERSION = 1  # part of every manifest: raise it when the same arguments draw other episodes
+FIELDS = ("block", "single", "disjoint", "torch")
+_DENSE = 2**24  # pools are laid out in memory up to this many entries
+
+
+def stream(seed: int, field: str, number: int = 0) -> np.random.Generator:
+    """The generator of one block or of one episode.
+
+    Args:
+        seed: Seed of the list of episodes.
+        field: What is drawn, so that different uses never share numbers.
+        number: Number of the block or episode.
+    """
+    counter = [0, 0, number, FIELDS.index(field)]
+    return np.random.Generator(np.random.Philox(key=[seed, 0], counter=counter))
+
+
+def without_replacement(
+    rng: np.random.Generator, sizes: Int64[np.ndarray, " rows"], count: int
+) -> Int64[np.ndarray, "rows {count}"]:
+    """For each row, ``count`` different numbers below its size: ordered, uniform, exact.
+
+    Args:
+        rng: Source of randomness.
+        sizes: Size of each row's pool, at least ``count``.
+        count: How many to draw.
+    """
+    least, most = (int(sizes.min()), int(sizes.max())) if len(sizes) else (0, 0)
+    if count * count <= least:
+        return _by_rejection(rng, sizes, count)
+    if least == most and len(sizes) * most <= _DENSE:
+        pool = np.broadcast_to(np.arange(most), (len(sizes), most))
+        return rng.permuted(pool, axis=1)[:, :count]
+    if len(sizes) * most <= _DENSE:
+        return _fisher_yates(rng, sizes, count)
+    return np.stack([rng.choice(size, count, replace=False) for size in sizes])
+
+
+def _by_rejection(rng: np.random.Generator, sizes: np.ndarray, count: int) -> np.ndarray:
+    """Draw whole rows until all their numbers differ; a row passes with chance 0.6 or more."""
+    drawn = rng.integers(0, sizes[0] if sizes.min() == sizes.max() else sizes[:, None], (len(sizes), count))
+    again = np.flatnonzero(_has_repeats(drawn))
+    while len(again):
+        drawn[again] = rng.integers(0, sizes[again, None], (len(again), count))
+        again = again[_has_repeats(drawn[again])]
+    return drawn
+
+
+def _has_repeats(drawn: np.ndarray) -> np.ndarray:
+    ordered = np.sort(drawn, axis=1)
+    return (ordered[:, 1:] == ordered[:, :-1]).any(1)
+
+
+def _fisher_yates(rng: np.random.Generator, sizes: np.ndarray, count: int) -> np.ndarray:
+    """Shuffle the front of all pools together; pools of unequal size are padded, never drawn from."""
+    rows = np.arange(len(sizes))
+    pool = np.tile(np.arange(sizes.max()), (len(sizes), 1))
+    for k in range(count):
+        other = rng.integers(k, sizes)
+        pool[rows, other], pool[:, k] = pool[:, k], pool[rows, other]
+    return pool[:, :count].astype(np.int64)
+
+
+def shuffled(rng: np.random.Generator, rows: int, width: int) -> Int64[np.ndarray, "{rows} {width}"]:
+    """One random order of ``0..width-1`` a row."""
+    return rng.permuted(np.broadcast_to(np.arange(width), (rows, width)), axis=1)

@@ -1,0 +1,71 @@
+"""Every error that the toolkit raises on purpose, in one tree.
+
+A caller who wants to catch them all catches ``FewShotError``; the command line
+turns any of them into one sentence and exit code 2::
+
+    FewShotError (ValueError)
+    ├── EpisodeError            an episode or its specification cannot be drawn or used
+    ├── ShapeError              arrays do not fit each other
+    ├── NotFittedError          a learner needs base classes that it has not seen
+    ├── LeakageError            a claim about what was seen or used does not hold
+    ├── StatisticsError         an interval or test is asked of data that cannot give it
+    ├── DataError               files or arrays are not what they should be
+    │   └── MissingDataError    nothing is there: says what to put where
+    ├── UnknownNameError        no such dataset, learner, backbone or recipe
+    ├── MissingExtraError       an optional package is absent: names the extra
+    ├── RecipeError             a recipe file is wrong: names file, line and key
+    ├── RecordError             a record cannot be read, or two cannot be compared
+    └── CheckpointError         a checkpoint does not belong to this run
+"""
+
+
+class FewShotError(ValueError):
+    """Base of all errors raised on purpose by this package."""
+
+
+class EpisodeError(FewShotError):
+    """An episode or its specification cannot be drawn or used."""
+
+
+class ShapeError(FewShotError):
+    """Arrays do not fit each other."""
+
+
+class NotFittedError(FewShotError):
+    """A learner needs base classes that it has not seen."""
+
+
+class LeakageError(FewShotError):
+    """A claim about what a learner saw or uses does not hold."""
+
+
+class StatisticsError(FewShotError):
+    """An interval or a test is asked of data that cannot give it."""
+
+
+class DataError(FewShotError):
+    """Files or arrays are not what they should be."""
+
+
+class MissingDataError(DataError):
+    """Data are absent; the message says what to put where."""
+
+
+class UnknownNameError(FewShotError):
+    """No dataset, learner, backbone or recipe has that name."""
+
+
+class MissingExtraError(FewShotError):
+    """An optional package is absent; the message names the extra that brings it."""
+
+
+class RecipeError(FewShotError):
+    """A recipe file is wrong; the message names the file, the line and the key."""
+
+
+class RecordError(FewShotError):
+    """A record cannot be read, or two records cannot be compared."""
+
+
+class CheckpointError(FewShotError):
+    """A checkpoint does not belong to the run that wants to resume from it."""

@@ -1,0 +1,1 @@
+"""Scoring learners on episodes, with a guard for what they claim."""

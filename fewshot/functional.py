@@ -1,0 +1,45 @@
+"""Formulas of few-shot learning, one each, batched over episodes."""
+
+import torch
+from jaxtyping import Float, Integer
+from torch import Tensor
+
+from fewshot.errors import EpisodeError
+
+
+def class_means(
+    x: Float[Tensor, "*e s dim"], y: Integer[Tensor, "*e s"], n_way: int
+) -> Float[Tensor, "*e {n_way} dim"]:
+    """Mean feature of every class: the prototypes of Snell et al. (2017), eq. 1. Shots may differ.
+
+    Args:
+        x: Support features.
+        y: Class of each support row, in ``0..n_way-1``.
+        n_way: Number of classes.
+
+    Raises:
+        EpisodeError: If a class has no example.
+    """
+    member = class_membership(y, n_way, x.dtype)
+    count = member.sum(-2)
+    if bool((count == 0).any()):
+        absent = (count == 0).nonzero()[:, -1].unique().tolist()
+        raise EpisodeError(f"every class needs a support example, got none for classes {absent}")
+    return member.mT @ x / count.unsqueeze(-1)
+
+
+def class_membership(y: Integer[Tensor, "*e s"], n_way: int, dtype: torch.dtype) -> Float[Tensor, "*e s {n_way}"]:
+    """One where a support row belongs to a class, else zero."""
+    return (y.unsqueeze(-1) == torch.arange(n_way, device=y.device)).to(dtype)
+
+
+def squared_distances(a: Float[Tensor, "*e n dim"], b: Float[Tensor, "*e m dim"]) -> Float[Tensor, "*e n m"]:
+    """Squared Euclidean distance of every row of ``a`` to every row of ``b``; never negative.
+
+    Expanded as |a|² - 2ab + |b|² around the mean of ``b``, which costs one matrix
+    product and keeps the rounding error small when all features share a large offset.
+    """
+    centre = b.mean(-2, keepdim=True)
+    a, b = a - centre, b - centre
+    a2, b2 = a.square().sum(-1, keepdim=True), b.square().sum(-1).unsqueeze(-2)
+    return (a2 + b2 - 2 * (a @ b.mT)).clamp(min=0)

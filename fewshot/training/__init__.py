@@ -1,0 +1,1 @@
+"""Training loops that can be read, stopped and resumed."""

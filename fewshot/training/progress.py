@@ -1,0 +1,129 @@
+"""Where a training run stands, and how it is saved and resumed."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fewshot.datasets.collection import Collection
+from fewshot.errors import CheckpointError
+from fewshot.training.checkpoint import (
+    memory_format,
+    optimizer_tensors,
+    part,
+    read_checkpoint,
+    restore_optimizer,
+    save_checkpoint,
+)
+
+
+@dataclass
+class TrainingState:
+    """Progress of a run.
+
+    Attributes:
+        step: Optimiser steps done.
+        losses: Mean loss of each step.
+        validations: Pairs (step, accuracy on validation classes).
+        seconds: Time spent, over all resumptions.
+        best: Weights of the best validation; of two equal ones, the earlier.
+    """
+
+    step: int = 0
+    losses: list[float] = field(default_factory=list)
+    validations: list[tuple[int, float]] = field(default_factory=list)
+    seconds: float = 0.0
+    best: dict[str, Tensor] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def resume(
+        cls, path: Path | None, learner: nn.Module, optimizer: torch.optim.Optimizer, collection: Collection, settings: Any
+    ) -> "TrainingState":
+        """The state in a checkpoint, put back into learner and optimiser; a fresh one without a file.
+
+        The number of threads of the run is restored too, since sums depend on it.
+
+        Raises:
+            CheckpointError: If the checkpoint belongs to another run.
+        """
+        if path is None or not path.exists():
+            return cls()
+        tensors, progress = read_checkpoint(path)
+        for key, now in _identity(learner, collection, settings).items():
+            if progress.get(key) != now:
+                raise CheckpointError(
+                    f"'{path}' must belong to this run, got {key} {progress.get(key)!r} where the run has {now!r}; "
+                    "delete it, or give another checkpoint"
+                )
+        torch.set_num_threads(progress["threads"])
+        learner.load_state_dict(part(tensors, "weights"))
+        restore_optimizer(optimizer, tensors)
+        validations = [(int(s), float(a)) for s, a in progress["validations"]]
+        return cls(progress["step"], progress["losses"], validations, progress["seconds"], part(tensors, "best"))
+
+    def save(
+        self, path: Path, learner: nn.Module, optimizer: torch.optim.Optimizer, collection: Collection, settings: Any
+    ) -> None:
+        """Replace the checkpoint in one step."""
+        weights = {f"weights.{name}": value for name, value in learner.state_dict().items()}
+        best = {f"best.{name}": value for name, value in self.best.items()}
+        progress = {
+            **_identity(learner, collection, settings),
+            "threads": torch.get_num_threads(),
+            "classes_seen": list(collection.qualified_names()),
+            **{k: getattr(self, k) for k in ("step", "losses", "validations", "seconds")},
+        }
+        save_checkpoint(path, {**weights, **best, **optimizer_tensors(optimizer)}, progress)
+
+    def validated(self, learner: nn.Module, accuracy: float) -> None:
+        """Note an accuracy on validation classes, and keep the weights if none was better."""
+        if not self.validations or accuracy > max(a for _, a in self.validations):
+            self.best = {name: value.detach().clone() for name, value in learner.state_dict().items()}
+        self.validations.append((self.step, accuracy))
+
+    def restore_best(self, learner: nn.Module) -> None:
+        """Give the learner the weights of the best validation, where there was one."""
+        if self.best:
+            learner.load_state_dict(self.best)
+
+
+def _identity(learner: nn.Module, collection: Collection, settings: Any) -> dict[str, Any]:
+    """What must agree between a checkpoint and the run that resumes from it."""
+    shapes = {name: list(value.shape) for name, value in learner.state_dict().items()}
+    return {
+        "settings": json.loads(json.dumps(asdict(settings))),
+        "data": collection.hash,
+        "learner": shapes,
+        "memory_format": memory_format(learner),
+    }
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a progress line shows.
+
+    Attributes:
+        state: Where the run stands.
+        steps: Steps of the whole run.
+        tasks: Episodes of a step.
+        speed: Episodes per second since the start or resumption.
+    """
+
+    state: TrainingState
+    steps: int
+    tasks: int
+    speed: float
+
+    @property
+    def seconds_left(self) -> float:
+        """Estimated time to the end, in seconds."""
+        return (self.steps - self.state.step) * self.tasks / self.speed
+
+    @property
+    def loss(self) -> float:
+        """Mean loss of the last hundred steps; lower is better."""
+        recent = self.state.losses[-100:]
+        return sum(recent) / len(recent)
