@@ -1,0 +1,41 @@
+"""Few-shot and zero-shot learning: episodes, learners, and evaluation with honest intervals.
+
+This file is the index of the library. Names are loaded when they are first
+used, so importing it is fast and loads no torch.
+"""
+
+import importlib
+from typing import Any
+
+_INDEX = {
+    "Collection": "fewshot.datasets.collection",
+    "Embedded": "fewshot.contract",
+    "EpisodeSampler": "fewshot.episodes.sampler",
+    "EpisodeSpec": "fewshot.episodes.spec",
+    "FewShotError": "fewshot.errors",
+    "FixedEpisodes": "fewshot.episodes.index",
+    "NearestMean": "fewshot.learners.nearest_mean",
+    "Record": "fewshot.results.record",
+    "SupportSet": "fewshot.contract",
+    "compare": "fewshot.results.compare",
+    "evaluate": "fewshot.evaluation.evaluate",
+    "from_function": "fewshot.learners.adapters",
+    "from_sklearn": "fewshot.learners.adapters",
+    "load_backbone": "fewshot.backbones.index",
+    "load_dataset": "fewshot.datasets.index",
+    "load_learner": "fewshot.learners.index",
+    "per_episode": "fewshot.contract",
+}
+
+__all__ = sorted(_INDEX)  # pyright: ignore[reportUnsupportedDunderAll]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _INDEX:
+        raise AttributeError(f"module 'fewshot' has no attribute '{name}'")
+    return getattr(importlib.import_module(_INDEX[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

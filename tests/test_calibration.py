@@ -12,11 +12,13 @@ from fewshot.results.calibration import brier_score, calibration_error, negative
 
 
 def answers(seed, queries=200, n_way=4):
-    """Over-confident scores with an arbitrary constant per query, in float32 or float64."""
+    """Scores too sure where they are sure, too modest elsewhere; an arbitrary constant per query."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, n_way, queries)
     scores = rng.normal(size=(queries, n_way)) * 2
-    scores[np.arange(queries), labels] += rng.exponential(2, queries)
+    modest = rng.random(queries) < 0.5
+    scores[np.arange(queries), labels] += np.where(modest, 2, 0)
+    scores *= np.where(modest, 0.5, 2)[:, None]
     return scores + rng.normal(size=(queries, 1)) * 50, labels
 
 

@@ -1,5 +1,7 @@
 """Class-level intervals: slow transcriptions, planted mistakes, and simulated coverage."""
 
+from itertools import combinations, product
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -101,43 +103,49 @@ def test_p_values_at_the_ends():
     assert class_p(np.full(40, 0.25), classes) == 0.0
 
 
-def literal_replicates(values, classes, rng, draws):
-    """Draw classes, then list each episode once for each way to pick its classes from the draw."""
-    names = np.unique(classes)
+PAIRS = np.array(list(combinations(range(5), 2)) + [(0, 1), (0, 2), (1, 0)])
+PAIR_VALUES = np.array([0.9, 0.8, 0.7, 0.3, 0.6, 0.2, 0.1, 0.4, 0.1, 0.0, 1.0, 0.7, 0.8])
+
+
+def every_replicate(weight):
+    """The means of all 5^5 ordered draws of five classes; weight of an episode from its two counts."""
     means = []
-    for _ in range(draws):
-        drawn = rng.choice(names, len(names)).tolist()
-        listed = []
-        for value, row in zip(values, classes, strict=True):
-            listed += [value] * int(np.prod([drawn.count(c) for c in row]))
-        if listed:
-            means.append(np.mean(listed))
+    for drawn in product(range(5), repeat=5):
+        weights = np.array([weight(drawn.count(a), drawn.count(b)) for a, b in PAIRS.tolist()])
+        if weights.sum():
+            means.append((weights * PAIR_VALUES).sum() / weights.sum())
     return np.array(means)
 
 
-def wrong_replicates(combine):
-    def replicates(values, classes, rng, draws):
-        names = np.unique(classes)
-        means = []
-        for _ in range(draws):
-            drawn = rng.choice(names, len(names))
-            weights = np.array([combine((drawn[:, None] == row).sum(0)) for row in classes], float)
-            if weights.sum():
-                means.append((weights * values).sum() / weights.sum())
-        return np.array(means)
-
-    return replicates
+def listed(first, second):
+    """How many pairs one can pick from the draw: each copy of one class with each of the other."""
+    return len(list(product(range(first), range(second))))
 
 
-WRONG_BOOTSTRAPS = {
-    "unweighted": wrong_replicates(lambda multiplicity: multiplicity.min() > 0),
-    "sum of multiplicities": wrong_replicates(np.sum),
-    "episodes resampled": lambda v, c, rng, draws: rng.choice(v, (draws, len(v))).mean(1),
+WRONG_WEIGHTS = {
+    "unweighted": lambda first, second: int(min(first, second) > 0),
+    "sum of multiplicities": lambda first, second: first + second,
+    "smaller multiplicity": min,
+    "episodes kept if one class was drawn": lambda first, second: int(first + second > 0),
 }
 
 
-def spread(means):
-    return np.percentile(means, [10, 30, 50, 70, 90])
+def figures(means):
+    return [means.mean(), means.std(), *np.percentile(means, [2.5, 10, 90, 97.5])]
+
+
+def sampled():
+    return class_bootstrap(PAIR_VALUES, PAIRS * 3 - 1, np.random.default_rng(0), 40_000)
+
+
+def test_bootstrap_means_have_the_distribution_of_all_draws():
+    assert_allclose(figures(sampled()), figures(every_replicate(listed)), atol=0.005)
+
+
+@pytest.mark.parametrize("wrong", WRONG_WEIGHTS.values(), ids=WRONG_WEIGHTS)
+def test_wrong_weights_are_caught(wrong):
+    with pytest.raises(AssertionError):
+        assert_allclose(figures(sampled()), figures(every_replicate(wrong)), atol=0.005)
 
 
 def class_driven(seed=0, episodes=150):
@@ -146,21 +154,6 @@ def class_driven(seed=0, episodes=150):
     classes = draw_classes(rng, episodes, 3, 12)
     level = rng.uniform(0.2, 0.9, 12) ** 2
     return level[classes].mean(1) + rng.normal(0, 0.02, episodes), classes
-
-
-def test_bootstrap_means_have_the_literal_distribution():
-    values, classes = class_driven()
-    ours = class_bootstrap(values, classes, np.random.default_rng(1), 20_000)
-    literal = literal_replicates(values, classes, np.random.default_rng(2), 3000)
-    assert_allclose(spread(ours), spread(literal), atol=0.008)
-
-
-@pytest.mark.parametrize("wrong", WRONG_BOOTSTRAPS.values(), ids=WRONG_BOOTSTRAPS)
-def test_wrong_bootstraps_are_caught(wrong):
-    values, classes = class_driven()
-    ours = class_bootstrap(values, classes, np.random.default_rng(1), 20_000)
-    with pytest.raises(AssertionError):
-        assert_allclose(spread(wrong(values, classes, np.random.default_rng(2), 3000)), spread(ours), atol=0.008)
 
 
 def test_the_bootstrap_of_one_way_is_scipys():

@@ -190,9 +190,9 @@ def test_simulated_coverage_of_t_at_few_episodes():
     def draw():
         return rng.binomial(75, rng.beta(6, 4, size=5)) / 75
 
-    held = coverage(draw, t_interval, 0.6, 4000)
+    held = coverage(draw, t_interval, 0.6, 3000)
     assert 0.935 < held < 0.965
-    normal = [abs(a.mean() - 0.6) <= 1.96 * a.std() / 5**0.5 for a in (draw() for _ in range(4000))]
+    normal = [abs(a.mean() - 0.6) <= 1.96 * a.std() / 5**0.5 for a in (draw() for _ in range(3000))]
     assert np.mean(normal) < 0.87  # what 1.96 and ddof 0 would have given
 
 

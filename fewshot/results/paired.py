@@ -121,7 +121,7 @@ def sign_flip_p(
         raise StatisticsError(f"the sign-flip test needs at least one flip, got {flips}")
     # n differences of equal size sum to size * (2 heads - n): one binomial draw instead of n coins
     sizes, counts = np.unique(np.abs(differences).round(12), return_counts=True)
-    observed = abs(differences.sum()) * (1 - 1e-9)  # a tie counts, rounding or not
+    observed = abs(differences.sum()) - 1e-9 * (counts @ sizes)  # a tie counts, rounding or not
     block = max(1, BLOCK // len(sizes))
     extreme = 0
     for start in range(0, flips, block):

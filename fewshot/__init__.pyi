@@ -1,0 +1,19 @@
+from fewshot.backbones.index import load_backbone as load_backbone
+from fewshot.contract import Embedded as Embedded
+from fewshot.contract import SupportSet as SupportSet
+from fewshot.contract import per_episode as per_episode
+from fewshot.datasets.collection import Collection as Collection
+from fewshot.datasets.index import load_dataset as load_dataset
+from fewshot.episodes.index import FixedEpisodes as FixedEpisodes
+from fewshot.episodes.sampler import EpisodeSampler as EpisodeSampler
+from fewshot.episodes.spec import EpisodeSpec as EpisodeSpec
+from fewshot.errors import FewShotError as FewShotError
+from fewshot.evaluation.evaluate import evaluate as evaluate
+from fewshot.learners.adapters import from_function as from_function
+from fewshot.learners.adapters import from_sklearn as from_sklearn
+from fewshot.learners.index import load_learner as load_learner
+from fewshot.learners.nearest_mean import NearestMean as NearestMean
+from fewshot.results.compare import compare as compare
+from fewshot.results.record import Record as Record
+
+__version__: str
