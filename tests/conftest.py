@@ -24,7 +24,7 @@ def _real_data(name):
     if root and (Path(root) / name).is_dir():
         return Path(root) / name
     message = f"needs real data: set FEWSHOT_DATA to a folder that holds '{name}/' (see data/README.md)"
-    if os.environ.get("CI") == "true" and root:
+    if os.environ.get("CI") == "true":
         pytest.fail(f"under CI real data must be there; {message}")
     return pytest.skip(message)
 

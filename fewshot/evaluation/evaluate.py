@@ -1,0 +1,203 @@
+"""The evaluator: a learner, a collection and a list of episodes make a record."""
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from fewshot.contract import Embedded, Learner
+from fewshot.datasets.collection import Collection
+from fewshot.episodes import EpisodeSampler, EpisodeSpec, FixedEpisodes, IndexEpisodes
+from fewshot.errors import EpisodeError, StatisticsError
+from fewshot.evaluation.answers import eval_mode, score, support_set
+from fewshot.evaluation.describe import describe
+from fewshot.evaluation.guard import check_inductive, check_overlap, is_fixed
+from fewshot.results.answers import Answers
+from fewshot.results.record import Record
+from fewshot.results.summary import further_intervals, open_note, summarize
+
+Episodes = EpisodeSampler | FixedEpisodes
+
+
+def evaluate(
+    learner: Learner,
+    collection: Collection,
+    spec: EpisodeSpec | None = None,
+    episodes: int | FixedEpisodes = 1000,
+    seed: int = 0,
+    *,
+    queries: Collection | None = None,
+    batch: int = 64,
+    keep_scores: bool = False,
+    allow_seen: bool = False,
+    open_interval: bool = False,
+    level: float = 0.95,
+) -> Record:
+    """Accuracy of a learner over episodes, with intervals that say what they speak of.
+
+    The evaluator owns labels, shuffling, seeds and grad mode: query labels are in no
+    object that the learner can reach. An `Embedded` learner with a fixed backbone has
+    each item embedded once. An inductive learner is checked: its answer to one query
+    must not change with the others.
+
+    Args:
+        learner: Anything with ``adapt``.
+        collection: Classes to draw episodes from.
+        spec: Shape of an episode; 5-way 1-shot with 15 queries a class when left out.
+        episodes: How many to draw, or a fixed list of them.
+        seed: Names the list of episodes.
+        queries: A second collection with the same classes, from which queries are drawn.
+        batch: Episodes that are scored in one call.
+        keep_scores: Keep every score in the answers, not only predictions.
+        allow_seen: Let the learner have been trained on classes that are asked here; the record says so.
+        open_interval: Also judge disjoint episodes, for an interval that speaks of new images.
+        level: Of all intervals.
+
+    Returns:
+        A record with its answers in memory; ``record.save(path)`` writes both.
+
+    Raises:
+        EpisodeError: If the collection cannot give such episodes.
+        LeakageError: If a claim of the learner does not hold, or it has seen the classes.
+        StatisticsError: If there are fewer than two episodes.
+
+    Example:
+        >>> from fewshot import Collection, EpisodeSpec, NearestMean
+        >>> rng = np.random.default_rng(0)
+        >>> y = np.arange(10).repeat(20)
+        >>> x = rng.normal(size=(200, 8)) + 3 * rng.normal(size=(10, 8))[y]
+        >>> record = evaluate(NearestMean(), Collection.from_arrays(x, y), EpisodeSpec(way=5, shot=1, query=15), 200)
+        >>> 0.5 < record.summary.low < record.accuracy < record.summary.high < 1
+        True
+    """
+    started = time.perf_counter()
+    sampler = _sampler(collection, spec or EpisodeSpec(), episodes, seed, queries)
+    count = _count(episodes, sampler)
+    seen = check_overlap(learner, collection, allow_seen)
+    with eval_mode(learner):
+        if not getattr(learner, "transductive", False):
+            first = next(iter(sampler.groups(0, min(2, count))))
+            check_inductive(learner, collection, first, sampler.seeds(first.index), queries or collection)
+        head, support, query = _embedded(learner, collection, queries)
+        answers = answer(head, support, query, sampler, count, batch, keep_scores)
+        apart, note = _disjoint(head, support, query, sampler, batch) if open_interval else (None, None)
+    summary = summarize(answers, level)
+    intervals, notes = further_intervals(answers, apart, level)
+    return Record(
+        **describe(learner, collection, sampler, count, seed),
+        correct=answers.correct.tolist(),
+        queries=_one_if_equal(answers.queries),
+        summary=summary,
+        intervals=intervals,
+        notes=[*notes, *([note] if note else [])],
+        pretraining_classes=seen,
+        seconds=time.perf_counter() - started,
+    ).with_answers(answers)
+
+
+def _sampler(
+    collection: Collection, spec: EpisodeSpec, episodes: int | FixedEpisodes, seed: int, queries: Collection | None
+) -> Episodes:
+    if not isinstance(episodes, int):
+        return episodes
+    other = None if queries is None else _match(collection, queries)
+    return EpisodeSampler(
+        collection.labels, spec, seed, class_names=collection.class_names, groups=collection.groups, query_labels=other
+    )
+
+
+def _match(collection: Collection, queries: Collection) -> np.ndarray:
+    """Labels of the second collection in class ids of the first, matched by name."""
+    ids = {name: k for k, name in enumerate(collection.class_names)}
+    absent = sorted(set(queries.class_names) - set(ids))
+    if absent:
+        raise EpisodeError(f"both collections need the same class names, got only in the second: {absent[:5]}")
+    return np.array([ids[name] for name in queries.class_names])[queries.labels]
+
+
+def _count(episodes: int | FixedEpisodes, sampler: Episodes) -> int:
+    count = episodes if isinstance(episodes, int) else len(sampler)
+    if count < 2:
+        raise StatisticsError(f"an interval needs at least 2 episodes, got {count}; ask for more")
+    return count
+
+
+def _embedded(
+    learner: Any, collection: Collection, queries: Collection | None
+) -> tuple[Learner, Collection, Collection]:
+    """The head with collections of features where the backbone is fixed, else all as it is."""
+    if not isinstance(learner, Embedded) or not is_fixed(learner.backbone):
+        return learner, collection, queries or collection
+    support = collection.embed(learner.backbone)
+    query = support if queries is None else queries.embed(learner.backbone)
+    if learner.side is not None and collection.descriptors is not None:
+        with torch.no_grad():
+            support = replace(support, descriptors=learner.side(collection.descriptors))
+    return learner.head, support, query
+
+
+def answer(
+    learner: Learner, support: Collection, query: Collection, sampler: Episodes, count: int, batch: int, keep_scores: bool
+) -> Answers:
+    """Answers of a learner to the first ``count`` episodes, a batch at a time.
+
+    Args:
+        learner: In eval mode; on features where the collections hold features.
+        support: Where support items come from.
+        query: Where queries come from.
+        sampler: The list of episodes.
+        count: How many of them.
+        batch: Episodes of one call.
+        keep_scores: Whether all scores are kept.
+    """
+    probable = getattr(learner, "scores", "log-probability") == "log-probability"
+    rows: list[tuple[int, dict[str, np.ndarray]]] = []
+    for start in range(0, count, batch):
+        for episodes in sampler.groups(start, min(batch, count - start)):
+            scores = score(learner, support_set(support, episodes, sampler.seeds(episodes.index)), query.take(episodes.query))
+            rows.extend(_rows(episodes, scores, probable, keep_scores))
+    rows.sort(key=lambda row: row[0])
+    return _join([row for _, row in rows])
+
+
+def _rows(
+    episodes: IndexEpisodes, scores: torch.Tensor, probable: bool, keep_scores: bool
+) -> list[tuple[int, dict[str, np.ndarray]]]:
+    best, predicted = scores.max(-1)
+    padded = np.concatenate([episodes.classes, np.full((len(episodes), 1), -1)], 1)  # label n_way: an open class
+    columns = {
+        "true": np.take_along_axis(padded, episodes.query_y, 1),
+        "predicted": np.take_along_axis(episodes.classes, predicted.numpy(), 1),
+        "classes": episodes.classes,
+        "rows": episodes.query,
+    }
+    if probable:
+        columns["confidence"] = (best - scores.logsumexp(-1)).exp().float().numpy()
+    if keep_scores:
+        columns["scores"] = scores.flatten(1).float().numpy()
+    return [(int(i), {name: value[k] for name, value in columns.items()}) for k, i in enumerate(episodes.index)]
+
+
+def _join(rows: list[dict[str, np.ndarray]]) -> Answers:
+    def starts(name: str) -> np.ndarray:
+        return np.cumsum([0, *(len(row[name]) for row in rows)])
+
+    joined = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+    return Answers(starts=starts("true"), class_starts=starts("classes"), **joined)
+
+
+def _disjoint(
+    learner: Learner, support: Collection, query: Collection, sampler: Episodes, batch: int
+) -> tuple[Answers | None, str | None]:
+    """Answers to disjoint episodes of the same shape, or the reason why there are none."""
+    if isinstance(sampler, FixedEpisodes) or not sampler.spec.is_plain() or query is not support:
+        return None, "open interval: only for drawn episodes of one shape from one collection"
+    apart = EpisodeSampler(support.labels, replace(sampler.spec, disjoint=True), sampler.seed)
+    note = open_note(len(apart))
+    return (None, note) if note else (answer(learner, support, query, apart, len(apart), batch, False), None)
+
+
+def _one_if_equal(queries: np.ndarray) -> int | list[int]:
+    return int(queries[0]) if (queries == queries[0]).all() else queries.tolist()

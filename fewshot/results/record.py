@@ -1,0 +1,222 @@
+"""A record: all that made a result, in one JSON file; the answers of every query lie beside it."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+
+from fewshot.errors import RecordError
+from fewshot.files import write_bytes, write_json
+from fewshot.results.answers import Answers
+
+SCHEMA = 1
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class LearnerInfo(_Part):
+    """What was judged: name, options, and what it claims of itself."""
+
+    name: str
+    options: dict[str, Any] = {}
+    transductive: bool = False
+    batch_norm: str = "running"
+
+
+class BackboneInfo(_Part):
+    """What made the features: name, and the fingerprint of weights and preprocessing."""
+
+    name: str
+    fingerprint: str | None = None
+
+
+class DataInfo(_Part):
+    """Which data: a name that can be loaded, options, split, sizes and the hash of items and labels."""
+
+    name: str
+    options: dict[str, Any] = {}
+    hash: str
+    split: str | None = None
+    classes: int
+    items: int
+
+
+class EpisodesInfo(_Part):
+    """Which episodes; two records can be compared only where their manifests are equal."""
+
+    way: int | list[int]
+    shot: int | list[int]
+    query: int | list[int]
+    query_distribution: str
+    count: int
+    seed: int
+    manifest: str
+    spec: dict[str, Any] = {}
+    rejected_draws: int = 0
+
+
+class IntervalInfo(_Part):
+    """An interval for the mean accuracy; it says what it speaks of. Accuracies are fractions."""
+
+    low: float
+    high: float
+    level: float
+    interval: str
+    estimand: str
+    count: int
+
+
+class Summary(IntervalInfo):
+    """Mean accuracy over the episodes with its interval; higher is better.
+
+    ``fifth_percentile`` is the accuracy that 95 % of the episodes exceed;
+    ``calibration_error`` (lower is better) is there for scores that are log-probabilities.
+    """
+
+    accuracy: float
+    fifth_percentile: float
+    calibration_error: float | None = None
+
+
+class TrainingInfo(_Part):
+    """How the learner was trained: classes, budget, seed."""
+
+    split: str
+    budget: dict[str, Any]
+    seed: int
+    classes_hash: str
+
+
+class SeenClasses(_Part):
+    """Classes that the learner saw in training, and how many of them are asked here."""
+
+    count: int
+    hash: str
+    overlap: int = 0
+
+
+class AnswersInfo(_Part):
+    """The file with the answer to every query, and its SHA-256."""
+
+    file: str
+    hash: str
+
+
+class Record(_Part):
+    """One result, complete; a JSON file on disk.
+
+    Attributes:
+        correct: Correct answers of each episode.
+        queries: Queries of an episode; a list where episodes differ.
+        summary: Mean accuracy over episodes and its interval.
+        intervals: Further intervals of the same mean, each with another estimand.
+        notes: Why an interval is missing, or anything else that a reader must know.
+        training: How the learner was trained, where it was.
+        pretraining_classes: What it had seen before.
+        selection: How hyper-parameters or weights were chosen.
+        seconds: Time of the evaluation, in seconds.
+    """
+
+    schema_: int = Field(SCHEMA, alias="schema")
+    recipe: str | None = None
+    learner: LearnerInfo
+    backbone: BackboneInfo | None = None
+    data: DataInfo
+    episodes: EpisodesInfo
+    correct: list[int]
+    queries: int | list[int]
+    summary: Summary
+    intervals: list[IntervalInfo] = []
+    notes: list[str] = []
+    training: TrainingInfo | None = None
+    pretraining_classes: SeenClasses | None = None
+    selection: str | None = None
+    versions: dict[str, str]
+    code: str
+    device: str
+    seconds: float
+    answers: AnswersInfo | None = None
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+    _answers: Answers | None = PrivateAttr(None)
+
+    @property
+    def accuracy(self) -> float:
+        """Mean accuracy over the episodes, a fraction."""
+        return self.summary.accuracy
+
+    @property
+    def accuracies(self) -> np.ndarray:
+        """Accuracy of each episode, ``(episodes,)``."""
+        return np.asarray(self.correct, np.float64) / np.asarray(self.queries)
+
+    def with_answers(self, answers: Answers | None) -> "Record":
+        """The same record with the answers of its queries in memory."""
+        record = self.model_copy()
+        record._answers = answers
+        return record
+
+    def load_answers(self, folder: Path | str = ".") -> Answers:
+        """The answers: from memory, or from the file beside the record.
+
+        Raises:
+            RecordError: If there are none, or the file is not the one that was written.
+        """
+        if self._answers is not None:
+            return self._answers
+        path = None if self.answers is None else Path(folder) / self.answers.file
+        if path is None or self.answers is None or not path.exists():
+            raise RecordError(f"the answers of the record must lie beside it, got no file '{path}'; run it again")
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != self.answers.hash:
+            raise RecordError(f"'{path}' must be the file that the record names, got another content; run it again")
+        return Answers.from_bytes(content)
+
+    def save(self, path: Path | str) -> "Record":
+        """Write the JSON file, and the answers beside it where they are in memory.
+
+        Args:
+            path: The ``.json`` file.
+
+        Returns:
+            The record with the name and hash of its answers' file.
+        """
+        path, record = Path(path), self
+        if self._answers is not None:
+            content = self._answers.to_bytes()
+            name = path.with_suffix(".npz").name
+            write_bytes(path.with_name(name), content)
+            info = AnswersInfo(file=name, hash=hashlib.sha256(content).hexdigest())
+            record = self.model_copy(update={"answers": info})
+        write_json(path, record.as_json())
+        return record
+
+    def as_json(self) -> dict[str, Any]:
+        """What the file holds."""
+        return self.model_dump(by_alias=True, mode="json")
+
+    @classmethod
+    def load(cls, path: Path | str) -> "Record":
+        """Read a record.
+
+        Raises:
+            RecordError: If the file is missing, torn, of a newer schema, or no record.
+        """
+        try:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RecordError(f"'{path}' must be a record in JSON, got {error}; run the evaluation again") from None
+        schema = content.get("schema") if isinstance(content, dict) else None
+        if not isinstance(schema, int) or schema > SCHEMA:
+            raise RecordError(f"'{path}' must be a record of schema {SCHEMA} or older, got {schema}; update fewshot to read it")
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise RecordError(f"'{path}' must be a whole record, got at '{where}': {first['msg']}; run it again") from None
