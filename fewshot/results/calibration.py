@@ -10,7 +10,7 @@ Papers: Naeini, Cooper and Hauskrecht, "Obtaining Well Calibrated Probabilities
 """
 
 import numpy as np
-from jaxtyping import Float, Integer
+from jaxtyping import Bool, Float, Integer
 from scipy.special import log_softmax, softmax
 
 from fewshot.errors import StatisticsError
@@ -36,19 +36,31 @@ def calibration_error(
             there is no query.
     """
     scores, labels = _checked(scores, labels)
+    return expected_calibration_error(softmax(scores, axis=1).max(1), scores.argmax(1) == labels, bins)
+
+
+def expected_calibration_error(
+    confidence: Float[np.ndarray, " query"], right: Bool[np.ndarray, " query"], bins: int = 15
+) -> float:
+    """The same from the probability of each answer and whether it was right; lower is better, 0..1.
+
+    Args:
+        confidence: Probability of the answer that was given.
+        right: Whether it was the true class.
+        bins: Number of bins.
+
+    Raises:
+        StatisticsError: If the number of bins is below one.
+    """
     if bins < 1:
         raise StatisticsError(f"calibration needs at least one bin, got {bins}")
-    confidence = softmax(scores, axis=1).max(1)
-    right = scores.argmax(1) == labels
     # rounding may lift a confidence to just above 1
     place = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
     gaps = np.bincount(place, weights=confidence - right, minlength=bins)
-    return float(np.abs(gaps).sum() / len(labels))
+    return float(np.abs(gaps).sum() / len(right))
 
 
-def negative_log_likelihood(
-    scores: Float[np.ndarray, "query n_way"], labels: Integer[np.ndarray, " query"]
-) -> float:
+def negative_log_likelihood(scores: Float[np.ndarray, "query n_way"], labels: Integer[np.ndarray, " query"]) -> float:
     """Mean of -ln p(true class), in nats; lower is better, infinite if a true class was ruled out.
 
     Raises:
@@ -58,9 +70,7 @@ def negative_log_likelihood(
     return float(-log_softmax(scores, axis=1)[np.arange(len(labels)), labels].mean())
 
 
-def brier_score(
-    scores: Float[np.ndarray, "query n_way"], labels: Integer[np.ndarray, " query"]
-) -> float:
+def brier_score(scores: Float[np.ndarray, "query n_way"], labels: Integer[np.ndarray, " query"]) -> float:
     """Mean squared distance of the probabilities to the one-hot truth; lower is better, 0..2.
 
     It is Brier's own form, summed over classes; for two classes it is twice the
@@ -83,11 +93,7 @@ def _checked(
             f"expected scores (query, n_way) and labels (query,), got {scores.shape} and {np.shape(labels)}"
         )
     if labels.min() < 0 or labels.max() >= scores.shape[1]:
-        raise StatisticsError(
-            f"labels must lie in 0..{scores.shape[1] - 1}, got {labels.min()}..{labels.max()}"
-        )
+        raise StatisticsError(f"labels must lie in 0..{scores.shape[1] - 1}, got {labels.min()}..{labels.max()}")
     if np.isnan(scores).any() or (scores.max(1) == -np.inf).any():
-        raise StatisticsError(
-            "every query needs a finite score and none that is NaN, got one without"
-        )
+        raise StatisticsError("every query needs a finite score and none that is NaN, got one without")
     return scores, labels
