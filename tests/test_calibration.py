@@ -80,13 +80,16 @@ def test_calibration_error_by_hand():
 
 
 @given(st.integers(0, 500))
-def test_losses_are_scikit_learns(seed):
+def test_losses_are_scikit_learns_and_the_slow_sum(seed):
     scores, labels = answers(seed)
     p = probabilities(scores)
     nll = metrics.log_loss(labels, p, labels=range(4))
     assert_allclose(negative_log_likelihood(scores, labels), nll, rtol=1e-9)
-    brier = metrics.brier_score_loss(labels, p, labels=range(4), scale_by_half=False)
+    brier = np.mean([sum((p[q, c] - (c == label)) ** 2 for c in range(4)) for q, label in enumerate(labels)])
     assert_allclose(brier_score(scores, labels), brier, rtol=1e-9)
+    two = scores[:, :2], labels % 2
+    halves = metrics.brier_score_loss(two[1], probabilities(two[0])[:, 1])
+    assert_allclose(brier_score(*two), 2 * halves, rtol=1e-9)
 
 
 def test_certain_answers():

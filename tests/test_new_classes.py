@@ -82,9 +82,7 @@ def test_order_and_names_of_classes_do_not_matter(seed):
     rng = np.random.default_rng(seed)
     rows = rng.permutation(len(values))
     renamed = -classes[rows][:, rng.permutation(classes.shape[1])]
-    assert_allclose(
-        class_interval(values[rows], renamed).half_width, class_interval(values, classes).half_width
-    )
+    assert_allclose(class_interval(values[rows], renamed).half_width, class_interval(values, classes).half_width)
 
 
 @given(st.integers(0, 200))
@@ -103,7 +101,7 @@ def test_p_values_at_the_ends():
     assert class_p(np.full(40, 0.25), classes) == 0.0
 
 
-PAIRS = np.array(list(combinations(range(5), 2)) + [(0, 1), (0, 2), (1, 0)])
+PAIRS = np.array([*combinations(range(5), 2), (0, 1), (0, 2), (1, 0)])
 PAIR_VALUES = np.array([0.9, 0.8, 0.7, 0.3, 0.6, 0.2, 0.1, 0.4, 0.1, 0.0, 1.0, 0.7, 0.8])
 
 
@@ -161,16 +159,14 @@ def test_the_bootstrap_of_one_way_is_scipys():
     values = rng.uniform(size=25)  # one class an episode, each class once: the ordinary bootstrap
     ours = class_bootstrap_interval(values, np.arange(25)[:, None], rng, draws=20_000)
     theirs = stats.bootstrap(
-        (values,), np.mean, n_resamples=20_000, method="percentile", rng=1
+        (values,), np.mean, n_resamples=20_000, method="percentile", random_state=np.random.default_rng(1)
     ).confidence_interval
     assert_allclose([ours.low, ours.high], [theirs.low, theirs.high], atol=0.005)
 
 
 def test_bootstrap_is_seeded_and_finite_blocks_do_not_change_its_size():
     values, classes = class_driven(episodes=1500)  # 2000 x 1500 weights: three blocks
-    first, again, other = (
-        class_bootstrap(values, classes, np.random.default_rng(seed)) for seed in (0, 0, 1)
-    )
+    first, again, other = (class_bootstrap(values, classes, np.random.default_rng(seed)) for seed in (0, 0, 1))
     assert len(first) == 2000
     assert_allclose(first, again, rtol=0)
     assert abs(first - other).max() > 0
@@ -195,7 +191,7 @@ def test_bootstrap_p_counts_both_sides():
             lambda: class_bootstrap(
                 np.zeros(60), draw_classes(np.random.default_rng(0), 60, 9, 10), np.random.default_rng(0)
             ),
-            "hold no episode: 10 classes are too few for 9 ways; use class_interval",
+            "hold no episode: 60 episodes of 9 among 10 classes are too few; use class_interval",
         ),
     ],
 )

@@ -19,9 +19,7 @@ EPISODES = arrays(np.float64, (2, 12), elements=st.integers(0, 15).map(lambda n:
 
 
 def exact_sign_flip_p(steps):
-    return stats.permutation_test(
-        (np.array(steps),), np.sum, permutation_type="samples", n_resamples=np.inf
-    ).pvalue
+    return stats.permutation_test((np.array(steps),), np.sum, permutation_type="samples", n_resamples=np.inf).pvalue
 
 
 def correlated(rng, episodes=60, gap=0.02):
@@ -45,12 +43,8 @@ def test_the_paired_interval_is_scipys(pair):
 WRONG_DIFFERENCES = {
     "unpaired variance": lambda a, b: np.sqrt((a.var(ddof=1) + b.var(ddof=1)) / len(a)),
     "ddof 0": lambda a, b: (a - b).std() / np.sqrt(len(a)),
-    "covariance taken once": lambda a, b: np.sqrt(
-        (a.var(ddof=1) + b.var(ddof=1) - np.cov(a, b)[0, 1]) / len(a)
-    ),
-    "covariance added": lambda a, b: np.sqrt(
-        (a.var(ddof=1) + b.var(ddof=1) + 2 * np.cov(a, b)[0, 1]) / len(a)
-    ),
+    "covariance taken once": lambda a, b: np.sqrt((a.var(ddof=1) + b.var(ddof=1) - np.cov(a, b)[0, 1]) / len(a)),
+    "covariance added": lambda a, b: np.sqrt((a.var(ddof=1) + b.var(ddof=1) + 2 * np.cov(a, b)[0, 1]) / len(a)),
     "no root of T": lambda a, b: (a - b).std(ddof=1),
     "both half widths": lambda a, b: stats.sem(a) + stats.sem(b),
 }
@@ -132,9 +126,9 @@ def without_monotone_step(p):
 WRONG_HOLM = {
     "no monotone step": without_monotone_step,
     "Bonferroni": lambda p: np.minimum(1, p * len(p)),
-    "Hochberg (minimum from above)": lambda p: np.minimum.accumulate(
-        (np.sort(p) * np.arange(len(p), 0, -1))[::-1]
-    )[::-1][np.argsort(np.argsort(p))],
+    "Hochberg (minimum from above)": lambda p: np.minimum.accumulate((np.sort(p) * np.arange(len(p), 0, -1))[::-1])[
+        ::-1
+    ][np.argsort(np.argsort(p))],
     "Benjamini-Hochberg": stats.false_discovery_control,
     "sorted, not in the order given": lambda p: np.sort(holm_by_closure(p)),
 }

@@ -36,9 +36,7 @@ def oracle(values, level):
 def logit_oracle(accuracies, level):
     """The delta method by a numerical derivative instead of 1 / (A (1 - A))."""
     mean, step = accuracies.mean(), 1e-6
-    slope = (np.log((mean + step) / (1 - mean - step)) - np.log((mean - step) / (1 - mean + step))) / (
-        2 * step
-    )
+    slope = (np.log((mean + step) / (1 - mean - step)) - np.log((mean - step) / (1 - mean + step))) / (2 * step)
     half = stats.t.ppf((1 + level) / 2, len(accuracies) - 1) * stats.sem(accuracies) * slope
     low, high = (mean / (1 - mean) * np.exp(sign * half) for sign in (-1, 1))
     return low / (1 + low), high / (1 + high)
@@ -48,9 +46,7 @@ WRONG_T = {
     "ddof 0": lambda a: stats.t.ppf(0.975, len(a) - 1) * a.std() / len(a) ** 0.5,
     "1.96 for t": lambda a: 1.96 * a.std(ddof=1) / len(a) ** 0.5,
     "no root of T": lambda a: stats.t.ppf(0.975, len(a) - 1) * a.std(ddof=1),
-    "root of T - 1 with ddof 1": lambda a: (
-        stats.t.ppf(0.975, len(a) - 1) * a.std(ddof=1) / (len(a) - 1) ** 0.5
-    ),
+    "root of T - 1 with ddof 1": lambda a: stats.t.ppf(0.975, len(a) - 1) * a.std(ddof=1) / (len(a) - 1) ** 0.5,
     "root of T + 1": lambda a: 1.96 * a.std() / (len(a) + 1) ** 0.5,
     "T degrees of freedom": lambda a: stats.t.ppf(0.975, len(a)) * a.std(ddof=1) / len(a) ** 0.5,
     "one-sided quantile": lambda a: stats.t.ppf(0.95, len(a) - 1) * a.std(ddof=1) / len(a) ** 0.5,
@@ -89,9 +85,7 @@ def test_logit_interval_is_the_delta_method(accuracies, level):
 
 
 WRONG_LOGIT = {
-    "variance of the logit of each episode": lambda a: (
-        np.log(a / (1 - a)).std(ddof=1) / len(a) ** 0.5
-    ),
+    "variance of the logit of each episode": lambda a: np.log(a / (1 - a)).std(ddof=1) / len(a) ** 0.5,
     "slope A (1 - A) inverted": lambda a: stats.sem(a) * a.mean() * (1 - a.mean()),
     "slope of the log, not the logit": lambda a: stats.sem(a) / a.mean(),
     "binomial error of one query": lambda a: (len(a) * a.mean() * (1 - a.mean())) ** -0.5,
@@ -130,11 +124,11 @@ def test_rule_of_three():
 
 
 def test_the_form_changes_at_nine_tenths():
-    correct = np.array([17, 18, 19, 18])
+    correct, one_more = np.array([17, 18, 19, 18]), np.array([0, 0, 1, 0])
     assert closed_interval(correct, 20).method == "t"  # mean 0.9 exactly
-    assert closed_interval(correct + [0, 0, 1, 0], 20).method == "logit t"
+    assert closed_interval(correct + one_more, 20).method == "logit t"
     assert closed_interval(20 - correct, 20).method == "t"
-    assert closed_interval(20 - correct - [0, 0, 1, 0], 20).method == "logit t"
+    assert closed_interval(20 - correct - one_more, 20).method == "logit t"
 
 
 def test_queries_may_differ_by_episode():

@@ -76,7 +76,7 @@ def class_bootstrap(
 
     Raises:
         StatisticsError: As ``index_classes``, and if half of the replicates are
-            empty, which happens with barely more classes than ways.
+            empty, as with many ways or barely more classes than ways.
     """
     values, index, count = index_classes(values, classes)
     block = max(1, BLOCK // len(values))
@@ -84,8 +84,8 @@ def class_bootstrap(
     means = np.concatenate([_replicates(values, index, count, rng, size) for size in sizes])
     if len(means) < draws / 2:
         raise StatisticsError(
-            f"{draws - len(means)} of {draws} bootstrap replicates hold no episode: {count} classes "
-            f"are too few for {classes.shape[1]} ways; use class_interval"
+            f"{draws - len(means)} of {draws} bootstrap replicates hold no episode: {len(values)} "
+            f"episodes of {classes.shape[1]} among {count} classes are too few; use class_interval"
         )
     return means
 
@@ -97,9 +97,7 @@ def _replicates(
     rng: np.random.Generator,
     size: int,
 ) -> Float[np.ndarray, " replicates"]:
-    drawn = rng.multinomial(count, np.full(count, 1 / count), size=size).astype(
-        np.float64
-    )  # (B, C)
+    drawn = rng.multinomial(count, np.full(count, 1 / count), size=size).astype(np.float64)  # (B, C)
     weights = np.ones((size, len(values)))
     for column in index.T:
         weights *= drawn[:, column]

@@ -49,9 +49,7 @@ def confusion(
         )
     strangers = np.setdiff1d(np.concatenate([labels, predictions]), ids)
     if len(strangers):
-        raise StatisticsError(
-            f"every label and prediction must be one of classes, got {strangers[0]}"
-        )
+        raise StatisticsError(f"every label and prediction must be one of classes, got {strangers[0]}")
     row, column = (order[np.searchsorted(ids, x)] for x in (labels, predictions))
     n = len(ids)
     return np.bincount(row * n + column, minlength=n * n).reshape(n, n)

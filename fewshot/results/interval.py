@@ -9,9 +9,7 @@ from scipy.special import stdtrit
 
 from fewshot.errors import StatisticsError
 
-Estimand = Literal[
-    "these episodes' images", "new images of these classes", "new classes", "new training runs"
-]
+Estimand = Literal["these episodes' images", "new images of these classes", "new classes", "new training runs"]
 CLOSED: Estimand = "these episodes' images"
 OPEN: Estimand = "new images of these classes"
 NEW_CLASSES: Estimand = "new classes"
@@ -44,9 +42,7 @@ class Interval:
     def __post_init__(self) -> None:
         check_level(self.level)
         if self.estimand not in get_args(Estimand):
-            raise StatisticsError(
-                f"an estimand is one of {get_args(Estimand)}, got {self.estimand!r}"
-            )
+            raise StatisticsError(f"an estimand is one of {get_args(Estimand)}, got {self.estimand!r}")
         if not self.low <= self.high:
             raise StatisticsError(f"an interval needs low <= high, got {self.low} and {self.high}")
 
@@ -89,9 +85,7 @@ def check_values(values: Float[np.ndarray, " count"]) -> Float[np.ndarray, " cou
     """
     values = np.asarray(values, dtype=np.float64)
     if values.ndim != 1 or len(values) < 2:
-        raise StatisticsError(
-            f"an interval needs two or more values in one dimension, got shape {values.shape}"
-        )
+        raise StatisticsError(f"an interval needs two or more values in one dimension, got shape {values.shape}")
     if not np.isfinite(values).all():
         raise StatisticsError(f"values must be finite, got {values[~np.isfinite(values)][0]}")
     return values
@@ -106,7 +100,5 @@ def check_accuracies(accuracies: Float[np.ndarray, " episodes"]) -> Float[np.nda
     accuracies = check_values(accuracies)
     if accuracies.min() < 0 or accuracies.max() > 1:
         worst = accuracies.max() if accuracies.max() > 1 else accuracies.min()
-        raise StatisticsError(
-            f"accuracies are fractions in 0..1, got {worst}; divide percentages by 100"
-        )
+        raise StatisticsError(f"accuracies are fractions in 0..1, got {worst}; divide percentages by 100")
     return accuracies

@@ -51,9 +51,7 @@ def class_interval(
     return Interval(mean, mean - half, mean + half, level, "class jackknife t", NEW_CLASSES, count)
 
 
-def class_p(
-    differences: Float[np.ndarray, " episodes"], classes: Integer[np.ndarray, "episodes n_way"]
-) -> float:
+def class_p(differences: Float[np.ndarray, " episodes"], classes: Integer[np.ndarray, "episodes n_way"]) -> float:
     """Two-sided p-value for "no mean difference on new classes", the twin of ``class_interval``.
 
     Raises:
@@ -79,14 +77,10 @@ def index_classes(
     """
     values, classes = check_values(values), np.asarray(classes)
     if classes.ndim != 2 or len(classes) != len(values):
-        raise StatisticsError(
-            f"classes must have a row for each of {len(values)} episodes, got shape {classes.shape}"
-        )
+        raise StatisticsError(f"classes must have a row for each of {len(values)} episodes, got shape {classes.shape}")
     rows = np.sort(classes, axis=1)
     if (rows[:, 1:] == rows[:, :-1]).any():
-        raise StatisticsError(
-            "the classes of an episode must differ, got one that is twice in an episode"
-        )
+        raise StatisticsError("the classes of an episode must differ, got one that is twice in an episode")
     names, index = np.unique(classes, return_inverse=True)
     index = index.reshape(classes.shape)
     everywhere = names[np.bincount(index.ravel()) == len(values)]

@@ -99,9 +99,7 @@ def paired_difference(
     return t_interval(_difference(a, b), level, estimand)
 
 
-def sign_flip_p(
-    differences: Float[np.ndarray, " episodes"], rng: np.random.Generator, flips: int = 10_000
-) -> float:
+def sign_flip_p(differences: Float[np.ndarray, " episodes"], rng: np.random.Generator, flips: int = 10_000) -> float:
     """Two-sided randomisation p-value: how often random signs give a mean as far from 0.
 
     Under "no difference" each episode's difference is as likely to be -d as d.
@@ -146,13 +144,9 @@ def holm(p_values: Float[np.ndarray, " tests"]) -> Float[np.ndarray, " tests"]:
     return adjusted
 
 
-def _difference(
-    a: Float[np.ndarray, " episodes"], b: Float[np.ndarray, " episodes"]
-) -> Float[np.ndarray, " episodes"]:
+def _difference(a: Float[np.ndarray, " episodes"], b: Float[np.ndarray, " episodes"]) -> Float[np.ndarray, " episodes"]:
     if len(a) != len(b):
-        raise StatisticsError(
-            f"paired accuracies come from the same episodes, got {len(a)} and {len(b)}"
-        )
+        raise StatisticsError(f"paired accuracies come from the same episodes, got {len(a)} and {len(b)}")
     return np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
 
 
@@ -171,6 +165,5 @@ def _test(
     if estimand == CLOSED:
         return t_interval(differences, level), None, "none: the episodes may share images"
     raise StatisticsError(
-        f"a comparison on {OPEN!r} needs rng, one on {NEW_CLASSES!r} needs classes, "
-        f"got estimand {estimand!r} without"
+        f"a comparison on {OPEN!r} needs rng, one on {NEW_CLASSES!r} needs classes, got estimand {estimand!r} without"
     )

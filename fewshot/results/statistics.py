@@ -38,9 +38,7 @@ FEWEST_OPEN_EPISODES = 30
 """Below this many disjoint episodes no open interval is given."""
 
 
-def t_interval(
-    values: Float[np.ndarray, " count"], level: float = 0.95, estimand: Estimand = CLOSED
-) -> Interval:
+def t_interval(values: Float[np.ndarray, " count"], level: float = 0.95, estimand: Estimand = CLOSED) -> Interval:
     """Mean plus or minus t(T-1) s / sqrt(T), with s of ``ddof=1``.
 
     Args:
@@ -91,9 +89,7 @@ def logit_interval(
     return Interval(mean, float(low), float(high), level, "logit t", estimand, len(accuracies))
 
 
-def exact_bound(
-    all_right: bool, distinct_queries: int | None, level: float, estimand: Estimand
-) -> Interval:
+def exact_bound(all_right: bool, distinct_queries: int | None, level: float, estimand: Estimand) -> Interval:
     """One-sided bound when all of n answers agree: error at most 1 - (1 - level)^(1/n).
 
     With n independent answers and a true accuracy p, all are right with

@@ -20,9 +20,7 @@ PILOT_EPISODES = 200
 """Recommended size of the pilot: large enough for its spread to be trusted."""
 
 
-def two_stage_count(
-    pilot: Float[np.ndarray, " pilot"], half_width: float, level: float = 0.95
-) -> int:
+def two_stage_count(pilot: Float[np.ndarray, " pilot"], half_width: float, level: float = 0.95) -> int:
     """Episodes in all, pilot included, for a wanted half width: max(n0, ceil((t s / h)^2)).
 
     Run the pilot, call this once, run the missing episodes, report the mean of
@@ -45,9 +43,7 @@ def two_stage_count(
         raise StatisticsError(f"the wanted half width must be positive, got {half_width}")
     spread = float(pilot.std(ddof=1))
     if np.ptp(pilot) == 0:
-        raise StatisticsError(
-            f"a pilot must show some spread, got {len(pilot)} episodes at {pilot[0]}; enlarge it"
-        )
+        raise StatisticsError(f"a pilot must show some spread, got {len(pilot)} episodes at {pilot[0]}; enlarge it")
     wanted = (student_quantile(level, len(pilot) - 1) * spread / half_width) ** 2
     return max(len(pilot), math.ceil(wanted))
 
