@@ -23,16 +23,15 @@ Usage: FEWSHOT_DATA=... python scripts/match_digits_to_omniglot.py
 from itertools import product
 
 import numpy as np
-from PIL import Image
 from scipy.stats import wasserstein_distance
 from sklearn.datasets import load_digits
 
+from fewshot.datasets.digits import strokes
 from fewshot.datasets.omniglot import load_omniglot
 
 SIZES = (14, 16, 18, 20, 22, 24, 26, 28)
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
-THINNINGS = (0, 1, 2)  # passes of Zhang and Suen's algorithm
-SIDE = 28
+THINNINGS = (0, 1, 2)  # passes of fewshot.datasets.digits.thin
 
 
 def main() -> None:
@@ -68,28 +67,6 @@ def distance(values: np.ndarray, wanted: np.ndarray) -> float:
     """Mean Wasserstein distance of the statistics, in standard deviations of the wanted ones."""
     scale = wanted.std(0)
     return float(np.mean([wasserstein_distance(values[:, k], wanted[:, k]) / scale[k] for k in range(len(scale))]))
-
-
-def strokes(images: np.ndarray, size: int, threshold: float, thinning: int) -> np.ndarray:
-    """Ink of digits ``(n, 8, 8)`` with values in 0..16: ``(n, 28, 28)``, true or false."""
-    large = np.stack([Image.fromarray(i.astype(np.float32)).resize((size, size), Image.Resampling.BICUBIC) for i in images])
-    before = (SIDE - size) // 2
-    ink = np.pad(large > threshold * 16, ((0, 0), *[(before, SIDE - size - before)] * 2))
-    for _ in range(thinning):
-        ink = thin(ink)
-    return ink
-
-
-def thin(ink: np.ndarray) -> np.ndarray:
-    """One pass (two half-passes) of Zhang and Suen, Communications of the ACM 27(3), 1984."""
-    for corners in (((0, 2, 4), (2, 4, 6)), ((0, 2, 6), (0, 4, 6))):
-        p = np.pad(ink, ((0, 0), (1, 1), (1, 1)))
-        steps = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))  # clockwise from above
-        ring = np.stack([p[:, 1 + r : 1 + r + SIDE, 1 + c : 1 + c + SIDE] for r, c in steps])
-        count, starts = ring.sum(0), (~ring & np.roll(ring, -1, 0)).sum(0)
-        open_side = np.all([~ring[list(three)].all(0) for three in corners], 0)
-        ink = ink & ~((count >= 2) & (count <= 6) & (starts == 1) & open_side)
-    return ink
 
 
 def describe(values: np.ndarray) -> str:
