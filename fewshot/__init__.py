@@ -13,7 +13,7 @@ _INDEX = {
     "EpisodeSampler": "fewshot.episodes.sampler",
     "EpisodeSpec": "fewshot.episodes.spec",
     "FewShotError": "fewshot.errors",
-    "FixedEpisodes": "fewshot.episodes.index",
+    "FixedEpisodes": "fewshot.episodes.fixed",
     "NearestMean": "fewshot.learners.nearest_mean",
     "Record": "fewshot.results.record",
     "SupportSet": "fewshot.contract",

@@ -4,7 +4,7 @@ from fewshot.contract import SupportSet as SupportSet
 from fewshot.contract import per_episode as per_episode
 from fewshot.datasets.collection import Collection as Collection
 from fewshot.datasets.index import load_dataset as load_dataset
-from fewshot.episodes.index import FixedEpisodes as FixedEpisodes
+from fewshot.episodes.fixed import FixedEpisodes as FixedEpisodes
 from fewshot.episodes.sampler import EpisodeSampler as EpisodeSampler
 from fewshot.episodes.spec import EpisodeSpec as EpisodeSpec
 from fewshot.errors import FewShotError as FewShotError

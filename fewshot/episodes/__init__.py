@@ -1,6 +1,7 @@
 """Episodes as pure functions of (labels, spec, seed, index)."""
 
-from fewshot.episodes.index import FixedEpisodes, IndexEpisodes
+from fewshot.episodes.fixed import FixedEpisodes
+from fewshot.episodes.index import IndexEpisodes
 from fewshot.episodes.sampler import EpisodeSampler
 from fewshot.episodes.spec import EpisodeSpec
 

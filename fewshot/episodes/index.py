@@ -1,6 +1,6 @@
 """Episodes as indices into a collection; pixels come later, in one gather."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -42,14 +42,42 @@ class IndexEpisodes:
         return len(self.index)
 
     def __getitem__(self, k: int | slice) -> "IndexEpisodes":
-        """One episode without its axis (an int), or some episodes (a slice)."""
-        values = (getattr(self, f.name) for f in fields(self))
-        return IndexEpisodes(*(None if v is None else np.asarray(v[k]) for v in values))
+        """One episode without its axis (an int), or some episodes (a slice): views, not copies."""
+        return self._map(lambda values: np.asarray(values[k]))
 
-    def shape(self) -> tuple[int, ...]:
+    def copy(self) -> "IndexEpisodes":
+        """The same episodes in arrays of their own."""
+        return self._map(np.copy)
+
+    def names(self, item_names: Sequence[str] | None, query_names: Sequence[str] | None = None) -> dict[str, list[Any]]:
+        """File names (or other names) of the items, in the order of the rows.
+
+        Args:
+            item_names: Name of each row of the collection: ``Collection.item_names``.
+            query_names: Those of a second collection that gives the queries.
+
+        Returns:
+            ``support``, ``query`` and, where there is a pool, ``unlabelled``; lists of
+            names, nested if there is an episode axis.
+
+        Raises:
+            EpisodeError: If the collection has no names.
+        """
+        if item_names is None:
+            raise EpisodeError("the items of the collection must have names, got none; set Collection.item_names")
+        own = np.asarray(item_names, object)
+        other = own if query_names is None else np.asarray(query_names, object)
+        named = {"support": own[self.support].tolist(), "query": other[self.query].tolist()}
+        return named if self.unlabelled is None else {**named, "unlabelled": own[self.unlabelled].tolist()}
+
+    def shape(self) -> tuple[int | None, ...]:
         """Way, support size, query size and pool size: what must agree within a batch."""
         arrays = (self.classes, self.support, self.query, self.unlabelled)
-        return tuple(0 if a is None else int(a.shape[-1]) for a in arrays)
+        return tuple(None if a is None else int(a.shape[-1]) for a in arrays)
+
+    def _map(self, change: Callable[[np.ndarray], np.ndarray]) -> "IndexEpisodes":
+        values = (getattr(self, f.name) for f in fields(self))
+        return IndexEpisodes(*(None if v is None else change(v) for v in values))  # type: ignore[arg-type]
 
 
 def stack(episodes: Sequence[IndexEpisodes]) -> IndexEpisodes:
@@ -61,45 +89,34 @@ def stack(episodes: Sequence[IndexEpisodes]) -> IndexEpisodes:
     shapes = {episode.shape() for episode in episodes}
     if len(shapes) != 1:
         raise EpisodeError(f"a batch needs episodes of one shape, got {len(shapes)} shapes; use .groups(start, count)")
-
-    def column(name: str) -> Any:
-        values = [getattr(episode, name) for episode in episodes]
-        return None if values[0] is None else np.stack(values)
-
-    return IndexEpisodes(**{f.name: column(f.name) for f in fields(IndexEpisodes)})
+    return _combine(episodes, np.stack)
 
 
-class FixedEpisodes:
-    """A given list of episodes, such as released runs: everywhere where a sampler fits.
-
-    Args:
-        episodes: Single episodes; their ``index`` is their place in the list.
-        name: What the list is, for the manifest.
-    """
-
-    def __init__(self, episodes: Sequence[IndexEpisodes], name: str) -> None:
-        self.episodes, self.name = list(episodes), name
-
-    def __len__(self) -> int:
-        """Number of episodes."""
-        return len(self.episodes)
-
-    def __getitem__(self, i: int) -> IndexEpisodes:
-        """Episode number ``i``."""
-        return self.episodes[i]
-
-    def batch(self, start: int, count: int) -> IndexEpisodes:
-        """Episodes ``start .. start + count - 1``, which must be of one shape."""
-        return stack(self.episodes[start : start + count])
-
-    def groups(self, start: int, count: int) -> Iterator[IndexEpisodes]:
-        """The same episodes in batches of one shape each."""
-        return group_by_shape(self.episodes[start : start + count])
+def join(batches: Sequence[IndexEpisodes]) -> IndexEpisodes:
+    """Batches of one shape as one batch, in arrays of its own."""
+    return batches[0].copy() if len(batches) == 1 else _combine(batches, np.concatenate)
 
 
 def group_by_shape(episodes: Sequence[IndexEpisodes]) -> Iterator[IndexEpisodes]:
     """Batches of one shape each; within a shape the order is kept."""
-    by_shape: dict[tuple[int, ...], list[IndexEpisodes]] = {}
+    by_shape: dict[tuple[int | None, ...], list[IndexEpisodes]] = {}
     for episode in episodes:
         by_shape.setdefault(episode.shape(), []).append(episode)
     return (stack(group) for group in by_shape.values())
+
+
+def check_range(start: int, count: int, length: int, what: str) -> None:
+    """Raise unless a list has all the episodes that are asked for.
+
+    Raises:
+        EpisodeError: Says how many there are.
+    """
+    if start < 0 or count < 1:
+        raise EpisodeError(f"a range of episodes needs start >= 0 and count >= 1, got start={start} and count={count}")
+    if start + count > length:
+        raise EpisodeError(f"{what} ends after {length} episodes, got a request for {start + count}; ask for fewer")
+
+
+def _combine(parts: Sequence[IndexEpisodes], how: Callable[[Any], np.ndarray]) -> IndexEpisodes:
+    columns = ([getattr(part, f.name) for part in parts] for f in fields(IndexEpisodes))
+    return IndexEpisodes(*(None if column[0] is None else how(column) for column in columns))  # type: ignore[arg-type]

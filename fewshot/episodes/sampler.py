@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
-from fewshot.episodes.disjoint import draw_disjoint
-from fewshot.episodes.draws import BLOCK, VERSION, shuffled, stream, without_replacement
-from fewshot.episodes.index import IndexEpisodes, group_by_shape, stack
-from fewshot.episodes.pools import Pools
+from fewshot.episodes.block import draw_block, draw_disjoint
+from fewshot.episodes.draws import BLOCK, episode_seeds, stream
+from fewshot.episodes.index import IndexEpisodes, check_range, group_by_shape, join, stack
+from fewshot.episodes.manifest import manifest_line
 from fewshot.episodes.single import draw_one
+from fewshot.episodes.source import make_source
 from fewshot.episodes.spec import EpisodeSpec
 from fewshot.errors import EpisodeError
-from fewshot.files import digest
 
 
 class EpisodeSampler:
@@ -47,26 +47,13 @@ class EpisodeSampler:
         groups: Any = None,
         query_labels: Any = None,
     ) -> None:
-        if not 0 <= seed < 2**63:
-            raise EpisodeError(f"seed must lie in 0..2^63-1, got {seed}")
-        self.spec, self.seed = spec, seed
-        self.pools = Pools(labels, class_names)
-        self.query_pools = None if query_labels is None else Pools(query_labels, class_names)
-        self.class_groups = None if groups is None else np.asarray(groups)
+        if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or not 0 <= seed < 2**63:
+            raise EpisodeError(f"seed must be a whole number in 0..2^63-1, got {seed!r}")
+        self.spec, self.seed = spec, int(seed)
+        self.source = make_source(labels, spec, class_names, groups, query_labels)
+        self._in_blocks = spec.is_plain() and self.source.query is None
+        self._disjoint = draw_disjoint(self.source.support, spec, self.seed) if spec.disjoint else None
         self._cached: tuple[int, IndexEpisodes] | None = None
-        self._check()
-        self._disjoint = draw_disjoint(self.pools, spec, seed) if spec.disjoint else None
-
-    def _check(self) -> None:
-        spec = self.spec
-        if self.query_pools is not None and not np.array_equal(self.query_pools.ids, self.pools.ids):
-            different = np.setxor1d(self.query_pools.ids, self.pools.ids).tolist()
-            raise EpisodeError(f"both collections need the same classes, got classes of one only: {different}")
-        if spec.is_plain(except_disjoint=True):
-            own = spec.shot if self.query_pools is not None else spec.shot + spec.query  # type: ignore[operator]
-            self.pools.require(own, spec.way)  # type: ignore[arg-type]
-            if self.query_pools is not None:
-                self.query_pools.require(spec.query, spec.way)  # type: ignore[arg-type]
 
     def __len__(self) -> int:
         """Number of episodes: finite only where they are disjoint."""
@@ -81,10 +68,8 @@ class EpisodeSampler:
         if not 0 <= i < len(self):
             raise IndexError(f"episode numbers run from 0 to {len(self) - 1}, got {i}")
         if self._disjoint is not None:
-            return self._disjoint[i]
-        if not self._in_blocks():
-            return self._single(i)[0]
-        return self._block(i // BLOCK)[i % BLOCK]
+            return self._disjoint[i].copy()
+        return self._block(i // BLOCK)[i % BLOCK].copy() if self._in_blocks else self._single(i)[0]
 
     def __iter__(self) -> Iterator[IndexEpisodes]:
         """All episodes in order."""
@@ -96,18 +81,23 @@ class EpisodeSampler:
         Raises:
             EpisodeError: If they differ in shape, or the list of disjoint episodes ends before.
         """
-        if start + count > len(self):
-            raise EpisodeError(f"the pool of items allows {len(self)} disjoint episodes, got a request for {start + count}")
-        if self._disjoint is not None or not self._in_blocks():
+        self._check_range(start, count)
+        if self._disjoint is not None:
+            return self._disjoint[start : start + count].copy()
+        if not self._in_blocks:
             return stack([self[i] for i in range(start, start + count)])
         numbers = range(start // BLOCK, (start + count - 1) // BLOCK + 1)
-        parts = [self._block(b)[max(start - b * BLOCK, 0) : start + count - b * BLOCK] for b in numbers]
-        return parts[0] if len(parts) == 1 else _join(parts)
+        return join([self._block(b)[max(start - b * BLOCK, 0) : start + count - b * BLOCK] for b in numbers])
 
     def groups(self, start: int, count: int) -> Iterator[IndexEpisodes]:
-        """The same episodes in batches of one shape each, for specs whose episodes differ in shape."""
-        if self._in_blocks():
+        """The same episodes in batches of one shape each, for specs whose episodes differ in shape.
+
+        Raises:
+            EpisodeError: If the list of disjoint episodes ends before.
+        """
+        if self._in_blocks or self._disjoint is not None:
             return iter([self.batch(start, count)])
+        self._check_range(start, count)
         return group_by_shape([self[i] for i in range(start, start + count)])
 
     def rejected(self, start: int, count: int) -> int:
@@ -118,8 +108,7 @@ class EpisodeSampler:
 
     def seeds(self, index: Int64[np.ndarray, " e"]) -> Int64[np.ndarray, " e"]:
         """One seed per episode, for learners that draw random numbers."""
-        blocks = {b: stream(self.seed, "torch", b).integers(0, 2**62, BLOCK) for b in np.unique(index // BLOCK).tolist()}
-        return np.array([blocks[i // BLOCK][i % BLOCK] for i in index.tolist()], np.int64)
+        return episode_seeds(self.seed, index)
 
     def manifest(self, start: int, count: int, names: Any = ()) -> str:
         """One short line that names this list of episodes, the same for pixels and for any features.
@@ -129,44 +118,22 @@ class EpisodeSampler:
             count: Number of episodes.
             names: Item names, where the collection has them.
         """
-        labels = [p.order.tobytes() + p.ids.tobytes() + p.sizes.tobytes() for p in (self.pools, self.query_pools) if p]
-        groups = [] if self.class_groups is None else [str(self.class_groups.tolist()).encode()]
-        items = digest([*labels, *groups, *(str(name).encode() for name in names)])[:16]
+        self._check_range(start, count)
         spec = json.dumps(self.spec.as_dict(), separators=(",", ":"))
-        return f"v{VERSION} items={items} spec={spec} seed={self.seed} episodes={start}+{count}"
+        return manifest_line(self.source.content(self.spec), names, f"spec={spec} seed={self.seed}", start, count)
 
-    def _in_blocks(self) -> bool:
-        return self.spec.is_plain() and self.query_pools is None
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the cached block, which a worker draws again."""
+        return {**self.__dict__, "_cached": None}
+
+    def _check_range(self, start: int, count: int) -> None:
+        check_range(start, count, len(self), "a list of disjoint episodes")
 
     def _single(self, i: int) -> tuple[IndexEpisodes, int]:
-        rng = stream(self.seed, "single", i)
-        return draw_one(self.pools, self.query_pools, self.class_groups, self.spec, rng, i)
+        return draw_one(self.source, self.spec, stream(self.seed, "single", i), i)
 
     def _block(self, number: int) -> IndexEpisodes:
-        if self._cached is None or self._cached[0] != number:
-            self._cached = (number, self._draw_block(number))
-        return self._cached[1]
-
-    def _draw_block(self, number: int) -> IndexEpisodes:
-        way, shot, query = self.spec.way, self.spec.shot, self.spec.query
-        assert isinstance(way, int) and isinstance(shot, int) and isinstance(query, int)
-        rng, pools = stream(self.seed, "block", number), self.pools
-        classes = without_replacement(rng, np.full(BLOCK, len(pools.ids)), way)
-        draws = without_replacement(rng, pools.sizes[classes.ravel()], shot + query)
-        rows = pools.rows(classes, draws.reshape(BLOCK, way, shot + query))
-        support, support_y = _shuffle(rng, rows[..., :shot])
-        asked, asked_y = _shuffle(rng, rows[..., shot:])
-        index = np.arange(number * BLOCK, (number + 1) * BLOCK)
-        return IndexEpisodes(index, pools.ids[classes], support, support_y, asked, asked_y)
-
-
-def _shuffle(rng: np.random.Generator, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows ``(e, way, n)`` in random order ``(e, way * n)`` with their labels."""
-    flat = rows.reshape(len(rows), -1)
-    order = shuffled(rng, *flat.shape)
-    return np.take_along_axis(flat, order, 1), order // max(rows.shape[-1], 1)
-
-
-def _join(parts: list[IndexEpisodes]) -> IndexEpisodes:
-    names = ("index", "classes", "support", "support_y", "query", "query_y")
-    return IndexEpisodes(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+        cached = self._cached  # read once: another thread may put its own block there meanwhile
+        if cached is None or cached[0] != number:
+            cached = self._cached = (number, draw_block(self.source.support, self.spec, self.seed, number))
+        return cached[1]

@@ -1,16 +1,20 @@
 """What an episode looks like: how many classes, how many examples, which queries."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from fewshot.errors import EpisodeError
 
 Count = int | tuple[int, int]
+MOST_SUPPORT = 500  # items in a support set of Meta-Dataset
 
 
 @dataclass(frozen=True)
 class EpisodeSpec:
     """The shape of an episode. A pair ``(low, high)`` is drawn anew, uniformly, in every episode.
+
+    Lists are taken as tuples, so a spec can be made of what JSON or YAML hold.
 
     Attributes:
         way: Number of classes.
@@ -18,11 +22,11 @@ class EpisodeSpec:
         query: Query items of each class.
         shots: Unequal shots, one count a class (its order is shuffled); replaces ``shot``.
         dirichlet: Concentration of the query's class shares; ``way * query`` queries are
-            then shared out by Dirichlet(dirichlet), never clipped: a share that a class
-            cannot fill rejects the draw.
+            then shared out by Dirichlet(dirichlet), never clipped: shares that some class
+            cannot fill are rejected and drawn again, for the same classes.
         within_group: All classes of an episode come from one group (an alphabet).
         open_way: Further classes that are only asked, labelled ``way``.
-        open_query: Queries of each open class; ``query`` when left out.
+        open_query: Queries of each open class; as many as of a known class when left out.
         unlabelled: Items of each class in a pool without labels.
         distractors: Further classes in that pool that no query asks for.
         disjoint: No item is used twice in the whole list of episodes, which then ends.
@@ -31,6 +35,10 @@ class EpisodeSpec:
 
     Raises:
         EpisodeError: If a count is out of range or two settings exclude each other.
+
+    Example:
+        >>> EpisodeSpec(way=5, shot=1, query=15).short()
+        'way=5 shot=1 query=15'
     """
 
     way: Count = 5
@@ -47,30 +55,65 @@ class EpisodeSpec:
     rule: str = "fixed"
 
     def __post_init__(self) -> None:
+        for name in ("way", "shot", "query", "shots"):
+            if isinstance(getattr(self, name), list):
+                object.__setattr__(self, name, tuple(getattr(self, name)))
         for name, least in (("way", 1), ("shot", 0), ("query", 0)):
             _check_count(name, getattr(self, name), least)
-        for name in ("open_way", "unlabelled", "distractors"):
-            _check_count(name, getattr(self, name), 0)
-        if self.shots is not None:
-            self._check_shots(self.shots)
-        if self.dirichlet is not None and not self.dirichlet > 0:
-            raise EpisodeError(f"dirichlet must be above 0, got {self.dirichlet}")
-        if self.rule not in ("fixed", "meta-dataset"):
-            raise EpisodeError(f"rule must be 'fixed' or 'meta-dataset', got '{self.rule}'")
-        if self.disjoint and not self.is_plain(except_disjoint=True):
-            raise EpisodeError("disjoint episodes need fixed way, shot and query and no other option, got " + self.short())
+        for name in ("open_way", "open_query", "unlabelled", "distractors"):
+            if name != "open_query" or self.open_query is not None:
+                _check_whole(name, getattr(self, name))
+        for shot in self.shots or ():
+            _check_whole("every count of shots", shot)
+        self._check_together()
 
-    def _check_shots(self, shots: tuple[int, ...]) -> None:
-        if len(shots) != self.way:
-            raise EpisodeError(f"shots must give one count a class, got {len(shots)} counts for way {self.way}")
-        for shot in shots:
-            _check_count("shots", shot, 0)
+    def _check_together(self) -> None:
+        alpha, counts = self.dirichlet, self._has_equal_counts()
+        rules = (
+            (self.shots is None or len(self.shots) == self.way,
+             f"shots must give one count a class, got {self.shots} for way {self.way}"),
+            (alpha is None or (not isinstance(alpha, bool) and 0 < alpha < math.inf),
+             f"dirichlet must be a finite number above 0, got {alpha}"),
+            (self.open_query is None or self.open_way > 0, f"open_query needs open_way, got open_query={self.open_query}"),
+            (self.distractors == 0 or self.unlabelled > 0,
+             f"distractors need a pool of unlabelled items, got distractors={self.distractors} and unlabelled=0"),
+            (self.rule in ("fixed", "meta-dataset"), f"rule must be 'fixed' or 'meta-dataset', got '{self.rule}'"),
+            (self.rule == "fixed" or not (self.disjoint or any(self._options())),
+             f"the rule '{self.rule}' takes no option but within_group, got {self.short()}"),
+            (self.rule == "fixed" or high(self.way) <= MOST_SUPPORT,
+             f"way must be at most {MOST_SUPPORT}, the support of the rule '{self.rule}', got {self.way}"),
+            (not self.disjoint or (counts and (self.shot, self.query) != (0, 0)),
+             f"disjoint episodes need fixed way, shot and query and no other option, got {self.short()}"),
+        )  # fmt: skip
+        for holds, message in rules:
+            if not holds:
+                raise EpisodeError(message)
 
-    def is_plain(self, except_disjoint: bool = False) -> bool:
-        """Whether all episodes have one shape with equal counts, so that blocks of them are drawn at once."""
+    def _options(self) -> tuple[Any, ...]:
+        return (self.shots, self.dirichlet, self.open_way, self.unlabelled)
+
+    def _has_equal_counts(self) -> bool:
         fixed = all(isinstance(n, int) for n in (self.way, self.shot, self.query))
-        options = (self.shots, self.dirichlet, self.within_group, self.open_way, self.unlabelled, self.distractors)
-        return fixed and not any(options) and self.rule == "fixed" and (except_disjoint or not self.disjoint)
+        return fixed and not self.within_group and not any(self._options()) and self.rule == "fixed"
+
+    def is_plain(self) -> bool:
+        """Whether all episodes have one shape with equal counts, so that blocks of them are drawn at once."""
+        return self._has_equal_counts() and not self.disjoint
+
+    def extra_way(self) -> int:
+        """Classes of an episode beyond those of its labels: open ones and distractors."""
+        return self.open_way + self.distractors
+
+    def least_items(self) -> tuple[int, int, int]:
+        """Items that every class must have: for support and pool, for its queries, and to be an open class.
+
+        Dirichlet shares have no bound below the total, so they ask for none in advance.
+        """
+        if self.rule == "meta-dataset":
+            return 1, 1, 0
+        query = 0 if self.dirichlet is not None else high(self.query)
+        opened = high(self.query) if self.open_query is None else self.open_query
+        return max(self.shots or (high(self.shot),)) + self.unlabelled, query, opened if self.open_way else 0
 
     @classmethod
     def meta_dataset(cls, max_way: int = 50, query: int = 10, within_group: bool = False) -> "EpisodeSpec":
@@ -84,12 +127,16 @@ class EpisodeSpec:
         return "meta-dataset" if self.rule == "meta-dataset" else "balanced"
 
     def as_dict(self) -> dict[str, Any]:
-        """The fields that differ from their defaults, and always way, shot and query."""
-        default = EpisodeSpec()
+        """Way, shot (or shots) and query, and the other fields that differ from their defaults.
+
+        ``EpisodeSpec(**spec.as_dict())`` equals the spec.
+        """
+        default = EpisodeSpec.__dataclass_fields__
+        always = ("way", "query", "shot" if self.shots is None else "shots")
         return {
             k: list(v) if isinstance(v, tuple) else v
             for k, v in asdict(self).items()
-            if k in ("way", "shot", "query") or v != getattr(default, k)
+            if k in always or v != default[k].default
         }
 
     def short(self) -> str:
@@ -97,8 +144,26 @@ class EpisodeSpec:
         return " ".join(f"{k}={v}" for k, v in self.as_dict().items())
 
 
+def low(count: Count) -> int:
+    """The least that a count can be."""
+    return count if isinstance(count, int) else count[0]
+
+
+def high(count: Count) -> int:
+    """The most that a count can be."""
+    return count if isinstance(count, int) else count[1]
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _check_whole(name: str, value: Any) -> None:
+    if not (_is_whole(value) and value >= 0):
+        raise EpisodeError(f"{name} must be a whole number of at least 0, got {value!r}")
+
+
 def _check_count(name: str, value: Any, least: int) -> None:
-    low, high = value if isinstance(value, tuple) and len(value) == 2 else (value, value)
-    whole = all(isinstance(n, int) and not isinstance(n, bool) for n in (low, high))
-    if not (whole and least <= low <= high):
-        raise EpisodeError(f"{name} must be a whole number of at least {least}, or a pair (low, high), got {value}")
+    ends = value if isinstance(value, tuple) and len(value) == 2 else (value, value)
+    if not (all(_is_whole(n) for n in ends) and least <= ends[0] <= ends[1]):
+        raise EpisodeError(f"{name} must be a whole number of at least {least}, or a pair (low, high), got {value!r}")
