@@ -6,7 +6,7 @@ so that one call answers for many episodes; nothing is remembered between two
 calls. Zero-shot is the same thing with an empty support set and descriptors.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any, Generic, Protocol, cast, runtime_checkable
@@ -38,8 +38,8 @@ class SupportSet(Generic[ItemsT]):
         seed: One seed per episode, ``(e,)``, from the sampler's seed and the episode's index.
 
     Raises:
-        ShapeError: If the axes of items, labels, descriptors and seeds do not fit.
-        EpisodeError: If a label lies outside ``0..n_way-1``.
+        ShapeError: If the axes of items, labels, descriptors, pool and seeds do not fit.
+        EpisodeError: If a label lies outside ``0..n_way-1``, or there is no class.
     """
 
     x: ItemsT
@@ -51,9 +51,11 @@ class SupportSet(Generic[ItemsT]):
 
     def __post_init__(self) -> None:
         lead = tuple(self.y.shape)
+        if self.n_way < 1:
+            raise EpisodeError(f"an episode needs at least one class, got n_way {self.n_way}")
         if tuple(self.x.shape[: len(lead)]) != lead:
             raise ShapeError(f"items must start with the axes of the labels {lead}, got items {tuple(self.x.shape)}")
-        if self.y.numel() and not (0 <= int(self.y.min()) and int(self.y.max()) < self.n_way):
+        if self.y.numel() and (int(self.y.min()) < 0 or int(self.y.max()) >= self.n_way):
             raise EpisodeError(
                 f"labels must lie in 0..{self.n_way - 1}, got {sorted(set(self.y.flatten().tolist()))}; "
                 "relabel the episode's classes first"
@@ -72,7 +74,15 @@ class SupportSet(Generic[ItemsT]):
         return len(self.y) if self.y.ndim > 1 else 1
 
     def __getitem__(self, k: int | slice) -> "SupportSet[ItemsT]":
-        """One episode without its axis (an int), or some episodes (a slice)."""
+        """One episode without its axis (an int), or some episodes (a slice).
+
+        Raises:
+            ShapeError: If the support is one episode already.
+        """
+        if self.y.ndim == 1:
+            raise ShapeError(
+                f"only a batch of episodes can be indexed, got one episode with labels {tuple(self.y.shape)}"
+            )
 
         def pick(items: Any) -> Any:
             return None if items is None else items[k]
@@ -108,8 +118,9 @@ class SupportSet(Generic[ItemsT]):
 
 @runtime_checkable
 class Learner(Protocol):
-    """Anything with ``adapt``. Optional members, used where they exist:
+    """Anything with ``adapt``.
 
+    Optional members, used where they exist:
     ``transductive: bool = False`` (scores may depend on the other queries of the call),
     ``batch_norm: str = "running"``, ``scores: str = "log-probability"`` or ``"rank"``,
     ``with_base(base: SupportSet) -> Learner`` (a new learner that has seen base classes),
@@ -189,8 +200,8 @@ class Embedded(nn.Module):
         """What the head's scores are: ``"log-probability"`` or ``"rank"``."""
         return str(getattr(self.head, "scores", "log-probability"))
 
-    def embed(self, items: Items) -> Float[Tensor, "*e n dim"]:
-        """Features of items ``(*e, n, *item)``; episodes go through the backbone together."""
+    def embed(self, items: Items) -> Float[Tensor, "e n *feature"]:
+        """Features of items ``(e, n, *item)``; episodes go through the backbone together."""
         return _features(self.backbone, items, lead=2)
 
     def adapt(self, support: SupportSet[Any]) -> Classifier[Any]:
@@ -204,18 +215,19 @@ class Embedded(nn.Module):
         return Embedded(self.backbone, self.head.with_base(base.map(self.embed)), self.side)
 
     def loss(self, support: SupportSet[Any], query: Items, labels: Integer[Tensor, "e q"]) -> Float[Tensor, ""]:
-        """Mean loss of the episodes, each with one forward pass over its support and queries together.
+        """Mean loss of the episodes, each with one forward pass over support, queries and pool together.
 
-        So batch statistics are those of one episode, never shared between episodes.
+        So batch statistics are those of one episode, never shared between episodes. Lower is better.
         """
         losses = [self._loss_one(support[k : k + 1], query[k : k + 1], labels[k : k + 1]) for k in range(len(support))]
         return torch.stack(losses).mean()
 
     def _loss_one(self, support: SupportSet[Any], query: Any, labels: Tensor) -> Tensor:
-        shot = support.y.shape[1]
-        z = self.embed(_concatenate(support.x, query))
-        embedded = self._describe(SupportSet(z[:, :shot], support.y, support.n_way, support.descriptors, None, support.seed))
-        return episode_loss(self.head, embedded, z[:, shot:], labels)
+        pool = [] if support.unlabelled is None else [support.unlabelled]
+        parts = [support.x, query, *pool]
+        z = self.embed(_concatenate(parts)).split([part.shape[1] for part in parts], 1)
+        embedded = replace(support, x=z[0], unlabelled=z[2] if pool else None)
+        return episode_loss(self.head, self._describe(embedded), z[1], labels)
 
     def _describe(self, support: SupportSet[Tensor]) -> SupportSet[Tensor]:
         if self.side is None or support.descriptors is None:
@@ -229,6 +241,5 @@ def _features(backbone: Any, items: Any, lead: int) -> Tensor:
     return z.reshape(*items.shape[:lead], *z.shape[1:])
 
 
-def _concatenate(support: Any, query: Any) -> Any:
-    parts: Iterable[Any] = (support, query)
-    return torch.cat(list(parts), 1) if isinstance(support, Tensor) else np.concatenate(list(parts), 1)
+def _concatenate(parts: list[Any]) -> Any:
+    return torch.cat(parts, 1) if isinstance(parts[0], Tensor) else np.concatenate(parts, 1)

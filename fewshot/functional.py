@@ -1,7 +1,7 @@
 """Formulas of few-shot learning, one each, batched over episodes."""
 
 import torch
-from jaxtyping import Float, Integer
+from jaxtyping import Float, Integer, Shaped
 from torch import Tensor
 
 from fewshot.errors import EpisodeError
@@ -20,15 +20,24 @@ def class_means(
     Raises:
         EpisodeError: If a class has no example.
     """
+    require_every_class(y, n_way)
     member = class_membership(y, n_way, x.dtype)
-    count = member.sum(-2)
-    if bool((count == 0).any()):
-        absent = (count == 0).nonzero()[:, -1].unique().tolist()
+    return member.mT @ x / member.sum(-2).unsqueeze(-1)
+
+
+def require_every_class(y: Integer[Tensor, "*e s"], n_way: int) -> None:
+    """Let an episode pass only if each of its classes has a support example.
+
+    Raises:
+        EpisodeError: If a class has none.
+    """
+    missing = class_membership(y, n_way, torch.bool).any(-2).logical_not()
+    if bool(missing.any()):
+        absent = missing.nonzero()[:, -1].unique().tolist()
         raise EpisodeError(f"every class needs a support example, got none for classes {absent}")
-    return member.mT @ x / count.unsqueeze(-1)
 
 
-def class_membership(y: Integer[Tensor, "*e s"], n_way: int, dtype: torch.dtype) -> Float[Tensor, "*e s {n_way}"]:
+def class_membership(y: Integer[Tensor, "*e s"], n_way: int, dtype: torch.dtype) -> Shaped[Tensor, "*e s {n_way}"]:
     """One where a support row belongs to a class, else zero."""
     return (y.unsqueeze(-1) == torch.arange(n_way, device=y.device)).to(dtype)
 
