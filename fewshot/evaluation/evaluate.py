@@ -1,6 +1,7 @@
 """The evaluator: a learner, a collection and a list of episodes make a record."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from fewshot.results.record import Record
 from fewshot.results.summary import further_intervals, open_note, summarize
 
 Episodes = EpisodeSampler | FixedEpisodes
+Report = Callable[[int, int], None]
 
 
 def evaluate(
@@ -33,7 +35,9 @@ def evaluate(
     keep_scores: bool = False,
     allow_seen: bool = False,
     open_interval: bool = False,
+    cache: bool = True,
     level: float = 0.95,
+    report: Report = lambda done, count: None,
 ) -> Record:
     """Accuracy of a learner over episodes, with intervals that say what they speak of.
 
@@ -53,7 +57,9 @@ def evaluate(
         keep_scores: Keep every score in the answers, not only predictions.
         allow_seen: Let the learner have been trained on classes that are asked here; the record says so.
         open_interval: Also judge disjoint episodes, for an interval that speaks of new images.
+        cache: Whether features may be read from, and written to, the cache folder.
         level: Of all intervals.
+        report: Told after every batch how many episodes are done, and how many there are.
 
     Returns:
         A record with its answers in memory; ``record.save(path)`` writes both.
@@ -80,8 +86,8 @@ def evaluate(
         if not getattr(learner, "transductive", False):
             first = next(iter(sampler.groups(0, min(2, count))))
             check_inductive(learner, collection, first, sampler.seeds(first.index), queries or collection)
-        head, support, query = _embedded(learner, collection, queries)
-        answers = answer(head, support, query, sampler, count, batch, keep_scores)
+        head, support, query = _embedded(learner, collection, queries, cache)
+        answers = answer(head, support, query, sampler, count, batch, keep_scores, report)
         apart, note = _disjoint(head, support, query, sampler, batch) if open_interval else (None, None)
     summary = summarize(answers, level)
     intervals, notes = further_intervals(answers, apart, level)
@@ -125,13 +131,13 @@ def _count(episodes: int | FixedEpisodes, sampler: Episodes) -> int:
 
 
 def _embedded(
-    learner: Any, collection: Collection, queries: Collection | None
+    learner: Any, collection: Collection, queries: Collection | None, cache: bool
 ) -> tuple[Learner, Collection, Collection]:
     """The head with collections of features where the backbone is fixed, else all as it is."""
     if not isinstance(learner, Embedded) or not is_fixed(learner.backbone):
         return learner, collection, queries or collection
-    support = collection.embed(learner.backbone)
-    query = support if queries is None else queries.embed(learner.backbone)
+    support = collection.embed(learner.backbone, cache=cache)
+    query = support if queries is None else queries.embed(learner.backbone, cache=cache)
     if learner.side is not None and collection.descriptors is not None:
         with torch.no_grad():
             support = replace(support, descriptors=learner.side(collection.descriptors))
@@ -139,7 +145,14 @@ def _embedded(
 
 
 def answer(
-    learner: Learner, support: Collection, query: Collection, sampler: Episodes, count: int, batch: int, keep_scores: bool
+    learner: Learner,
+    support: Collection,
+    query: Collection,
+    sampler: Episodes,
+    count: int,
+    batch: int,
+    keep_scores: bool,
+    report: Report = lambda done, count: None,
 ) -> Answers:
     """Answers of a learner to the first ``count`` episodes, a batch at a time.
 
@@ -151,6 +164,7 @@ def answer(
         count: How many of them.
         batch: Episodes of one call.
         keep_scores: Whether all scores are kept.
+        report: Told after every batch how many episodes are done, and how many there are.
     """
     probable = getattr(learner, "scores", "log-probability") == "log-probability"
     rows: list[tuple[int, dict[str, np.ndarray]]] = []
@@ -158,6 +172,7 @@ def answer(
         for episodes in sampler.groups(start, min(batch, count - start)):
             scores = score(learner, support_set(support, episodes, sampler.seeds(episodes.index)), query.take(episodes.query))
             rows.extend(_rows(episodes, scores, probable, keep_scores))
+        report(min(start + batch, count), count)
     rows.sort(key=lambda row: row[0])
     return _join([row for _, row in rows])
 

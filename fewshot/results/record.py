@@ -111,6 +111,7 @@ class Record(_Part):
     """One result, complete; a JSON file on disk.
 
     Attributes:
+        settings: The recipe with all its settings resolved, where a recipe made the record.
         correct: Correct answers of each episode.
         queries: Queries of an episode; a list where episodes differ.
         summary: Mean accuracy over episodes and its interval.
@@ -124,6 +125,7 @@ class Record(_Part):
 
     schema_: int = Field(SCHEMA, alias="schema")
     recipe: str | None = None
+    settings: dict[str, Any] | None = None
     learner: LearnerInfo
     backbone: BackboneInfo | None = None
     data: DataInfo

@@ -1,0 +1,1 @@
+"""Recipes: one experiment, one flat YAML file."""

@@ -1,0 +1,124 @@
+"""What a recipe may say. A recipe is one flat YAML file: no includes, no inheritance.
+
+A key that is not known here is an error that names the file and the line.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from fewshot.episodes import EpisodeSpec
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TrainingSection(_Section):
+    """Episodic training on the classes of one split.
+
+    Attributes:
+        split: Base classes.
+        way: Classes of a training episode.
+        shot: Support items of each class.
+        query: Queries of each class.
+        episodes: Training episodes in all.
+        tasks: Episodes of one optimiser step.
+        learning_rate: Of Adam.
+        halve_every: Steps after which the learning rate is halved; 0 keeps it.
+        clip: Largest gradient norm.
+        validate_every: Steps between validations.
+        save_every: Steps between checkpoints.
+        seed: Of the initial weights and of the list of training episodes.
+    """
+
+    split: str = "train"
+    way: int = Field(ge=2)
+    shot: int = Field(ge=1)
+    query: int = Field(ge=1)
+    episodes: int = Field(ge=1)
+    tasks: int = Field(1, ge=1)
+    learning_rate: float = Field(1e-3, gt=0)
+    halve_every: int = Field(2000, ge=0)
+    clip: float | None = Field(None, gt=0)
+    validate_every: int = Field(500, ge=1)
+    save_every: int = Field(100, ge=1)
+    seed: int = Field(0, ge=0)
+
+
+class ValidationSection(_Section):
+    """Episodes of validation classes that choose the weights; never of test classes."""
+
+    split: Literal["val", "validation"] = "val"
+    way: int = Field(5, ge=2)
+    shot: int = Field(1, ge=1)
+    query: int = Field(15, ge=1)
+    episodes: int = Field(1000, ge=2)
+    seed: int = Field(0, ge=0)
+
+
+class Row(_Section):
+    """One row of the table: what differs from the evaluation's settings."""
+
+    way: int = Field(5, ge=1)
+    shot: int = Field(1, ge=0)
+    data_options: dict[str, Any] = {}
+    learner_options: dict[str, Any] = {}
+
+
+class EvaluationSection(_Section):
+    """How every row is evaluated.
+
+    Attributes:
+        split: Novel classes; none for a collection without splits.
+        episodes: Number of episodes, or ``"fixed"`` for the list that comes with the data.
+        query: Queries of each class.
+        seed: Names the list of episodes.
+        dirichlet: Concentration of the query's class shares; balanced when left out.
+        open_interval: Whether disjoint episodes are judged too.
+        rows: One record each.
+    """
+
+    split: str | None = "test"
+    episodes: int | Literal["fixed"] = 1000
+    query: int = Field(15, ge=1)
+    seed: int = Field(0, ge=0)
+    dirichlet: float | None = Field(None, gt=0)
+    open_interval: bool = True
+    rows: list[Row] = Field(min_length=1)
+
+    def spec(self, row: Row) -> EpisodeSpec:
+        """Shape of the episodes of a row."""
+        return EpisodeSpec(row.way, row.shot, self.query, dirichlet=self.dirichlet)
+
+
+class Recipe(_Section):
+    """One experiment: data, learner, training, evaluation.
+
+    Attributes:
+        name: The recipe's own name, as its file's.
+        about: One line for people.
+        data: Name of a data set, or a path.
+        learner: Name of a learner.
+        backbone: Name of a backbone; none for learners on the items themselves.
+        training: Absent for learners that are not trained.
+        validation: How weights are chosen; the last ones are kept without it.
+    """
+
+    name: str
+    about: str = ""
+    data: str
+    data_options: dict[str, Any] = {}
+    learner: str
+    learner_options: dict[str, Any] = {}
+    backbone: str | None = None
+    backbone_options: dict[str, Any] = {}
+    training: TrainingSection | None = None
+    validation: ValidationSection | None = None
+    evaluation: EvaluationSection
+
+    @model_validator(mode="after")
+    def _tasks_divide_episodes(self) -> "Recipe":
+        if self.training is not None and self.training.episodes % self.training.tasks:
+            raise ValueError(f"episodes must be a multiple of tasks, got {self.training.episodes} and {self.training.tasks}")
+        return self

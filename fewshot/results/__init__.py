@@ -1,0 +1,1 @@
+"""Records, statistics, tables and figures: pure functions of results, without torch."""
