@@ -1,6 +1,7 @@
 """What an episode looks like: how many classes, how many examples, which queries."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,8 +14,6 @@ MOST_SUPPORT = 500  # items in a support set of Meta-Dataset
 @dataclass(frozen=True)
 class EpisodeSpec:
     """The shape of an episode. A pair ``(low, high)`` is drawn anew, uniformly, in every episode.
-
-    Lists are taken as tuples, so a spec can be made of what JSON or YAML hold.
 
     Attributes:
         way: Number of classes.
@@ -55,9 +54,6 @@ class EpisodeSpec:
     rule: str = "fixed"
 
     def __post_init__(self) -> None:
-        for name in ("way", "shot", "query", "shots"):
-            if isinstance(getattr(self, name), list):
-                object.__setattr__(self, name, tuple(getattr(self, name)))
         for name, least in (("way", 1), ("shot", 0), ("query", 0)):
             _check_count(name, getattr(self, name), least)
         for name in ("open_way", "open_query", "unlabelled", "distractors"):
@@ -120,6 +116,19 @@ class EpisodeSpec:
         """The rule of Meta-Dataset: 5 to ``max_way`` classes, unequal shots, at most ``query`` queries a class."""
         return cls(way=(5, max_way), shot=(1, 100), query=query, within_group=within_group, rule="meta-dataset")
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "EpisodeSpec":
+        """A spec from what JSON or YAML hold: lists for pairs.
+
+        Raises:
+            EpisodeError: If there is no such field, or a value is out of range.
+        """
+        unknown = sorted(set(values) - set(cls.__dataclass_fields__))
+        if unknown:
+            known = ", ".join(cls.__dataclass_fields__)
+            raise EpisodeError(f"an episode's spec has the fields {known}, got '{unknown[0]}'; spell it so or leave it out")
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
     def query_distribution(self) -> str:
         """How the classes share the queries, in the words of a record."""
         if self.dirichlet is not None:
@@ -129,7 +138,7 @@ class EpisodeSpec:
     def as_dict(self) -> dict[str, Any]:
         """Way, shot (or shots) and query, and the other fields that differ from their defaults.
 
-        ``EpisodeSpec(**spec.as_dict())`` equals the spec.
+        `from_dict` turns it back into an equal spec.
         """
         default = EpisodeSpec.__dataclass_fields__
         always = ("way", "query", "shot" if self.shots is None else "shots")
