@@ -26,18 +26,18 @@ import numpy as np
 from scipy.stats import wasserstein_distance
 from sklearn.datasets import load_digits
 
-from fewshot.datasets.digits import strokes
 from fewshot.datasets.omniglot import load_omniglot
+from fewshot.datasets.strokes import strokes
 
 SIZES = (14, 16, 18, 20, 22, 24, 26, 28)
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
-THINNINGS = (0, 1, 2)  # passes of fewshot.datasets.digits.thin
+THINNINGS = (0, 1, 2)  # passes of fewshot.datasets.strokes.thin
 
 
 def main() -> None:
     """Print the statistics of Omniglot and of every setting, nearest first."""
     wanted = statistics(load_omniglot(rotations="none").split("train").items[:, 0] > 0)
-    images = load_digits().images
+    images = load_digits().images / 16
     found = {s: statistics(strokes(images, *s)) for s in product(SIZES, THRESHOLDS, THINNINGS)}
     distances = {setting: distance(values, wanted) for setting, values in found.items()}
     print(f"{'':30}ink share   stroke width   longer side   distance")
