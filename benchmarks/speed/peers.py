@@ -27,19 +27,31 @@ class Labelled(Dataset):
         return self.labels
 
 
-def easyfsl_task_sampler(dataset: Labelled, way: int, shot: int, query: int, tasks: int) -> Any:
-    """easyfsl's sampler of index lists, built under the shim where torch needs it."""
+def easyfsl_task_sampler(dataset: Any, way: int, shot: int, query: int, tasks: int) -> Any:
+    """The sampler of easyfsl, of index lists, built under the shim where torch needs it."""
     from easyfsl.samplers import TaskSampler
 
     with _accept_data_source():
         return TaskSampler(dataset, n_way=way, n_shot=shot, n_query=query, n_tasks=tasks)
 
 
-def learn2learn_dataset(dataset: Labelled) -> Any:
-    """learn2learn's index of a dataset, from the labels, so that it need not load all items to find them."""
-    import learn2learn
+def learn2learn_tasks(dataset: Labelled, way: int, each: int, load: bool = False) -> Any:
+    """learn2learn's tasks of ``each`` items a class, drawn by its fused sampler.
 
-    return learn2learn.data.MetaDataset(dataset, indices_to_labels=dict(enumerate(dataset.labels)))
+    The index of the dataset is made from the labels: left to itself, learn2learn loads every item to find them.
+
+    Args:
+        dataset: Items and labels.
+        way: Classes of a task.
+        each: Items a class, support and queries together.
+        load: Whether ``sample()`` shall load items and number the classes from 0, as its vision benchmarks do.
+    """
+    from learn2learn.data import MetaDataset, Taskset
+    from learn2learn.data.transforms import ConsecutiveLabels, FusedNWaysKShots, LoadData, RemapLabels
+
+    indexed = MetaDataset(dataset, indices_to_labels=dict(enumerate(dataset.labels)))
+    draw = [FusedNWaysKShots(indexed, n=way, k=each)]
+    return Taskset(indexed, draw + [LoadData(indexed), RemapLabels(indexed), ConsecutiveLabels(indexed)] * load)
 
 
 def notes() -> list[str]:

@@ -159,7 +159,9 @@ def _cells(ratio: Ratio | None) -> tuple[str, str, str, str]:
     return f"{ratio.median:.2f}", f"{ratio.low:.2f}..{ratio.high:.2f}", target, verdict
 
 
-def report(name: str, heats: Sequence[Heat], settings: argparse.Namespace, started: dict[str, Any], notes: Sequence[str]) -> None:
+def report(
+    name: str, heats: Sequence[Heat], settings: argparse.Namespace, started: dict[str, Any], notes: Sequence[str]
+) -> None:
     """Print the table and write ``<out>/<name>.json``.
 
     Args:
@@ -177,7 +179,9 @@ def report(name: str, heats: Sequence[Heat], settings: argparse.Namespace, start
         "notes": list(notes),
         "heats": [_as_dict(heat) for heat in heats],
     }
-    print(f"{name}: {started['processor']}, {settings.threads} thread(s), {settings.rounds} rounds, load {started['load_average'][0]:.2f}")
+    print(
+        f"{name}: {started['processor']}, {settings.threads} thread(s), {settings.rounds} rounds, load {started['load_average'][0]:.2f}"
+    )
     print(table(heats))
     print(*[f"note: {note}" for note in notes], sep="\n")
     print(f"written to {write_json(settings.out / f'{name}.json', content)}", file=sys.stderr)

@@ -39,10 +39,8 @@ def easyfsl_lists(labels: np.ndarray) -> race.Contestant:
 
 def learn2learn_descriptions(labels: np.ndarray) -> race.Contestant:
     """Lists of 80 ``DataDescription``, from learn2learn's fused sampler."""
-    from learn2learn.data.transforms import FusedNWaysKShots
-
-    draw = FusedNWaysKShots(peers.learn2learn_dataset(_without_items(labels)), n=WAY, k=SHOT + QUERY)
-    return lambda: [draw.new_task() for _ in range(EPISODES)]
+    tasks = peers.learn2learn_tasks(_without_items(labels), WAY, SHOT + QUERY)
+    return lambda: [tasks.sample_task_description() for _ in range(EPISODES)]
 
 
 def _without_items(labels: np.ndarray) -> peers.Labelled:
