@@ -1,0 +1,176 @@
+"""Tables: pure functions from records to rows, and from rows to aligned text or Markdown.
+
+Accuracies are fractions in records and per cent in every cell here. An interval
+is printed as ``48.21 ± 0.77`` where both arms are equal as printed, and as
+``99.40 [98.71, 99.72]`` where they are not.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from fewshot.results.paired import Comparison
+from fewshot.results.record import EpisodesInfo, IntervalInfo, Record
+
+ABSENT = "–"
+NO_NUMBER = ("", ABSENT, "reference")  # may stand in a column of numbers
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as text.
+
+    Attributes:
+        columns: Headings.
+        rows: One tuple of cells a row, as long as ``columns``.
+        title: Line above, if any.
+        notes: Lines below.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    title: str = ""
+    notes: tuple[str, ...] = ()
+
+    def right(self) -> tuple[bool, ...]:
+        """Which columns hold numbers only, and are therefore set flush right."""
+        columns = list(zip(*self.rows, strict=True)) or [()] * len(self.columns)
+        return tuple(any(map(_is_number, c)) and all(_is_number(x) or x in NO_NUMBER for x in c) for c in columns)
+
+
+def percent(fraction: float) -> str:
+    """A fraction as per cent with two decimals, without the sign: 0.4821 gives ``48.21``."""
+    return f"{100 * fraction:.2f}"
+
+
+def with_interval(estimate: float, low: float, high: float, signed: bool = False) -> str:
+    """Per cent with its interval: ``48.21 ± 0.77``, or ``99.40 [98.71, 99.72]`` where the arms differ.
+
+    Args:
+        estimate: A fraction, or a difference of fractions.
+        low: Lower end.
+        high: Upper end.
+        signed: Whether a positive estimate gets a plus sign, as differences do.
+    """
+    mean = f"{100 * estimate:+.2f}" if signed else percent(estimate)
+    below, above = percent(estimate - low), percent(high - estimate)
+    return f"{mean} ± {above}" if below == above else f"{mean} [{percent(low)}, {percent(high)}]"
+
+
+def accuracy_cell(record: Record) -> str:
+    """Accuracy of a record with its first interval."""
+    return with_interval(record.accuracy, record.summary.low, record.summary.high)
+
+
+def results_table(records: Mapping[str, Record]) -> Table:
+    """One row a record: what was judged, on what, and how it did."""
+    columns = ("record", "learner", "backbone", "data", "way", "shot", "episodes", "accuracy %", "5th percentile %")
+    rows = tuple(_result_row(name, record) for name, record in records.items())
+    return Table(columns, rows, notes=_speaks_of([record.summary for record in records.values()]))
+
+
+def _result_row(name: str, record: Record) -> tuple[str, ...]:
+    e = record.episodes
+    return (
+        name,
+        record.learner.name,
+        record.backbone.name if record.backbone else ABSENT,
+        data_name(record),
+        whole(e.way),
+        shot_cell(e),
+        str(e.count),
+        accuracy_cell(record),
+        percent(record.summary.fifth_percentile),
+    )
+
+
+def data_name(record: Record) -> str:
+    """Data and split: ``omniglot/test``."""
+    return record.data.name + (f"/{record.data.split}" if record.data.split else "")
+
+
+def comparison_table(records: Mapping[str, Record], reference: str, comparisons: Sequence[Comparison]) -> Table:
+    """Accuracies and paired differences to the reference; a difference above 0 is better than the reference.
+
+    Args:
+        records: By name; all on the same episodes.
+        reference: One of the names.
+        comparisons: What `fewshot.results.compare.compare` made of them.
+    """
+    by_name = {c.name: c for c in comparisons}
+    ordered = [reference, *(name for name in records if name != reference)]
+    rows = tuple(_comparison_row(name, records[name], by_name.get(name)) for name in ordered)
+    columns = ("record", "learner", "accuracy %", "difference", "p", "p (Holm)")
+    tests = dict.fromkeys(f"p-value: {c.test}" for c in comparisons)
+    level = comparisons[0].difference.level if comparisons else records[reference].summary.level
+    notes = (
+        *_speaks_of([records[name].summary for name in ordered]),
+        f"difference: accuracy minus that of {reference} on the same {records[reference].episodes.count} episodes, "
+        f"in percentage points, with its {level:.0%} interval; above 0 is better",
+        *tests,
+    )
+    return Table(columns, rows, notes=notes)
+
+
+def _comparison_row(name: str, record: Record, comparison: Comparison | None) -> tuple[str, ...]:
+    start = (name, record.learner.name, accuracy_cell(record))
+    if comparison is None:
+        return (*start, "reference", ABSENT, ABSENT)
+    d = comparison.difference
+    return (
+        *start,
+        with_interval(d.estimate, d.low, d.high, signed=True),
+        _p(comparison.p_value),
+        _p(comparison.adjusted),
+    )
+
+
+def plain(table: Table) -> str:
+    """Aligned text, columns two spaces apart, numbers flush right."""
+    widths = [max(len(cell) for cell in column) for column in zip(table.columns, *table.rows, strict=True)]
+    right = table.right()
+
+    def line(cells: Sequence[str]) -> str:
+        padded = (c.rjust(w) if r else c.ljust(w) for c, w, r in zip(cells, widths, right, strict=True))
+        return "  ".join(padded).rstrip()
+
+    headed = any(table.columns)
+    head = [line(table.columns), "  ".join("-" * w for w in widths)] if headed else []
+    return "\n".join([*([table.title] if table.title else []), *head, *map(line, table.rows), *table.notes])
+
+
+def markdown(table: Table) -> str:
+    """A table in Markdown, with ``|`` in cells escaped."""
+
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+    rule = "|" + "|".join("---:" if r else "---" for r in table.right()) + "|"
+    parts = [f"**{table.title}**\n"] if table.title else []
+    notes = ["", *(f"{note}  " for note in table.notes)] if table.notes else []
+    return "\n".join([*parts, line(table.columns), rule, *map(line, table.rows), *notes])
+
+
+def _speaks_of(intervals: Sequence[IntervalInfo]) -> tuple[str, ...]:
+    kinds = dict.fromkeys((i.level, i.estimand) for i in intervals)
+    return tuple(f"accuracy: mean over episodes, {level:.0%} interval for {estimand}" for level, estimand in kinds)
+
+
+def whole(count: int | list[int]) -> str:
+    """A count, or the ends of a range: ``5``, ``5-20``."""
+    return str(count) if isinstance(count, int) else f"{count[0]}-{count[-1]}"
+
+
+def shot_cell(episodes: EpisodesInfo) -> str:
+    """Shots of an episode, unequal ones one by one: ``1/2/5``."""
+    unequal = episodes.spec.get("shots")
+    return "/".join(map(str, unequal)) if unequal else whole(episodes.shot)
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return ABSENT
+    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
+
+
+def _is_number(cell: str) -> bool:
+    return cell.lstrip("+-<[ ")[:1].isdigit()
