@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fewshot.datasets.conversion import as_items, as_labels, as_numpy
 from fewshot.datasets.features import embed_rows
 from fewshot.errors import DataError, UnknownNameError
 from fewshot.files import digest
@@ -54,32 +55,48 @@ class Collection:
     def __post_init__(self) -> None:
         if len(self.items) != len(self.labels) or not len(self.labels):
             raise DataError(f"every item needs one label, got {len(self.items)} items and {len(self.labels)} labels")
+        if self.labels.ndim != 1 or self.labels.dtype.kind not in "iu":
+            raise DataError(
+                f"labels must be a vector of whole numbers, got shape {self.labels.shape} of {self.labels.dtype}; "
+                "Collection.from_arrays relabels"
+            )
         low, high = int(self.labels.min()), int(self.labels.max())
         if low < 0 or high >= len(self.class_names):
             raise DataError(
                 f"labels must lie in 0..{len(self.class_names) - 1}, got {low}..{high}; Collection.from_arrays relabels"
             )
+        self._check_known()
+
+    def _check_known(self) -> None:
+        for what, known, count in (
+            ("item names", self.item_names, len(self.labels)),
+            ("groups", self.groups, len(self.class_names)),
+            ("descriptors", self.descriptors, len(self.class_names)),
+        ):
+            if known is not None and len(known) != count:
+                raise DataError(f"{what} must be {count}, one for each item or class, got {len(known)}")
+        for name, rows in self.splits.items():
+            if len(rows) and not 0 <= int(np.min(rows)) <= int(np.max(rows)) < len(self.labels):
+                raise DataError(
+                    f"rows of split '{name}' must lie in 0..{len(self.labels) - 1}, got {np.min(rows)}..{np.max(rows)}"
+                )
 
     @classmethod
     def from_arrays(cls, x: Any, y: Any, *, name: str = "arrays", **known: Any) -> "Collection":
         """A collection from items and labels of any kind: numbers with gaps, or names.
 
         Args:
-            x: Items ``(n, *item)``: an array, a tensor, or a list of texts.
+            x: Items ``(n, *item)``: an array, a tensor, or a list of texts. NumPy's float64 becomes float32.
             y: One label an item.
             name: What to call it in records.
             known: Other fields of `Collection`; those about classes in sorted order of the labels.
 
         Raises:
-            DataError: If there are labels of −1 or NaN, or features that are not finite.
+            DataError: If a label is negative, NaN or absent, or a feature is not finite.
         """
-        labels = np.asarray(y)
-        if labels.dtype.kind == "f" and not np.isfinite(labels).all():
-            raise DataError("labels must be finite, got NaN or infinity; drop the items without a label")
-        if labels.dtype.kind in "if" and len(labels) and labels.min() < 0:
-            raise DataError(f"labels must not be negative, got {labels.min()}; drop the items without a label")
+        labels = as_labels(y)
         names, ids = np.unique(labels, return_inverse=True)
-        return cls(_as_items(x), ids.astype(np.int64), tuple(str(n) for n in names.tolist()), name=name, **known)
+        return cls(as_items(x), ids.astype(np.int64), tuple(str(n) for n in names.tolist()), name=name, **known)
 
     def __len__(self) -> int:
         """Number of items."""
@@ -91,9 +108,10 @@ class Collection:
         Args:
             rows: Row numbers of any shape; the items' axes follow.
         """
+        rows = np.asarray(rows)
         if isinstance(self.items, Tensor):
-            return self.items[torch.from_numpy(np.asarray(rows))]
-        taken = self.items[rows]
+            return self.items[torch.from_numpy(rows)]
+        taken = self.items[rows.ravel()].reshape(*rows.shape, *self.items.shape[1:])
         return taken if taken.dtype.kind in "TU" else torch.from_numpy(np.ascontiguousarray(taken))
 
     def split(self, name: str) -> "Collection":
@@ -109,7 +127,19 @@ class Collection:
         return self.subset(self.splits[name], f"{self.name}/{name}")
 
     def subset(self, rows: np.ndarray, name: str | None = None) -> "Collection":
-        """Some of the items, with class ids of their own; pixels are shared, not copied, where rows are a run."""
+        """Some of the items, with class ids of their own; pixels are shared, not copied, where rows are a run.
+
+        Args:
+            rows: Row numbers, or one truth value an item.
+            name: What to call the part in records; as the whole when left out.
+
+        Raises:
+            DataError: If there are no rows.
+        """
+        rows = np.asarray(rows)
+        rows = np.flatnonzero(rows) if rows.dtype == bool else rows
+        if not len(rows):
+            raise DataError(f"a part of '{self.name}' needs at least one item, got no rows")
         kept, labels = np.unique(self.labels[rows], return_inverse=True)
         return replace(
             self,
@@ -118,7 +148,7 @@ class Collection:
             class_names=tuple(self.class_names[c] for c in kept),
             name=name or self.name,
             origin=self.origin or self.name,
-            item_names=None if self.item_names is None else [self.item_names[r] for r in rows],
+            item_names=None if self.item_names is None else [self.item_names[r] for r in rows.tolist()],
             groups=None if self.groups is None else self.groups[kept],
             descriptors=None if self.descriptors is None else self.descriptors[kept],
             splits={},
@@ -129,7 +159,14 @@ class Collection:
         return tuple(f"{self.origin or self.name}:{name}" for name in self.class_names)
 
     def with_classes(self, names: Sequence[str]) -> "Collection":
-        """The items of the named classes."""
+        """The items of the named classes, in the order of the collection.
+
+        Raises:
+            UnknownNameError: If the collection has no such class; names the nearest match.
+        """
+        for name in names:
+            if name not in self.class_names:
+                raise unknown("class", name, self.class_names)
         wanted = {self.class_names.index(n) for n in names}
         return self.subset(np.flatnonzero(np.isin(self.labels, sorted(wanted))))
 
@@ -147,30 +184,15 @@ class Collection:
     @cached_property
     def hash(self) -> str:
         """SHA-256 over items, labels and class names: what a record calls the data."""
-        items = self.items.numpy() if isinstance(self.items, Tensor) else self.items
+        items = as_numpy(self.items)
         shape = f"{items.dtype}{items.shape}".encode()
+        step = max(1, 2**24 // max(1, items[0].nbytes))
         if items.dtype.kind in "TU":
-            chunks = [str(text).encode() for text in items.ravel().tolist()]
+            chunks = (str(text).encode() for text in items.ravel().tolist())
         else:
-            step = max(1, 2**24 // max(1, items[0].nbytes))
-            chunks = [np.ascontiguousarray(items[i : i + step]).tobytes() for i in range(0, len(items), step)]
+            chunks = (np.ascontiguousarray(items[i : i + step]).tobytes() for i in range(0, len(items), step))
         names = [name.encode() for name in self.class_names]
         return digest([shape, *chunks, self.labels.astype("<i8").tobytes(), *names])
-
-
-def _as_items(x: Any) -> Any:
-    if isinstance(x, (list, tuple)) and x and isinstance(x[0], str):
-        return np.array(x, np.dtypes.StringDType())
-    items = x if isinstance(x, Tensor) else np.asarray(x)
-    if not isinstance(items, Tensor) and items.dtype.kind in "USTO":
-        return items.astype(np.dtypes.StringDType())
-    if not isinstance(items, Tensor) and items.dtype == np.float64:
-        items = items.astype(np.float32)
-    finite = torch.isfinite(items).all() if isinstance(items, Tensor) else np.isfinite(items).all()
-    if not finite:
-        bad = int((~torch.isfinite(torch.as_tensor(items))).reshape(len(items), -1).any(1).nonzero()[0])
-        raise DataError(f"features must be finite, got NaN or infinity in row {bad}; drop or repair that item")
-    return items
 
 
 def _as_slice(rows: np.ndarray) -> Any:

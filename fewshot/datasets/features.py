@@ -1,13 +1,16 @@
 """Features of a whole collection: embedded once, kept on disk."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from fewshot.contract import prepare
+from fewshot.datasets.conversion import require_finite
 from fewshot.files import cache_folder, digest, write_bytes
 
 
@@ -16,32 +19,50 @@ def embed_rows(items: Any, data_hash: str, backbone: Any, batch: int, cache: boo
 
     A module is put into eval mode for the pass and then as it was. The cache key
     holds the data's hash and the backbone's ``fingerprint()``; without one, nothing is cached.
+
+    Args:
+        items: Items ``(n, *item)``.
+        data_hash: Names the items.
+        backbone: Turns items into features.
+        batch: Items embedded at once.
+        cache: Whether to look in, and write to, the cache folder.
+
+    Raises:
+        DataError: If a feature is not finite, or the cache cannot be written.
     """
     fingerprint = getattr(backbone, "fingerprint", None)
     if fingerprint is None or not cache:
         return _embed(items, backbone, batch)
     path = cache_folder() / "features" / f"{digest([data_hash.encode(), str(fingerprint()).encode()])[:32]}.safetensors"
-    if path.exists():
-        try:
-            return load_file(path)["features"]
-        except Exception:  # a torn cache is rebuilt, whatever tore it
-            path.unlink(missing_ok=True)
-    features = _embed(items, backbone, batch)
-    write_bytes(path, save({"features": features.contiguous()}))
+    features = _cached(path, len(items))
+    if features is None:
+        features = _embed(items, backbone, batch)
+        write_bytes(path, save({"features": features.contiguous()}))
     return features
 
 
+def _cached(path: Path, count: int) -> Tensor | None:
+    """The features in a cache file, or nothing where it is absent, torn, or another's."""
+    try:
+        features = load_file(path)["features"]
+    except (OSError, SafetensorError, KeyError):
+        return None
+    return features if len(features) == count else None
+
+
 def _embed(items: Any, backbone: Any, batch: int) -> Tensor:
-    training = isinstance(backbone, nn.Module) and backbone.training
-    if training:
-        backbone.eval()
+    modules = list(backbone.modules()) if isinstance(backbone, nn.Module) else []
+    was = [module.training for module in modules]
+    for module in modules:
+        module.training = False
     try:
         with torch.no_grad():
-            parts = [_one(items[i : i + batch], backbone) for i in range(0, len(items), batch)]
+            features = torch.cat([_one(items[i : i + batch], backbone) for i in range(0, len(items), batch)])
     finally:
-        if training:
-            backbone.train()
-    return torch.cat(parts)
+        for module, training in zip(modules, was, strict=True):
+            module.training = training
+    require_finite(features)
+    return features
 
 
 def _one(items: Any, backbone: Any) -> Tensor:

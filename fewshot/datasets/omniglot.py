@@ -5,7 +5,8 @@ probabilistic program induction", Science 350 (2015). Files:
 github.com/brendenlake/omniglot, ``images_background.zip`` and ``images_evaluation.zip``.
 """
 
-import zipfile
+import hashlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,11 +15,13 @@ from PIL import Image
 
 from fewshot.datasets.collection import Collection
 from fewshot.datasets.location import data_root
-from fewshot.datasets.pixels import decode, decoded, stamp
+from fewshot.datasets.pixels import decode, decoded
+from fewshot.datasets.trees import Tree
 from fewshot.errors import DataError, MissingDataError
 
 PARTS = ("images_background", "images_evaluation")
 CHARACTERS, DRAWERS = (964, 659), 20
+PIXELS_SHA256 = "4413a81209f71578e99643b0575cf6a51eb77ce624a1869a1f611d8928e722fb"  # of all 105x105 images, one bit a pixel, in sorted order, background first
 VALIDATION_ALPHABETS = ("Armenian", "Bengali", "Early_Aramaic", "Hebrew", "Mkhedruli_(Georgian)")
 ANGLES = (0, 90, 180, 270)
 SPLITS = ("vinyals", "random1200", "background-evaluation")
@@ -41,71 +44,78 @@ def load_omniglot(split: str = "vinyals", rotations: str = "classes", size: int 
         DataError: If an image is unreadable, or the numbers of classes and images are not Omniglot's.
     """
     folder = data_root("omniglot")
-    sources = [_source(folder, part) for part in PARTS]
-    stamps = [stamp(s) if s.is_file() else _tree_stamp(s) for s in sources]
-    names = [n for source, part in zip(sources, PARTS, strict=True) for n in _names(source, part)]
-    _verify(names)
-    base = decoded("omniglot", [f"size={size}", *stamps], lambda: _decode_all(sources, size))
+    trees = [find_part(folder, part) for part in PARTS]
+    files = [image_files(tree) for tree in trees]
+    names = [key for part in files for key in part]
+    check_counts(names)
+    source = [f"size={size}", *(s for tree, part in zip(trees, files, strict=True) for s in tree.stamps(part.values()))]
+    base = decoded("omniglot", source, (len(names), 1, size, size), lambda: read_pixels(trees, size))
     return _collect(base, names, split, rotations)
 
 
-def _source(folder: Path, part: str) -> Path:
-    """The zip or the extracted folder, whichever is there."""
+def find_part(folder: Path, part: str) -> Tree:
+    """The zip or the extracted folder of one of the two ``PARTS``, whichever is there.
+
+    Raises:
+        MissingDataError: If neither is.
+    """
     for path in (folder / f"{part}.zip", folder / part):
         if path.exists():
-            return path
+            return Tree(path)
     raise MissingDataError(
         f"Omniglot needs '{part}.zip' or the extracted folder '{part}' in '{folder}', got neither; "
         "run: fewshot-bench download omniglot"
     )
 
 
-def _tree_stamp(folder: Path) -> str:
-    files = sorted(folder.glob("*/*/*.png"))
-    return "|".join([str(folder.resolve()), *(f"{f.stat().st_size},{f.stat().st_mtime_ns}" for f in files)])
+def image_files(tree: Tree) -> dict[str, str]:
+    """File of each image, by its name ``Alphabet/character01/0001_01.png``, sorted by name."""
+    pngs = [file for file in tree.files if file.endswith(".png")]
+    return dict(sorted(("/".join(file.split("/")[-3:]), file) for file in pngs))
 
 
-def _names(source: Path, part: str) -> list[str]:
-    """``Alphabet/character01/0001_01.png`` of every image, sorted."""
-    if source.is_dir():
-        return sorted(f.relative_to(source).as_posix() for f in source.glob("*/*/*.png"))
-    try:
-        with zipfile.ZipFile(source) as archive:
-            found = [n for n in archive.namelist() if n.endswith(".png") and "__MACOSX" not in n]
-    except zipfile.BadZipFile as error:
-        raise DataError(f"'{source}' must be a whole zip file, got: {error}; fetch it again") from None
-    return sorted(n.split(f"{part}/", 1)[-1] for n in found)
+def check_counts(names: list[str]) -> None:
+    """Let the names pass only if they are 1,623 characters with 20 drawings each.
 
-
-def _verify(names: list[str]) -> None:
-    characters = len({n.rsplit("/", 1)[0] for n in names})
+    Raises:
+        DataError: If they are not.
+    """
+    drawings = Counter(name.rsplit("/", 1)[0] for name in names)
     expected = sum(CHARACTERS)
-    if (len(names), characters) != (expected * DRAWERS, expected):
+    if len(drawings) != expected or set(drawings.values()) != {DRAWERS}:
         raise DataError(
-            f"Omniglot must have {expected * DRAWERS} images of {expected} characters, "
-            f"got {len(names)} of {characters}; extract or fetch the two archives again"
+            f"Omniglot must have {expected * DRAWERS} images of {expected} characters, {DRAWERS} each, "
+            f"got {len(names)} of {len(drawings)}; extract or fetch the two archives again"
         )
 
 
-def _decode_all(sources: list[Path], size: int) -> np.ndarray:
-    images = (content for source, part in zip(sources, PARTS, strict=True) for content in _contents(source, part))
-    return np.stack([_shrink(content, name, size) for name, content in images])[:, None]
+def read_pixels(trees: list[Tree], size: int) -> Iterator[np.ndarray]:
+    """Images ``(1, size, size)`` in the order of `image_files`; at the end their original pixels are verified.
+
+    Raises:
+        DataError: If a file is unreadable or has not one bit a pixel, or the pixels are not Omniglot's.
+    """
+    total = hashlib.sha256()
+    for name, content in (pair for tree in trees for pair in tree.read(image_files(tree).values())):
+        image = decode(content, name)
+        if image.mode != "1":
+            raise DataError(
+                f"Omniglot images must have one bit a pixel, got mode '{image.mode}' in '{name}'; fetch it again"
+            )
+        total.update(image.tobytes())
+        yield ink(image, size)
+    if total.hexdigest() != PIXELS_SHA256:
+        raise DataError(
+            f"Omniglot's pixels must have the SHA-256 {PIXELS_SHA256[:8]}..., got {total.hexdigest()[:8]}...; "
+            "some image was changed: fetch the two archives again"
+        )
 
 
-def _contents(source: Path, part: str) -> Iterator[tuple[str, bytes]]:
-    if source.is_dir():
-        yield from ((str(source / name), (source / name).read_bytes()) for name in _names(source, part))
-        return
-    with zipfile.ZipFile(source) as archive:
-        inside = {n.split(f"{part}/", 1)[-1]: n for n in archive.namelist()}
-        yield from ((f"{source}:{name}", archive.read(inside[name])) for name in _names(source, part))
-
-
-def _shrink(content: bytes, name: str, size: int) -> np.ndarray:
-    image = decode(content, name)
-    if image.mode != "1":
-        raise DataError(f"Omniglot images must have one bit a pixel, got mode '{image.mode}' in '{name}'; fetch it again")
-    return (1 - np.asarray(image.resize((size, size), Image.Resampling.NEAREST), np.uint8)) * np.uint8(255)
+def ink(image: Image.Image, size: int) -> np.ndarray:
+    """A 1-bit image, black on white, as ``(1, size, size)`` with ink 255 on 0."""
+    paper: np.ndarray = np.asarray(image.resize((size, size), Image.Resampling.NEAREST), np.uint8)
+    inked: np.ndarray = (paper ^ 1)[None] * np.uint8(255)
+    return inked
 
 
 def _collect(base: np.ndarray, names: list[str], split: str, rotations: str) -> Collection:
@@ -131,7 +141,8 @@ def _collect(base: np.ndarray, names: list[str], split: str, rotations: str) -> 
 
 def _rows(characters: np.ndarray, total: int, angles: int) -> np.ndarray:
     classes = (np.arange(angles)[:, None] * total + np.sort(characters)).ravel()
-    return (classes[:, None] * DRAWERS + np.arange(DRAWERS)).ravel()
+    rows: np.ndarray = (classes[:, None] * DRAWERS + np.arange(DRAWERS)).ravel()
+    return rows
 
 
 def split_characters(characters: list[str], split: str) -> dict[str, np.ndarray]:

@@ -4,43 +4,60 @@ import io
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from fewshot.errors import DataError
 from fewshot.files import cache_folder, digest, write
 
 
-def decoded(name: str, source: Iterable[str], build: Callable[[], np.ndarray]) -> np.ndarray:
-    """A memory-mapped uint8 array, from the cache or built now.
+def decoded(
+    name: str, source: Iterable[str], shape: tuple[int, ...], images: Callable[[], Iterable[np.ndarray]]
+) -> np.ndarray:
+    """A memory-mapped uint8 array, from the cache or built now, one image at a time.
+
+    A cache file that is cut short or no array of this shape is built again. Processes that build
+    the same file at once each write a whole one; the last stays.
 
     Args:
         name: Readable part of the file name.
         source: What the pixels depend on (files with size and time, settings): the cache key.
-        build: Makes the array where the cache has none, or a torn one.
+        shape: Of the array, ``(n, channels, height, width)``.
+        images: Makes the ``n`` images, each ``(channels, height, width)``; an error in it leaves no file behind.
+
+    Raises:
+        DataError: If the cache cannot be written.
     """
     key = digest(text.encode() for text in source)[:24]
     path = cache_folder() / "pixels" / f"{name}-{key}.npy"
-    mapped = _mapped(path)
+    mapped = _mapped(path, shape)
     if mapped is None:
-        pixels = build()
-        write(path, lambda file: np.save(file, pixels, allow_pickle=False))
-        mapped = _mapped(path)
-    assert mapped is not None
+        header: dict[str, Any] = {"descr": "|u1", "fortran_order": False, "shape": shape}
+
+        def fill(file: IO[bytes]) -> None:
+            np.lib.format.write_array_header_1_0(file, header)
+            file.writelines(image.tobytes() for image in images())
+
+        write(path, fill)
+        mapped = _mapped(path, shape)
+    if mapped is None:
+        raise DataError(f"'{path}' must hold pixels {shape} after it was written, got others; the cache disk is faulty")
     return mapped
 
 
-def _mapped(path: Path) -> np.ndarray | None:
-    """The array in a cache file, or nothing where the file is absent or truncated."""
+def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+    """The array in a cache file, or nothing where the file is absent, truncated or another."""
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
+    return array if array.shape == shape and array.dtype == np.uint8 else None
 
 
 def stamp(path: Path) -> str:
-    """Name, size and time of a file: changes when the file does."""
+    """Place, size and time of a file: changes when the file does."""
     stat = os.stat(path)
     return f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
 
@@ -54,6 +71,38 @@ def decode(content: bytes, name: str) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(content))
         image.load()
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"'{name}' must be a whole image file, got unreadable bytes ({error}); replace or remove it") from None
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+        raise DataError(
+            f"'{name}' must be a whole image file, got unreadable bytes ({error}); replace or remove it"
+        ) from None
     return image
+
+
+def square(image: Image.Image, size: int, name: str) -> np.ndarray:
+    """RGB pixels ``(3, size, size)``: shorter side resized to ``size``, then the centre.
+
+    Transparent parts become white, grey becomes equal channels, 16-bit grey loses its
+    lower byte, and a camera's note of orientation is obeyed.
+
+    Args:
+        image: Of any size and mode.
+        size: Side of the result in pixels.
+        name: Of the file, for the error.
+
+    Raises:
+        DataError: If the image has floats for pixels.
+    """
+    upright = _rgb(ImageOps.exif_transpose(image), name)
+    pixels = np.asarray(ImageOps.fit(upright, (size, size), Image.Resampling.BILINEAR))
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _rgb(image: Image.Image, name: str) -> Image.Image:
+    if image.mode == "F":
+        raise DataError(f"an image must have whole numbers for pixels, got floats in '{name}'; save it with 8 bits")
+    if image.mode.startswith("I"):
+        return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        seen = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB")
+    return image.convert("RGB")

@@ -1,0 +1,92 @@
+"""Images in class folders, or a zip of them."""
+
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from fewshot.datasets.collection import Collection
+from fewshot.datasets.pixels import decode, decoded, square
+from fewshot.datasets.trees import Tree
+from fewshot.errors import DataError, MissingDataError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+
+
+def load_folder(path: str | Path, size: int = 84, name: str | None = None) -> Collection:
+    """A collection from a tree with one folder a class, as RGB squares ``(n, 3, size, size)``.
+
+    The class of an image is the folder that holds it. Folders ``train``, ``val`` (``valid``,
+    ``validation``) and ``test`` on top become ``splits``. Hidden files and files that
+    are no images are passed over. Pixels are decoded once and memory-mapped from the cache.
+
+    Args:
+        path: The folder, or a ``.zip`` of it.
+        size: Side of the images in pixels: the shorter side is resized, then the centre cut out.
+        name: What to call it in records; the name of the folder when left out.
+
+    Raises:
+        MissingDataError: If the folder is not there, or holds no image.
+        DataError: If an image is unreadable, lies outside the class folders, or a class folder has none.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise MissingDataError(
+            f"'{path}' must be a folder of class folders or a zip of one, got nothing; check the path"
+        )
+    tree = Tree(path)
+    images = [file for file in tree.files if file.lower().endswith(SUFFIXES)]
+    classes, splits = _places(path, images)
+    _no_empty_folder(tree, images)
+    known, labels = np.unique(classes, return_inverse=True)
+    return Collection(
+        read_images(tree, images, size),
+        labels.astype(np.int64),
+        tuple(known.tolist()),
+        name or (path.stem if path.is_file() else path.resolve().name),
+        item_names=images,
+        splits=split_rows(splits),
+    )
+
+
+def read_images(tree: Tree, images: list[str], size: int) -> np.ndarray:
+    """Pixels ``(n, 3, size, size)`` of the named images, memory-mapped; decoded only if the cache has none."""
+    source = [f"rgb size={size}", *tree.stamps(images)]
+    return decoded(
+        tree.path.stem,
+        source,
+        (len(images), 3, size, size),
+        lambda: (square(decode(content, name), size, name) for name, content in tree.read(images)),
+    )
+
+
+def split_rows(names: list[str]) -> dict[str, np.ndarray]:
+    """Rows of each split, from the name of each row's split; none from empty names."""
+    return {name: np.flatnonzero(np.asarray(names) == name) for name in dict.fromkeys(names) if name}
+
+
+def _places(path: Path, images: list[str]) -> tuple[list[str], list[str]]:
+    """Class and split of each image, without the folders that all share."""
+    if not images:
+        raise MissingDataError(f"'{path}' must hold class folders with images, got no image; check the path")
+    parts = [PurePosixPath(image).parts for image in images]
+    while all(len(p) > 2 and p[0] == parts[0][0] for p in parts) and parts[0][0].lower() not in SPLITS:
+        parts = [p[1:] for p in parts]
+    has_splits = all(len(p) > 2 and p[0].lower() in SPLITS for p in parts)
+    inside = [p[1:] if has_splits else p for p in parts]
+    for image, p in zip(images, inside, strict=True):
+        if len(p) < 2:
+            raise DataError(
+                f"every image must lie in a class folder, got '{image}' outside of one in '{path}'; move it"
+            )
+    return ["/".join(p[:-1]) for p in inside], [SPLITS[p[0].lower()] if has_splits else "" for p in parts]
+
+
+def _no_empty_folder(tree: Tree, images: list[str]) -> None:
+    filled = {str(parent) for image in images for parent in PurePosixPath(image).parents}
+    empty = [folder for folder in tree.folders if folder not in filled]
+    if empty:
+        raise DataError(
+            f"every class folder in '{tree.path}' needs an image, got none in '{empty[0]}' "
+            f"({len(empty)} such folders); add images or remove the folder"
+        )

@@ -1,0 +1,96 @@
+"""Data sets by name or by path."""
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+from fewshot.datasets.collection import Collection
+from fewshot.episodes import FixedEpisodes
+from fewshot.errors import DataError, MissingDataError
+from fewshot.names import look_up, plug_ins
+
+DATASETS = {
+    "digits": "fewshot.datasets.digits:load_digits",
+    "digits-strokes": "fewshot.datasets.digits:load_digits_strokes",
+    "lake-runs": "fewshot.datasets.lake_runs:load_lake_runs",
+    "omniglot": "fewshot.datasets.omniglot:load_omniglot",
+}
+EPISODES = {"lake-runs": "fewshot.datasets.lake_runs:lake_episodes"}  # lists of episodes that come with the data
+READERS = {
+    "": "fewshot.datasets.folder:load_folder",
+    ".zip": "fewshot.datasets.folder:load_folder",
+    ".npz": "fewshot.datasets.arrays:load_arrays",
+    ".csv": "fewshot.datasets.tables:load_table",
+    ".jsonl": "fewshot.datasets.tables:load_table",
+}
+
+
+def load_dataset(name: str | Path, **options: Any) -> Collection:
+    """A collection from its name, or from the path of a user's own data.
+
+    A name wins over a folder that is called the same; ``./name`` is always a path.
+
+    Args:
+        name: A key of ``DATASETS``, an entry point in the group ``fewshot.datasets``, a folder of class
+            folders, a ``.zip`` of one, a ``.npz`` with ``x`` and ``y``, or a ``.csv`` or ``.jsonl`` with
+            ``label`` and ``text`` or ``path``.
+        options: Of the reader, such as ``split`` for Omniglot or ``size`` for images.
+
+    Raises:
+        UnknownNameError: If nobody knows the name; names the nearest match.
+        MissingDataError: If nothing is at the path, or the data set is not below ``$FEWSHOT_DATA``.
+        DataError: If the files are not what they should be, or there is no such option.
+
+    Example:
+        >>> load_dataset("digits").items.shape
+        (1797, 1, 8, 8)
+    """
+    known = {*DATASETS, *plug_ins("fewshot.datasets")}
+    if str(name) not in known and is_path(name):
+        load, arguments = _reader(name, Path(name).expanduser())
+    else:
+        load, arguments = look_up("dataset", str(name), DATASETS, "fewshot.datasets"), []
+    _check_options(name, load, options, len(arguments))
+    collection: Collection = load(*arguments, **options)
+    return collection
+
+
+def load_episodes(name: str, collection: Collection) -> FixedEpisodes:
+    """The list of episodes that was published with a data set.
+
+    Args:
+        name: A key of ``EPISODES``, or an entry point in the group ``fewshot.episodes``.
+        collection: The data set, from `load_dataset`.
+
+    Raises:
+        UnknownNameError: If the data set comes without one.
+    """
+    make = look_up("data set with fixed episodes", name, EPISODES, "fewshot.episodes")
+    episodes: FixedEpisodes = make(collection)
+    return episodes
+
+
+def is_path(name: str | Path) -> bool:
+    """Whether this means files: it has a separator, a known ending, or names a folder that is there."""
+    text = str(name)
+    marked = isinstance(name, Path) or "/" in text or "\\" in text or text.startswith((".", "~"))
+    return marked or Path(text).suffix.lower() in set(READERS) - {""} or Path(text).is_dir()
+
+
+def _reader(name: str | Path, path: Path) -> tuple[Any, list[Path]]:
+    kind = "" if path.is_dir() else path.suffix.lower()
+    if not path.exists() or kind not in READERS or (kind == "" and not path.is_dir()):
+        got = f"a file that ends in '{path.suffix}'" if path.exists() else "nothing there"
+        error = DataError if path.exists() else MissingDataError
+        raise error(
+            f"'{name}' must be a folder of class folders, or a .zip, .npz, .csv or .jsonl file, got {got}; check the path"
+        )
+    return look_up("file ending", kind, READERS, "fewshot.readers"), [path]
+
+
+def _check_options(name: str | Path, load: Any, options: dict[str, Any], positional: int) -> None:
+    parameters = inspect.signature(load).parameters
+    known = list(parameters)[positional:]
+    wrong = sorted(set(options) - set(known))
+    if wrong and inspect.Parameter.VAR_KEYWORD not in {p.kind for p in parameters.values()}:
+        raise DataError(f"options of dataset '{name}' must be among {known}, got {wrong}")

@@ -1,0 +1,88 @@
+"""Collections from datasets of torch and torchvision."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from fewshot.datasets.collection import Collection
+from fewshot.datasets.pixels import square
+from fewshot.errors import DataError
+
+
+def from_torch(dataset: Any, name: str | None = None, size: int = 84) -> Collection:
+    """A collection from any map-style torch ``Dataset``, each item read exactly once.
+
+    Labels come from ``dataset.targets`` or ``dataset.labels``, or else from the second part of
+    each item; class names from ``dataset.classes`` where labels number it. A random
+    transform in the dataset is thereby drawn once and frozen.
+
+    Args:
+        dataset: Has ``len`` and gives ``(item, label)`` or ``item``; items are images, tensors or arrays.
+        name: What to call it in records; the name of the dataset's type when left out.
+        size: Side of images in pixels; tensors and arrays stay as they are.
+
+    Raises:
+        DataError: If there are no labels, or items differ in shape; the item is named.
+    """
+    items, labels = _read(dataset, size)
+    given = next((v for n in ("targets", "labels") if (v := getattr(dataset, n, None)) is not None), None)
+    if given is None and len(labels) != len(items):
+        raise DataError(
+            f"every item needs a label, got {len(labels)} labels for {len(items)} items of {type(dataset).__name__}; "
+            "give the dataset a 'targets', or let it return (item, label)"
+        )
+    collection = Collection.from_arrays(
+        items, labels if given is None else given, name=name or type(dataset).__name__.lower()
+    )
+    return _named(collection, getattr(dataset, "classes", None))
+
+
+def _read(dataset: Any, size: int) -> tuple[Any, list[Any]]:
+    """Items as one array or tensor, filled as they come, and the labels that came with them."""
+    store: Any = None
+    labels = []
+    for i, (item, label) in enumerate(_pairs(dataset, size)):
+        if store is None:
+            store = (
+                item.new_empty((len(dataset), *item.shape)) if isinstance(item, Tensor) else _like(item, len(dataset))
+            )
+        if tuple(item.shape) != tuple(store.shape[1:]):
+            raise DataError(
+                f"items must have one shape, got {tuple(item.shape)} after {tuple(store.shape[1:])} in item {i}"
+            )
+        store[i] = item
+        labels += label
+    if store is None:
+        raise DataError(f"a dataset needs at least one item, got none in {type(dataset).__name__}")
+    return store, labels
+
+
+def _like(item: np.ndarray, count: int) -> np.ndarray:
+    return np.empty((count, *item.shape), np.dtypes.StringDType() if item.dtype.kind == "U" else item.dtype)
+
+
+def _pairs(dataset: Any, size: int) -> Iterator[tuple[Any, list[Any]]]:
+    for i in range(len(dataset)):
+        got = dataset[i]
+        item, *label = got if isinstance(got, (tuple, list)) else (got,)
+        if isinstance(item, Image.Image):
+            item = square(item, size, f"item {i}")
+        elif isinstance(item, Tensor):
+            item = item.detach().cpu()
+        yield item if isinstance(item, Tensor) else np.asarray(item), [_plain(v) for v in label[:1]]
+
+
+def _plain(label: Any) -> Any:
+    return label.item() if isinstance(label, (Tensor, np.generic)) else label
+
+
+def _named(collection: Collection, classes: Any) -> Collection:
+    """The same collection with the dataset's names for its numbered classes."""
+    numbers = collection.class_names
+    if classes is None or not all(n.isdigit() and int(n) < len(classes) for n in numbers):
+        return collection
+    return replace(collection, class_names=tuple(str(classes[int(n)]) for n in numbers))
