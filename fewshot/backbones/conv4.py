@@ -5,11 +5,13 @@ in form, none in function: there is no bias before batch norm (which would
 subtract it again), and pooling comes before ReLU (they commute).
 """
 
-import hashlib
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
+
+from fewshot.backbones.weights import weights_hash
 
 
 class Conv4(nn.Module):
@@ -21,36 +23,39 @@ class Conv4(nn.Module):
         stride: Halve by stride 2 instead of pooling, as Finn et al. (2017) on Omniglot
             (their code then averages the last 2 × 2 map; ``flatten=False`` does).
         flatten: Concatenate the positions of the last map, or else average them.
+        size: Side of the images that ``dim`` speaks of, in pixels; the network takes any from 16 (1 with stride).
     """
 
-    def __init__(self, in_channels: int = 1, width: int = 64, stride: bool = False, flatten: bool = True) -> None:
+    def __init__(
+        self, in_channels: int = 1, width: int = 64, stride: bool = False, flatten: bool = True, size: int = 28
+    ) -> None:
         super().__init__()
         widths = [in_channels, *[width] * 4]
-        self.blocks = nn.Sequential(*[_block(a, b, stride) for a, b in zip(widths, widths[1:], strict=False)])
-        self.flatten = flatten
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.blocks = nn.Sequential(*[_block(a, b, stride) for a, b in pairwise(widths)])
+        self.flatten, self.stride, self.width, self.size = flatten, stride, width, size
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, x: Float[Tensor, "n channels height width"]) -> Float[Tensor, "n dim"]:
         """Features of images with values in [0, 1]."""
-        maps = self.blocks(x.contiguous(memory_format=torch.channels_last))
+        maps: Tensor = self.blocks(x.contiguous(memory_format=torch.channels_last))
         return maps.flatten(1) if self.flatten else maps.mean((2, 3))
 
     def preprocess(self, pixels: Shaped[Tensor, "n channels height width"]) -> Float[Tensor, "n channels height width"]:
         """uint8 pixels as floats in [0, 1]; floats as they are."""
         return pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
 
+    @property
+    def dim(self) -> int:
+        """Number of features of an image with ``size`` pixels a side."""
+        side = self.size
+        for _ in self.blocks:
+            side = (side + 1) // 2 if self.stride else side // 2
+        return self.width * side**2 if self.flatten else self.width
+
     def fingerprint(self) -> str:
-        """Names the weights, for the feature cache."""
-        return f"conv4:{weights_hash(self)}"
-
-
-def weights_hash(module: nn.Module) -> str:
-    """SHA-256 over the names and values of all parameters and buffers."""
-    total = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
-        total.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
-        total.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return total.hexdigest()
+        """Names the weights and what is done with them, for the feature cache."""
+        form = ("stride" if self.stride else "pool") + ("" if self.flatten else "-mean")
+        return f"conv4-{form}:{weights_hash(self)}"
 
 
 def _block(in_channels: int, width: int, stride: bool) -> nn.Sequential:

