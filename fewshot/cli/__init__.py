@@ -1,1 +1,1 @@
-"""The command line: fewshot-bench."""
+"""The command line ``fewshot-bench``, thin: one file a command."""

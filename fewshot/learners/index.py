@@ -12,6 +12,12 @@ LEARNERS = {
     "nearest-mean": "fewshot.learners.nearest_mean:NearestMean",
     "protonet": "fewshot.learners.protonet:ProtoNet",
 }
+FAMILIES = {  # what the list and the documentation group by
+    "logistic-regression": "linear",
+    "modified-hausdorff": "matching",
+    "nearest-mean": "metric",
+    "protonet": "metric",
+}
 
 
 def load_learner(name: str, **options: Any) -> Any:

@@ -8,6 +8,18 @@ from fewshot.results.confusion import confusion
 from fewshot.results.tables import ABSENT, Table, percent
 
 
+def class_counts(true: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Class ids that were asked or answered, and the number of queries of each (row) by answer (column).
+
+    Args:
+        true: Class id of each query; −1, an open class, is left out.
+        predicted: Answered class id.
+    """
+    closed = true >= 0
+    ids = np.unique(np.concatenate([true[closed], predicted[closed]]))
+    return ids, confusion(ids, true[closed], predicted[closed])
+
+
 def class_table(true: np.ndarray, predicted: np.ndarray, names: Sequence[str] | None = None) -> Table:
     """Accuracy of each class over all its queries, worst first.
 
@@ -16,9 +28,7 @@ def class_table(true: np.ndarray, predicted: np.ndarray, names: Sequence[str] | 
         predicted: Answered class id.
         names: Name of each class id; ids are printed without.
     """
-    closed = true >= 0
-    ids = np.unique(np.concatenate([true[closed], predicted[closed]]))
-    counts = confusion(ids, true[closed], predicted[closed])
+    ids, counts = class_counts(true, predicted)
     asked, right = counts.sum(1), counts.diagonal()
     order = np.argsort(right / np.maximum(asked, 1), kind="stable")
     rows = tuple(
@@ -44,9 +54,7 @@ def confusion_table(true: np.ndarray, predicted: np.ndarray, names: Sequence[str
         predicted: Answered class id.
         names: Name of each class id; ids are printed without.
     """
-    closed = true >= 0
-    ids = np.unique(np.concatenate([true[closed], predicted[closed]]))
-    counts = confusion(ids, true[closed], predicted[closed])
+    ids, counts = class_counts(true, predicted)
     labels = tuple(_name(k, names) for k in ids)
     rows = tuple((label, *(str(n) for n in row)) for label, row in zip(labels, counts.tolist(), strict=True))
     return Table(("true \\ answer", *labels), rows)

@@ -1,0 +1,16 @@
+"""The list of commands, each with its examples, in the order of the help."""
+
+from collections.abc import Callable
+
+from fewshot.cli import compare, download, evaluate, listing, run, show, start, verify
+
+COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
+    "quickstart": (start.quickstart, start.EXAMPLES),
+    "run": (run.run, run.EXAMPLES),
+    "evaluate": (evaluate.evaluate, evaluate.EXAMPLES),
+    "compare": (compare.compare, compare.EXAMPLES),
+    "show": (show.show, show.EXAMPLES),
+    "list": (listing.list_names, listing.EXAMPLES),
+    "verify": (verify.verify, verify.EXAMPLES),
+    "download": (download.download, download.EXAMPLES),
+}

@@ -1,0 +1,170 @@
+"""``fewshot-bench evaluate``: one learner on one data set."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fewshot.cli.options import Again, AsJson, Out, parsed
+from fewshot.cli.output import document, note, show_tables, stdout_kept
+from fewshot.errors import FewShotError, NotFittedError
+
+if TYPE_CHECKING:
+    from fewshot.cli.setting import Setting
+    from fewshot.datasets.collection import Collection
+    from fewshot.episodes import EpisodeSpec
+    from fewshot.results.record import Record
+
+EXAMPLES = (
+    "fewshot-bench evaluate --data digits --learner nearest-mean --way 5 --shot 1",
+    "fewshot-bench evaluate --data omniglot --learner nearest-mean --backbone conv4-omniglot --way 20 --ci both",
+    "fewshot-bench evaluate --data ./my-photos --learner logistic-regression --half-width 0.005 --json",
+    "fewshot-bench evaluate --data digits --learner nearest-mean --option metric=cosine --out cosine",
+)
+
+
+class Ci(StrEnum):
+    """Which interval of the mean accuracy is asked for."""
+
+    closed = "closed"
+    open = "open"
+    both = "both"
+
+
+def evaluate(
+    data: Annotated[str, typer.Option(help="Name of a data set, a folder of class folders, .zip, .npz or .csv.")],
+    learner: Annotated[str, typer.Option(help="Name of a learner; see: fewshot-bench list learners.")],
+    backbone: Annotated[
+        str | None,
+        typer.Option(help="Name of a backbone; left out: pixels and arrays in one row; 'none': items as they are."),
+    ] = None,
+    way: Annotated[int, typer.Option(help="Classes of an episode.")] = 5,
+    shot: Annotated[int, typer.Option(help="Support items of each class; 0 is zero-shot.")] = 1,
+    query: Annotated[int, typer.Option(help="Queries of each class.")] = 15,
+    episodes: Annotated[int | None, typer.Option(help="Number of episodes.", show_default="1000")] = None,
+    seed: Annotated[int, typer.Option(help="Names the list of episodes.")] = 0,
+    split: Annotated[
+        str | None, typer.Option(help="Which classes; left out: test where the data have splits; 'all': every item.")
+    ] = None,
+    base: Annotated[str | None, typer.Option(help="Split whose classes the learner sees beforehand.")] = None,
+    ci: Annotated[
+        Ci, typer.Option(help="Interval for these episodes' images (closed), for new images (open), or both.")
+    ] = Ci.closed,
+    half_width: Annotated[
+        float | None, typer.Option(help="As many episodes as this half width needs, a fraction: 0.005 is half a point.")
+    ] = None,
+    option: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="An option of the learner; repeatable.")] = [],  # noqa: B006
+    data_option: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="An option of the data.")] = [],  # noqa: B006
+    allow_seen: Annotated[
+        bool, typer.Option("--allow-seen", help="Let classes be asked that were trained on.")
+    ] = False,
+    scores: Annotated[bool, typer.Option("--scores", help="Keep the scores of every query.")] = False,
+    out: Out = None,
+    again: Again = False,
+    as_json: AsJson = False,
+) -> None:
+    """Judge one learner on one data set.
+
+    Prints its mean accuracy over episodes with intervals that say what they speak of, and writes a record.
+    """
+    from fewshot.cli.setting import Setting
+    from fewshot.episodes import EpisodeSpec
+
+    if episodes is not None and half_width is not None:
+        raise FewShotError("either --episodes or --half-width decides how many episodes, got both; leave one out")
+    spec = EpisodeSpec(way, shot, query)
+    setting = Setting(
+        data, learner, parsed(data_option, "--data-option"), split, parsed(option, "--option"), backbone, base
+    )
+    extra = {"episodes": 1000 if episodes is None else episodes, "half_width": half_width, "seed": seed,
+             "open_interval": ci != Ci.closed, "keep_scores": scores, "allow_seen": allow_seen}  # fmt: skip
+    with stdout_kept():
+        path, record = _finished_or_new(setting, spec, extra, out, again)
+    if as_json:
+        document(record.as_json())
+    else:
+        _show(record, path, ci)
+
+
+def _finished_or_new(
+    setting: "Setting", spec: "EpisodeSpec", extra: dict[str, Any], out: Path | None, again: bool
+) -> "tuple[Path, Record]":
+    """The record of an earlier run with the same settings and data, or a new one."""
+    from fewshot.results.record import Record
+
+    whole, asked = setting.load()
+    settings, name = _settings(setting, spec, extra, whole)
+    path = (out or Path("fewshot-results") / name) / f"{name}.json"
+    if path.exists() and not again:
+        record = Record.load(path)
+        if record.settings == settings and record.data.hash == asked.hash:
+            note(f"already done, printed again from '{path}' (--again computes it anew)")
+            return path, record
+    record = _compute(setting, spec, extra, whole, asked).model_copy(update={"settings": settings})
+    return path, record.save(path)
+
+
+def _settings(
+    setting: "Setting", spec: "EpisodeSpec", extra: dict[str, Any], whole: "Collection"
+) -> tuple[dict[str, Any], str]:
+    """All that decides the record, as JSON, and a name for it: readable, and different for different settings."""
+    import hashlib
+    import json
+    import re
+    from dataclasses import asdict
+
+    resolved = {"split": setting.chosen_split(whole), "backbone": setting.backbone_name(whole)}
+    settings = json.loads(json.dumps(asdict(setting) | resolved | {"spec": spec.as_dict()} | extra, default=str))
+    key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
+    parts = [Path(setting.data).stem, setting.backbone or "", setting.learner, f"{spec.way}w{spec.shot}s", key]
+    return settings, "-".join(re.sub(r"[^\w.]+", "-", part).strip("-.") for part in parts if part)
+
+
+def _compute(
+    setting: "Setting", spec: "EpisodeSpec", extra: dict[str, Any], whole: "Collection", asked: "Collection"
+) -> "Record":
+    from types import SimpleNamespace
+
+    from fewshot.cli.progress import progress_line
+    from fewshot.evaluation.evaluate import evaluate as judge
+    from fewshot.evaluation.guard import check_overlap, classes_seen
+
+    built, known = setting.build(whole), {}
+    base, allow_seen = setting.base_classes(whole), extra["allow_seen"]
+    if base is not None:
+        everything = SimpleNamespace(classes_seen={*base.qualified_names(), *classes_seen(built)})
+        known["pretraining_classes"] = check_overlap(everything, asked, allow_seen)
+    options = {name: extra[name] for name in ("open_interval", "keep_scores")} | {"allow_seen": allow_seen}
+    with progress_line() as report:
+        try:
+            count = extra["episodes"] if extra["half_width"] is None else _count(built, asked, spec, extra)
+            record = judge(built, asked, spec, count, extra["seed"], report=report, **options)
+        except NotFittedError as error:
+            raise NotFittedError(f"{error} (here: --base train, or another split)") from None
+    return setting.named(record.model_copy(update=known), whole).with_answers(record.load_answers())
+
+
+def _count(learner: Any, asked: "Collection", spec: "EpisodeSpec", extra: dict[str, Any]) -> int:
+    """Episodes that a half width needs, by the spread of a pilot, which are the first of them."""
+    from fewshot.evaluation.evaluate import evaluate as judge
+    from fewshot.results.stopping import PILOT_EPISODES, two_stage_count
+
+    pilot = judge(learner, asked, spec, PILOT_EPISODES, extra["seed"], allow_seen=extra["allow_seen"])
+    count = two_stage_count(pilot.accuracies, extra["half_width"], pilot.summary.level)
+    note(f"a half width of {extra['half_width']:g} needs {count} episodes, by a pilot of {PILOT_EPISODES}")
+    return count
+
+
+def _show(record: "Record", path: Path, ci: Ci) -> None:
+    from dataclasses import replace
+
+    from fewshot.results.facts import interval_table
+    from fewshot.results.interval import CLOSED, OPEN
+    from fewshot.results.tables import results_table
+
+    hidden = {Ci.closed: OPEN, Ci.open: CLOSED, Ci.both: None}[ci]
+    intervals = interval_table(record)
+    rows = tuple(row for row in intervals.rows if row[0] != hidden)
+    show_tables(results_table({path.stem: record}), replace(intervals, rows=rows, notes=tuple(record.notes)))
+    note(f"record: {path}")

@@ -1,0 +1,111 @@
+"""``fewshot-bench list``: what there is, a line each."""
+
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fewshot.cli.options import AsJson
+from fewshot.cli.output import document, show_tables
+
+EXAMPLES = (
+    "fewshot-bench list learners",
+    "fewshot-bench list backbones --family timm",
+    "fewshot-bench list recipes --json",
+)
+
+Entry = tuple[str, str, str]  # name, family, what it is
+
+
+class Kind(StrEnum):
+    """What can be listed."""
+
+    datasets = "datasets"
+    learners = "learners"
+    backbones = "backbones"
+    recipes = "recipes"
+
+
+def list_names(
+    kind: Annotated[Kind, typer.Argument(help="What to list.")],
+    family: Annotated[str | None, typer.Option(help="Only those of one family.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what there is, a line each.
+
+    Data sets, learners, backbones or recipes, those of other installed packages included.
+    """
+    from fewshot.names import unknown
+    from fewshot.results.tables import Table
+
+    found = sorted(ENTRIES[kind]())
+    families = {entry[1] for entry in found}
+    if family is not None and family not in families:
+        raise unknown(f"family of {kind.value}", family, families - {""})
+    shown = [entry for entry in found if family in (None, entry[1])]
+    if as_json:
+        document([dict(zip(("name", "family", "about"), entry, strict=True)) for entry in shown])
+    else:
+        show_tables(Table(("name", "family", "about"), tuple(shown)))
+
+
+def _learners() -> Iterator[Entry]:
+    from fewshot.learners.index import FAMILIES, LEARNERS
+
+    yield from ((name, FAMILIES[name], _about(target, LEARNERS)) for name, target in LEARNERS.items())
+    yield from _plug_ins("fewshot.learners")
+
+
+def _datasets() -> Iterator[Entry]:
+    from fewshot.datasets.index import DATASETS
+
+    yield from ((name, "", _about(target, DATASETS)) for name, target in DATASETS.items())
+    yield from _plug_ins("fewshot.datasets")
+
+
+def _backbones() -> Iterator[Entry]:
+    from fewshot.backbones.index import BACKBONES, FAMILIES
+
+    yield from ((name, "", _about(target)) for name, target in BACKBONES.items())
+    yield from ((f"{family}:MODEL", family, _about(target)) for family, target in FAMILIES.items())
+    yield from _plug_ins("fewshot.backbones")
+
+
+def _recipes() -> Iterator[Entry]:
+    from fewshot.recipes.load import recipe_names
+
+    yield from ((name, "", about) for name, about in recipe_names().items())
+
+
+ENTRIES = {Kind.datasets: _datasets, Kind.learners: _learners, Kind.backbones: _backbones, Kind.recipes: _recipes}
+
+
+def _plug_ins(group: str) -> Iterator[Entry]:
+    from fewshot.names import plug_ins
+
+    for name, point in plug_ins(group).items():
+        yield name, "plug-in", f"from the package {point.dist.name if point.dist else point.value}"
+
+
+def _about(target: str, index: Mapping[str, str] | None = None) -> str:
+    """First line of a docstring, read without importing the module, which may be heavy.
+
+    Args:
+        target: ``"package.module:attribute"``.
+        index: Where given, and no other name of it comes from that module, the module speaks
+            instead of the attribute: it names paper or data set.
+    """
+    import ast
+    from importlib.util import find_spec
+
+    module, attribute = target.split(":")
+    spec = find_spec(module)
+    if spec is None or spec.origin is None:
+        return ""
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    named = [node for node in tree.body if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name == attribute]
+    alone = index is not None and [t.split(":")[0] for t in index.values()].count(module) == 1
+    text = ast.get_docstring(tree if alone or not named else named[0]) or ""
+    return text.partition("\n")[0].rstrip(".").replace("`", "")

@@ -1,0 +1,67 @@
+"""The entry point of ``fewshot-bench``: commands, exit codes, and what an error looks like.
+
+Nothing heavy is imported here or at the top of a command's file, so that help is instant.
+"""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from fewshot.cli import commands
+from fewshot.errors import FewShotError
+
+OK, CHECK_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+EXIT_CODES = "Exit codes: 0 done, 1 ran but a check failed, 2 bad input, 130 interrupted."
+
+
+class Commands(TyperGroup):
+    """Turns every error of the package into one sentence and exit code 2, and Ctrl-C into 130."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except FewShotError as error:
+            print(f"error: {error}", file=sys.stderr)
+            raise typer.Exit(BAD_INPUT) from None
+        except KeyboardInterrupt:
+            print(f"\nstopped; to go on, give the same command again: {_typed()}", file=sys.stderr)
+            raise typer.Exit(INTERRUPTED) from None
+
+
+def _typed() -> str:
+    import shlex
+
+    return shlex.join(["fewshot-bench", *sys.argv[1:]])
+
+
+app = typer.Typer(
+    name="fewshot-bench",
+    cls=Commands,
+    help="Few-shot and zero-shot learning: evaluate, compare and check, with honest intervals.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # plain text, the same on a terminal and in a pipe
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _add(name: str, command: Callable[..., None], examples: tuple[str, ...]) -> None:
+    # the control character keeps the lines of a paragraph apart
+    epilog = "\b\nExamples:\n" + "\n".join(f"  {example}" for example in examples)
+    app.command(name, epilog=epilog)(command)
+
+
+for _name, (_command, _examples) in commands.COMMANDS.items():
+    _add(_name, _command, _examples)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,145 @@
+"""From names to objects: the data, the learner on its backbone, and both again from a record."""
+
+import inspect
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from fewshot.errors import FewShotError, NotFittedError
+
+if TYPE_CHECKING:
+    from fewshot.datasets.collection import Collection
+    from fewshot.results.record import Record
+
+TEXT_BACKBONE = "sentence-transformers:all-MiniLM-L6-v2"
+WITH_BASE = {"method": "with_base, all items of the split"}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is judged on what, by name; enough to build it again.
+
+    Attributes:
+        data: Name or path of the data.
+        data_options: Of its loader.
+        split: Which split; ``"all"`` for all items, nothing for ``test`` where there are splits.
+        learner: Name of the learner.
+        options: Of the learner.
+        backbone: Name of the backbone, ``"none"`` for the items as they are, nothing for the default:
+            pixels or arrays flattened.
+        base: Split whose classes the learner sees beforehand.
+    """
+
+    data: str
+    learner: str
+    data_options: dict[str, Any] = field(default_factory=dict)
+    split: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    backbone: str | None = None
+    base: str | None = None
+
+    def load(self) -> "tuple[Collection, Collection]":
+        """All of the data, and the part that is asked for.
+
+        Raises:
+            DataError: If the data are not there, or damaged.
+            UnknownNameError: If nobody knows the data, or they have no such split.
+        """
+        from fewshot.datasets.index import load_dataset
+
+        whole = load_dataset(self.data, **self.data_options)
+        split = self.chosen_split(whole)
+        return whole, whole if split is None else whole.split(split)
+
+    def chosen_split(self, whole: "Collection") -> str | None:
+        """The name of the split: as asked for, else ``test`` where the data have splits."""
+        if self.split is None:
+            return "test" if whole.splits else None
+        return None if self.split == "all" else self.split
+
+    def build(self, whole: "Collection") -> Any:
+        """The learner, on its backbone and with its base classes where it has them.
+
+        Raises:
+            UnknownNameError: If nobody knows learner or backbone.
+            FewShotError: If texts come without a backbone, or an option is wrong.
+        """
+        from fewshot.backbones.index import load_backbone
+        from fewshot.contract import Embedded
+        from fewshot.learners.index import LEARNERS, load_learner
+        from fewshot.names import look_up
+
+        make = look_up("learner", self.learner, LEARNERS, "fewshot.learners")  # told before weights are loaded
+        name, base = self.backbone_name(whole), self.base_classes(whole)
+        if name is None:
+            return _with_base(load_learner(self.learner, **self.options), base)
+        if "backbone" in inspect.signature(make).parameters:
+            return load_learner(self.learner, backbone=load_backbone(name), **self.options)
+        head = load_learner(self.learner, **self.options)
+        backbone = load_backbone(name)
+        return Embedded(backbone, _with_base(head, None if base is None else base.embed(backbone)))
+
+    def base_classes(self, whole: "Collection") -> "Collection | None":
+        """The split whose classes the learner sees beforehand, if any."""
+        return None if self.base is None else whole.split(self.base)
+
+    def backbone_name(self, whole: "Collection") -> str | None:
+        """The backbone: as asked for, none at all, or the values themselves in one row."""
+        if self.backbone is not None:
+            return None if self.backbone == "none" else self.backbone
+        if is_text(whole.items):
+            raise FewShotError(f"texts need a backbone, got none for '{self.data}'; add --backbone {TEXT_BACKBONE}")
+        return "pixels"
+
+    @classmethod
+    def of(cls, record: "Record") -> "Setting":
+        """The setting that a record tells of."""
+        return cls(
+            data=record.data.name,
+            data_options=record.data.options,
+            split=record.data.split or "all",
+            learner=record.learner.name,
+            options=record.learner.options,
+            backbone=record.backbone.name if record.backbone else "none",
+            base=record.training.split if record.training else None,
+        )
+
+    def named(self, record: "Record", whole: "Collection") -> "Record":
+        """The record with names and options as given, so that `of` finds them again."""
+        from fewshot.results.record import TrainingInfo
+
+        split, base = self.chosen_split(whole), self.base_classes(whole)
+        data = {"name": self.data, "options": self.data_options, "split": split}
+        known: dict[str, Any] = {
+            "data": record.data.model_copy(update=data),
+            "learner": record.learner.model_copy(update={"name": self.learner, "options": self.options}),
+        }
+        if record.backbone is not None:
+            known["backbone"] = record.backbone.model_copy(update={"name": self.backbone_name(whole)})
+        if base is not None:
+            known["training"] = TrainingInfo(split=str(self.base), budget=WITH_BASE, seed=0, classes_hash=base.hash)
+        return record.model_copy(update=known)
+
+
+def is_text(items: Any) -> bool:
+    """Whether items are texts."""
+    return getattr(getattr(items, "dtype", None), "kind", "") in ("T", "U")
+
+
+def _with_base(learner: Any, base: "Collection | None") -> Any:
+    """A new learner that has seen all items of the base classes."""
+    if base is None:
+        return learner
+    if not hasattr(learner, "with_base"):
+        raise NotFittedError(
+            f"--base is for learners that see base classes, got {type(learner).__name__}; leave it out"
+        )
+    import numpy as np
+
+    from fewshot.episodes import IndexEpisodes
+    from fewshot.evaluation.answers import support_set
+
+    rows, classes = np.arange(len(base))[None], np.arange(len(base.class_names))[None]
+    none = np.zeros((1, 0), np.int64)
+    return learner.with_base(
+        support_set(base, IndexEpisodes(np.zeros(1, np.int64), classes, rows, base.labels[None], none, none))
+    )

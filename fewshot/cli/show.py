@@ -1,0 +1,72 @@
+"""``fewshot-bench show``: everything that a record says."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fewshot.cli.options import AsJson
+from fewshot.cli.output import document, note, show_tables
+from fewshot.errors import FewShotError
+
+if TYPE_CHECKING:
+    from fewshot.results.answers import Answers
+    from fewshot.results.record import Record
+
+EXAMPLES = (
+    "fewshot-bench show fewshot-results/quickstart/nearest-mean.json",
+    "fewshot-bench show record.json --per-class --confusion",
+)
+
+
+def show(
+    record: Annotated[Path, typer.Argument(metavar="RECORD", help="A JSON file.")],
+    per_class: Annotated[bool, typer.Option("--per-class", help="Accuracy of each class, worst first.")] = False,
+    confusion: Annotated[bool, typer.Option("--confusion", help="Queries of each class by answer.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print everything that a record says.
+
+    Every interval with what it speaks of, the fifth percentile, calibration, notes, and how it was made.
+    """
+    from dataclasses import replace
+
+    from fewshot.results.class_tables import class_table, confusion_table
+    from fewshot.results.facts import facts_table, interval_table
+    from fewshot.results.record import Record
+
+    loaded = Record.load(record)
+    answers = loaded.load_answers(record.parent) if per_class or confusion else None
+    names = None if answers is None else _class_names(loaded)
+    if as_json:
+        document(loaded.as_json() | ({} if answers is None else _by_class(answers, names)))
+        return
+    tables = [facts_table(loaded), replace(interval_table(loaded), notes=tuple(loaded.notes))]
+    makers = [make for wanted, make in ((per_class, class_table), (confusion, confusion_table)) if wanted]
+    show_tables(*tables, *(make(answers.true, answers.predicted, names) for make in makers if answers is not None))
+
+
+def _by_class(answers: "Answers", names: tuple[str, ...] | None) -> dict[str, Any]:
+    """The confusion counts and the accuracies (fractions, none for a class that was not asked), for JSON."""
+    from fewshot.results.class_tables import class_counts
+
+    ids, counts = class_counts(answers.true, answers.predicted)
+    asked = counts.sum(1)
+    accuracies = [int(counts[k, k]) / int(n) if n else None for k, n in enumerate(asked)]
+    classes = [str(k) if names is None else names[k] for k in ids.tolist()]
+    return {"classes": classes, "per_class": accuracies, "confusion": counts.tolist()}
+
+
+def _class_names(record: "Record") -> tuple[str, ...] | None:
+    """Names of the classes, from the data; a record has only their numbers."""
+    from fewshot.cli.setting import Setting
+
+    try:
+        _, asked = Setting.of(record).load()
+    except FewShotError as error:
+        note(f"classes are shown by number, because their names need the data: {error}")
+        return None
+    if asked.hash != record.data.hash:
+        note("classes are shown by number, because the data have changed since")
+        return None
+    return asked.class_names

@@ -1,0 +1,96 @@
+"""``fewshot-bench verify``: do the answers of a record hold?"""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fewshot.cli.options import AsJson, RecordPaths
+from fewshot.cli.output import document, note, show_tables, stdout_kept
+from fewshot.errors import FewShotError, RecordError
+
+if TYPE_CHECKING:
+    from fewshot.evaluation.verify import Verdict
+    from fewshot.results.record import Record
+
+EXAMPLES = (
+    "fewshot-bench verify fewshot-results/quickstart",
+    "fewshot-bench verify a.json b.json --episodes 200 --json",
+)
+
+
+def verify(
+    records: RecordPaths,
+    episodes: Annotated[int, typer.Option(min=1, help="How many episodes of each record to compute anew.")] = 50,
+    seed: Annotated[int, typer.Option(min=0, help="Of their random choice.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Check that the answers of records hold.
+
+    Computes random episodes of each record anew. Exit code 1 if one does not hold, 2 if one cannot be checked
+    because data or weights are not here.
+    """
+    from fewshot.cli.reading import record_files
+
+    results = []
+    with stdout_kept():
+        for path in record_files(records):
+            results.append(_checked(path, episodes, seed))
+    if as_json:
+        document(results)
+    else:
+        _show(results)
+    outcomes = {result["outcome"] for result in results}
+    code = 1 if "fails" in outcomes else 2 if "not checked" in outcomes else 0
+    if code:
+        raise typer.Exit(code)
+
+
+def _checked(path: Path, episodes: int, seed: int) -> dict[str, Any]:
+    """What came of one file, so that a bad one does not keep the others from being checked."""
+    from fewshot.evaluation.verify import Verdict
+    from fewshot.results.record import Record
+
+    try:
+        verdict = _verdict(Record.load(path), episodes, seed)
+    except FewShotError as error:
+        note(f"error: {path}: {error}")
+        return {"record": str(path), "outcome": "not checked", **asdict(Verdict((), (), 0, (str(error),)))}
+    return {"record": str(path), "outcome": "holds" if verdict.holds else "fails", **asdict(verdict)}
+
+
+def _verdict(record: "Record", episodes: int, seed: int) -> "Verdict":
+    from fewshot.cli.setting import Setting
+    from fewshot.datasets.index import load_episodes
+    from fewshot.episodes import EpisodeSampler, EpisodeSpec
+    from fewshot.evaluation.verify import verify as recompute
+    from fewshot.recipes.rebuild import rebuild_learner
+
+    setting = Setting.of(record)
+    whole, asked = setting.load()
+    learner = rebuild_learner(record) if record.recipe else setting.build(whole)
+    _check_weights(record, learner)
+    if record.episodes.spec:
+        spec, names = EpisodeSpec.from_dict(record.episodes.spec), asked.class_names
+        sampler: Any = EpisodeSampler(asked.labels, spec, record.episodes.seed, class_names=names, groups=asked.groups)
+    else:
+        sampler = load_episodes(record.data.name, asked)
+    return recompute(record, learner, asked, sampler, episodes=episodes, seed=seed)
+
+
+def _check_weights(record: "Record", learner: Any) -> None:
+    fingerprint = getattr(getattr(learner, "backbone", None), "fingerprint", None)
+    wanted = record.backbone.fingerprint if record.backbone else None
+    if wanted is not None and (fingerprint is None or fingerprint() != wanted):
+        found = "none" if fingerprint is None else fingerprint()
+        raise RecordError(f"verifying needs the very backbone of the record, '{wanted}', got '{found}'")
+
+
+def _show(results: list[dict[str, Any]]) -> None:
+    from fewshot.results.tables import Table
+
+    rows = tuple(
+        (r["record"], r["outcome"], str(len(r["episodes"])), str(r["ties"]), "; ".join(r["problems"])) for r in results
+    )
+    show_tables(Table(("record", "outcome", "episodes", "ties", "what does not hold"), rows))
