@@ -51,9 +51,9 @@ def episode_picture(
         for axes, j in zip(grid[row, shots + 1 :], np.flatnonzero(query_y == row), strict=False):
             _show_answer(axes, query[j], int(predicted[j]), row, class_names)
     right = f"queries: {int((predicted == query_y).sum())} of {len(query)} right"
-    _write(grid[0, shots + 1], right, (0, 1), (0, 4), ha="left", va="bottom", fontsize=9)
-    if shots:
-        _write(grid[0, 0], "support", (0, 1), (0, 4), ha="left", va="bottom", fontsize=9)
+    # the long heading must not widen its column; the short one, blank in zero-shot, keeps the line free for both
+    _write(grid[0, shots + 1], right, (0, 1), (0, 4), ha="left", va="bottom", fontsize=9, in_layout=False)
+    _write(grid[0, 0], "support" if shots else " ", (0, 1), (0, 4), ha="left", va="bottom", fontsize=9)
     return grid[0, 0].figure  # type: ignore[no-any-return]
 
 
