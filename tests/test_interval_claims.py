@@ -4,6 +4,10 @@ Twenty Gaussian classes of 200 stored images, 5-way 5-shot 15-query nearest
 centroid. Episodes re-use the images, as almost every published evaluation does.
 """
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -75,3 +79,8 @@ def test_pairing_makes_the_interval_several_times_narrower(benchmark):
     paired = paired_difference(euclidean, cosine).half_width
     separate = [closed_interval(c, WAY * QUERY).half_width for c in benchmark[1]]
     assert np.hypot(*separate) > 2.5 * paired
+
+
+def test_the_coverage_tables_of_the_page_are_those_of_the_record():
+    script = Path(__file__).parents[1] / "benchmarks" / "coverage.py"
+    subprocess.run([sys.executable, script, "--check"], check=True)
