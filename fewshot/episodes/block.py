@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fewshot.episodes.draws import BLOCK, shuffled, stream, without_replacement
+from fewshot.episodes.draws import BLOCK, stream, without_replacement
 from fewshot.episodes.index import IndexEpisodes
 from fewshot.episodes.pools import Pools
 from fewshot.episodes.spec import EpisodeSpec, high
@@ -63,6 +63,7 @@ def _assemble(
 def _shuffle(rng: np.random.Generator, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rows ``(e, way, n)`` in random order ``(e, way * n)`` with their labels."""
     episodes, way, each = rows.shape
-    order = shuffled(rng, episodes, way * each)
-    mixed = np.take_along_axis(rows.reshape(episodes, way * each), order, 1)
-    return mixed, order // max(each, 1)
+    both = rows << 32 | np.arange(way)[:, None]  # a row and its label move as one number
+    both = both.reshape(episodes, way * each)
+    rng.permuted(both, axis=1, out=both)
+    return both >> 32, both & 0xFFFFFFFF

@@ -58,18 +58,23 @@ def without_replacement(
 
 def _by_rejection(rng: np.random.Generator, sizes: np.ndarray, count: int) -> np.ndarray:
     """Draw whole rows until all their numbers differ; a row passes with chance 0.6 or more."""
-    drawn = rng.integers(0, sizes[0] if sizes.min() == sizes.max() else sizes[:, None], (len(sizes), count))
-    again = np.flatnonzero(_has_repeats(drawn))
+    equal = sizes.min() == sizes.max()  # one bound for all rows draws the same numbers, faster
+    drawn = rng.integers(0, sizes[0] if equal else sizes[:, None], (len(sizes), count))
+    again = _rows_with_repeats(drawn)
     while len(again):
-        drawn[again] = rng.integers(0, sizes[again, None], (len(again), count))
-        again = again[_has_repeats(drawn[again])]
+        fresh = rng.integers(0, sizes[0] if equal else sizes[again, None], (len(again), count))
+        drawn[again] = fresh
+        again = again[_rows_with_repeats(fresh)]
     return drawn
 
 
-def _has_repeats(drawn: np.ndarray) -> np.ndarray:
-    ordered = np.sort(drawn, axis=1)
-    repeats: np.ndarray = (ordered[:, 1:] == ordered[:, :-1]).any(1)
-    return repeats
+def _rows_with_repeats(drawn: np.ndarray) -> np.ndarray:
+    """Which rows hold a number twice; on the flat array, because a reduction over short rows is slow."""
+    width, ordered = max(drawn.shape[1], 1), np.sort(drawn, axis=1).ravel()
+    same = ordered[1:] == ordered[:-1]
+    same[width - 1 :: width] = False  # the last of a row and the first of the next
+    rows: np.ndarray = np.bincount(np.flatnonzero(same) // width).nonzero()[0]
+    return rows
 
 
 def _fisher_yates(rng: np.random.Generator, sizes: np.ndarray, count: int) -> np.ndarray:
