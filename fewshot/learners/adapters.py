@@ -153,8 +153,9 @@ def _class_values(fitted: Any, rows: Any) -> np.ndarray:
     if hasattr(fitted, "predict_log_proba"):
         with np.errstate(divide="ignore"):
             values = np.asarray(fitted.predict_log_proba(rows))
-        return np.maximum(values, np.log(np.finfo(np.float32).tiny))
+        return values.clip(min=np.log(np.finfo(np.float32).tiny))
     if hasattr(fitted, "decision_function"):
         values = np.asarray(fitted.decision_function(rows))
         return np.stack([-values, values], 1) if values.ndim == 1 else values
-    return np.equal(np.asarray(fitted.predict(rows))[:, None], fitted.classes_).astype(np.float64)
+    named = np.asarray(fitted.predict(rows))
+    return np.stack([named == label for label in fitted.classes_], 1).astype(np.float64)
