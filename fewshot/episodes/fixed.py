@@ -1,6 +1,6 @@
 """A list of episodes that somebody else has drawn."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -25,14 +25,15 @@ class FixedEpisodes:
         EpisodeError: If there are none, or one is a batch.
     """
 
-    def __init__(self, episodes: Iterable[IndexEpisodes], name: str, seed: int = 0) -> None:
-        self.episodes = [replace(e, index=np.asarray(i)) for i, e in enumerate(episodes)]
-        self.name, self.seed = name, seed
-        if not self.episodes or any(e.classes.ndim != 1 for e in self.episodes):
+    def __init__(self, episodes: Sequence[IndexEpisodes] | IndexEpisodes, name: str, seed: int = 0) -> None:
+        listed = [episodes[i] for i in range(len(episodes))]
+        if not listed or any(episode.classes.ndim != 1 for episode in listed):
             raise EpisodeError(
-                f"a list of episodes needs at least one, each without a leading axis, got {len(self.episodes)} "
+                f"a list of episodes needs at least one, each without a leading axis, got {len(listed)} "
                 f"in '{name}'; give a batch as it is, not in a list"
             )
+        self.episodes = [replace(episode, index=np.asarray(i)) for i, episode in enumerate(listed)]
+        self.name, self.seed = name, seed
 
     def __len__(self) -> int:
         """Number of episodes."""

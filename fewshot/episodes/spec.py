@@ -63,6 +63,9 @@ class EpisodeSpec:
             _check_whole("every count of shots", shot)
         self._check_together()
 
+        if self.dirichlet is not None:
+            object.__setattr__(self, "dirichlet", float(self.dirichlet))  # 2 and 2.0 are one spec, and one manifest
+
     def _check_together(self) -> None:
         alpha, counts = self.dirichlet, self._has_equal_counts()
         rules = (
@@ -126,8 +129,11 @@ class EpisodeSpec:
         unknown = sorted(set(values) - set(cls.__dataclass_fields__))
         if unknown:
             known = ", ".join(cls.__dataclass_fields__)
-            raise EpisodeError(f"an episode's spec has the fields {known}, got '{unknown[0]}'; spell it so or leave it out")
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+            raise EpisodeError(
+                f"an episode's spec has the fields {known}, got '{unknown[0]}'; spell it so or leave it out"
+            )
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**fields)
 
     def query_distribution(self) -> str:
         """How the classes share the queries, in the words of a record."""
