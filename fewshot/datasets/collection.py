@@ -186,10 +186,10 @@ class Collection:
         """SHA-256 over items, labels and class names: what a record calls the data."""
         items = as_numpy(self.items)
         shape = f"{items.dtype}{items.shape}".encode()
-        step = max(1, 2**24 // max(1, items[0].nbytes))
         if items.dtype.kind in "TU":
             chunks = (str(text).encode() for text in items.ravel().tolist())
         else:
+            step = max(1, 2**24 * len(items) // max(1, items.nbytes))
             chunks = (np.ascontiguousarray(items[i : i + step]).tobytes() for i in range(0, len(items), step))
         names = [name.encode() for name in self.class_names]
         return digest([shape, *chunks, self.labels.astype("<i8").tobytes(), *names])

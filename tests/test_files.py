@@ -1,0 +1,135 @@
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fewshot import files
+from fewshot.errors import DataError
+
+
+def left_over(folder):
+    return sorted(p.name for p in folder.rglob("*") if p.is_file())
+
+
+def test_writes_whole_files_and_makes_folders(tmp_path):
+    path = files.write_bytes(tmp_path / "a" / "b" / "c.bin", b"xyz")
+    assert path.read_bytes() == b"xyz"
+    files.write_text(path, "grün")
+    assert path.read_bytes() == "grün".encode()
+    files.write_json(path, {"ü": [1, 2.5, None]})
+    assert json.loads(path.read_text()) == {"ü": [1, 2.5, None]}
+    assert "ü" in path.read_text()
+    assert left_over(tmp_path) == ["c.bin"]
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_an_error_while_filling_leaves_the_old_file(tmp_path):
+    path = files.write_bytes(tmp_path / "c.bin", b"old")
+
+    def fill(file):
+        file.write(b"half of it")
+        raise KeyError("broken off")
+
+    with pytest.raises(KeyError, match="broken off"):
+        files.write(path, fill)
+    assert path.read_bytes() == b"old"
+    assert left_over(tmp_path) == ["c.bin"]
+
+
+def test_json_refuses_nan(tmp_path):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        files.write_json(tmp_path / "x.json", {"accuracy": float("nan")})
+    assert left_over(tmp_path) == []
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, monkeypatch, step):
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(files.os, step, full)
+    with pytest.raises(DataError, match="must be writable, got 'No space left on device'; free some space") as caught:
+        files.write_bytes(tmp_path / "x.bin", b"x")
+    assert str(tmp_path / "x.bin") in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert left_over(tmp_path) == []
+
+
+def test_a_disk_that_fills_up_while_writing(tmp_path):
+    def fill(file):
+        file.write(b"x" * 100)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(DataError, match="No space left on device"):
+        files.write(tmp_path / "x.bin", fill)
+    assert left_over(tmp_path) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device /dev/full, which Linux has")
+def test_a_disk_that_is_really_full(tmp_path, monkeypatch):
+    """The kernel's own error, when the buffer is flushed to a device that is always full."""
+    taken = tmp_path / ".taken"
+    taken.touch()
+    monkeypatch.setattr(files.tempfile, "mkstemp", lambda **options: (os.open("/dev/full", os.O_WRONLY), str(taken)))
+    with pytest.raises(DataError, match="No space left on device"):
+        files.write_bytes(tmp_path / "x.bin", b"x" * 10)
+    assert left_over(tmp_path) == []
+
+
+def test_a_read_only_folder_is_one_sentence(tmp_path, monkeypatch):
+    def refused(*arguments, **options):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(files.tempfile, "mkstemp", refused)
+    with pytest.raises(DataError, match=r"got 'Read-only file system'; .* choose another folder"):
+        files.write_bytes(tmp_path / "x.bin", b"x")
+    assert left_over(tmp_path) == []
+
+
+def test_a_file_where_a_folder_should_be(tmp_path):
+    files.write_bytes(tmp_path / "a", b"")
+    with pytest.raises(DataError, match="must be writable"):
+        files.write_bytes(tmp_path / "a" / "b", b"x")
+    assert left_over(tmp_path) == ["a"]
+
+
+def test_many_writers_at_once_leave_one_whole_file(tmp_path):
+    code = (
+        "import sys; from fewshot.files import write_bytes\n"
+        "for _ in range(60): write_bytes(sys.argv[1], sys.argv[2].encode() * 40000)"
+    )
+    path = tmp_path / "x.bin"
+    writers = [subprocess.Popen([sys.executable, "-c", code, str(path), letter]) for letter in "abc"]
+    seen = set()
+    while any(w.poll() is None for w in writers):
+        if path.exists():
+            seen.add(path.read_bytes())
+    assert [w.returncode for w in writers] == [0, 0, 0]
+    assert seen | {path.read_bytes()} <= {letter.encode() * 40000 for letter in "abc"}
+    assert left_over(tmp_path) == ["x.bin"]
+
+
+def test_cache_folder_follows_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("FEWSHOT_CACHE", str(tmp_path))
+    assert files.cache_folder() == tmp_path
+    monkeypatch.delenv("FEWSHOT_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert files.cache_folder() == tmp_path / "xdg" / "fewshot"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert files.cache_folder() == tmp_path / "home" / ".cache" / "fewshot"
+
+
+def test_digest_knows_where_chunks_end():
+    assert files.digest([b"ab", b"c"]) != files.digest([b"a", b"bc"])
+    assert files.digest([b"a", b""]) != files.digest([b"a"])
+    assert files.digest([memoryview(b"abc")]) == files.digest([b"abc"])
+    assert files.digest([]) == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"  # SHA-256 of nothing
+
+
+def test_packaged_files_are_there():
+    assert (files.packaged("data") / "README.md").is_file()
