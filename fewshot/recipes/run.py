@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from fewshot.backbones.index import load_backbone
 from fewshot.contract import Embedded
 from fewshot.datasets.collection import Collection
@@ -91,9 +89,7 @@ def _build(recipe: Recipe) -> Any:
     seed = recipe.training.seed if recipe.training else 0
     if recipe.backbone is None:
         return load_learner(recipe.learner, **recipe.learner_options)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        backbone = load_backbone(recipe.backbone, **recipe.backbone_options)
+    backbone = load_backbone(recipe.backbone, seed=seed, **recipe.backbone_options)
     if recipe.learner == "protonet":
         return load_learner(recipe.learner, backbone=backbone, **recipe.learner_options)
     return Embedded(backbone, load_learner(recipe.learner, **recipe.learner_options))

@@ -1,0 +1,170 @@
+import numpy as np
+import pytest
+import torch
+from fewshot.contract import Embedded
+from fewshot.datasets.collection import Collection
+from fewshot.episodes import EpisodeSampler, EpisodeSpec, FixedEpisodes
+from fewshot.errors import EpisodeError, LeakageError, StatisticsError
+from fewshot.evaluation.evaluate import evaluate
+from fewshot.learners.nearest_mean import NearestMean
+from fewshot.results.record import Record
+from sklearn.neighbors import NearestCentroid
+from torch import nn
+
+SPEC = EpisodeSpec(way=3, shot=2, query=4)
+
+
+def made(seed=0, classes=12, spread=1.0, **known):
+    """Shuffled classes of unequal size in eight dimensions."""
+    rng = np.random.default_rng(seed)
+    y = rng.permutation(np.arange(classes).repeat(rng.integers(8, 15, classes)))
+    return Collection.from_arrays(rng.normal(size=(len(y), 8)) + spread * rng.normal(size=(classes, 8))[y], y, **known)
+
+
+def slow_accuracies(collection, spec, episodes, seed):
+    """Episode by episode with scikit-learn's nearest centroid, in float64."""
+    sampler, x = EpisodeSampler(collection.labels, spec, seed), np.asarray(collection.items, np.float64)
+    out = []
+    for i in range(episodes):
+        e = sampler[i]
+        model = NearestCentroid().fit(x[e.support], collection.labels[e.support])
+        out.append((model.predict(x[e.query]) == collection.labels[e.query]).mean())
+    return np.array(out)
+
+
+@pytest.mark.parametrize("batch", [1, 7, 64])
+def test_equals_scikit_learn_episode_by_episode(batch):
+    collection = made()
+    record = evaluate(NearestMean(), collection, SPEC, 40, seed=3, batch=batch)
+    expected = slow_accuracies(collection, SPEC, 40, 3)
+    np.testing.assert_allclose(record.accuracies, expected, rtol=1e-12)
+    assert record.accuracy == pytest.approx(expected.mean())
+    half = 1.96 * expected.std(ddof=1) / 40**0.5
+    assert record.summary.high - record.summary.low == pytest.approx(2 * half, rel=0.06)
+
+
+def test_answers_hold_true_classes_rows_and_predictions():
+    collection = made()
+    record = evaluate(NearestMean(), collection, SPEC, 10, keep_scores=True)
+    answers = record.load_answers()
+    np.testing.assert_array_equal(answers.true, collection.labels[answers.rows])
+    np.testing.assert_array_equal(answers.correct, record.correct)
+    scores, classes = answers.scores.reshape(10, 12, 3), answers.episode_classes()
+    np.testing.assert_array_equal(answers.predicted, np.take_along_axis(classes, scores.argmax(2), 1).ravel())
+    probabilities = np.exp(scores - scores.max(2, keepdims=True))
+    np.testing.assert_allclose(answers.confidence, (probabilities.max(2) / probabilities.sum(2)).ravel(), rtol=1e-5)
+
+
+def test_record_survives_the_disk(tmp_path):
+    record = evaluate(NearestMean(), made(), SPEC, 10).save(tmp_path / "r.json")
+    read = Record.load(tmp_path / "r.json")
+    assert read.as_json() == record.as_json()
+    np.testing.assert_array_equal(read.load_answers(tmp_path).rows, record.load_answers().rows)
+
+
+class Transductive:
+    """Subtracts the mean of the queries: each answer depends on its neighbours."""
+
+    def adapt(self, support):
+        inner = NearestMean().adapt(support)
+        return lambda query: inner(query - query.mean(1, keepdim=True))
+
+
+def test_hidden_transduction_is_refused():
+    with pytest.raises(LeakageError, match="must not change with its neighbours"):
+        evaluate(Transductive(), made(), SPEC, 10)
+
+
+def test_declared_transduction_passes():
+    learner = Transductive()
+    learner.transductive = True
+    record = evaluate(learner, made(), SPEC, 10)
+    assert record.learner.transductive
+
+
+def test_batch_norm_without_running_statistics_is_refused():
+    backbone = nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8, track_running_stats=False))
+    with pytest.raises(LeakageError, match="running batch-norm statistics"):
+        evaluate(Embedded(backbone, NearestMean()), made(), SPEC, 10)
+
+
+def test_batch_norm_in_train_mode_is_put_to_eval_and_back():
+    backbone = nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8), nn.Dropout(0.5))
+    learner = Embedded(backbone, NearestMean()).train()
+    backbone[0].eval()
+    before = {k: v.clone() for k, v in learner.state_dict().items()}
+    evaluate(learner, made(), SPEC, 10)
+    assert [m.training for m in backbone] == [False, True, True]
+    for name, value in learner.state_dict().items():
+        torch.testing.assert_close(value, before[name], rtol=0, atol=0)
+
+
+def test_embedding_once_changes_no_answer():
+    backbone = nn.Sequential(nn.Linear(8, 5), nn.ReLU())
+
+    class Anew:
+        """The same, embedded anew in every episode."""
+
+        def adapt(self, support):
+            return Embedded(backbone, NearestMean()).adapt(support)
+
+    once = evaluate(Embedded(backbone, NearestMean()), made(), SPEC, 30)
+    assert once.correct == evaluate(Anew(), made(), SPEC, 30).correct
+
+
+def test_seen_classes_are_refused_or_said():
+    learner = Embedded(nn.Identity(), NearestMean())
+    learner.classes_seen = ("arrays:3", "arrays:99", "other:1")
+    with pytest.raises(LeakageError, match="got 1 of 12 that it was trained on, such as 'arrays:3'"):
+        evaluate(learner, made(), SPEC, 10)
+    record = evaluate(learner, made(), SPEC, 10, allow_seen=True)
+    assert (record.pretraining_classes.count, record.pretraining_classes.overlap) == (3, 1)
+    fresh = made(name="elsewhere")
+    assert evaluate(learner, fresh, SPEC, 10).pretraining_classes.overlap == 0
+
+
+def test_queries_from_a_second_collection_are_matched_by_name():
+    first, second = made(), made(seed=9)
+    shuffled = Collection(
+        second.items, 11 - second.labels, tuple(reversed(second.class_names)), "second"
+    )  # other ids, same names
+    a = evaluate(NearestMean(), first, SPEC, 20, queries=second)
+    b = evaluate(NearestMean(), first, SPEC, 20, queries=shuffled)
+    assert a.correct == b.correct
+    with pytest.raises(EpisodeError, match="same class names"):
+        evaluate(NearestMean(), first, SPEC, 20, queries=made(classes=13))
+
+
+def test_fixed_episodes_and_irregular_shapes():
+    collection = made()
+    sampler = EpisodeSampler(collection.labels, EpisodeSpec(way=(2, 4), shot=(1, 2), query=3), 1)
+    fixed = FixedEpisodes([sampler[i] for i in range(12)], "a list")
+    listed = evaluate(NearestMean(), collection, episodes=fixed)
+    drawn = evaluate(NearestMean(), collection, sampler.spec, 12, seed=1)
+    assert listed.correct == drawn.correct
+    assert drawn.queries == [3 * len(sampler[i].classes) for i in range(12)]
+
+
+def test_open_interval_needs_thirty_disjoint_episodes():
+    record = evaluate(NearestMean(), made(), SPEC, 10, open_interval=True)
+    assert any("disjoint episodes" in note for note in record.notes)
+    large = made(classes=60)
+    record = evaluate(NearestMean(), large, SPEC, 200, open_interval=True)
+    assert {i.estimand for i in record.intervals} == {"new images of these classes", "new classes"}
+
+
+def test_open_set_queries_are_never_right():
+    record = evaluate(NearestMean(), made(spread=20.0), EpisodeSpec(3, 2, 4, open_way=1, open_query=4), 10)
+    assert record.accuracy == pytest.approx(12 / 16)
+
+
+def test_one_episode_has_no_interval():
+    with pytest.raises(StatisticsError, match="at least 2 episodes, got 1"):
+        evaluate(NearestMean(), made(), SPEC, 1)
+
+
+def test_uint8_items_are_divided_by_255_without_a_backbone():
+    collection = made()
+    pixels = Collection.from_arrays((np.asarray(collection.items) * 20 + 128).clip(0, 255).astype(np.uint8), collection.labels)
+    record = evaluate(NearestMean(), pixels, SPEC, 20)
+    np.testing.assert_allclose(record.accuracies, slow_accuracies(pixels, SPEC, 20, 0), rtol=1e-12)
