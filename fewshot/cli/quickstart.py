@@ -11,26 +11,29 @@ from typing import Any
 
 import numpy as np
 
-from fewshot.backbones.index import load_backbone
 from fewshot.cli.output import document, note, show_tables, stdout_kept
-from fewshot.contract import Embedded
+from fewshot.cli.setting import Setting
 from fewshot.datasets.collection import Collection
 from fewshot.datasets.index import load_dataset
 from fewshot.episodes import EpisodeSampler, EpisodeSpec
 from fewshot.evaluation.evaluate import evaluate
-from fewshot.files import write_json
-from fewshot.learners.index import load_learner
 from fewshot.results.compare import compare
 from fewshot.results.figures import accuracy_over_shots, save_figure
 from fewshot.results.pictures import episode_picture
 from fewshot.results.record import Record
 from fewshot.results.tables import Table, accuracy_cell, with_interval
 
-METHODS = {  # what is printed: data, backbone, learner
-    "raw pixels, nearest mean": ("digits", "pixels", "nearest-mean"),
-    "raw pixels, logistic regression": ("digits", "pixels", "logistic-regression"),
-    "strokes, nearest mean": ("digits-strokes", "pixels", "nearest-mean"),
-    "Conv-4 on strokes, nearest mean": ("digits-strokes", "conv4-omniglot", "nearest-mean"),
+METHODS = {  # what is printed: file name, and what it stands for
+    "raw pixels, nearest mean": ("pixels-nearest-mean", Setting("digits", "nearest-mean", backbone="pixels")),
+    "raw pixels, logistic regression": (
+        "pixels-logistic-regression",
+        Setting("digits", "logistic-regression", backbone="pixels"),
+    ),
+    "strokes, nearest mean": ("strokes-nearest-mean", Setting("digits-strokes", "nearest-mean", backbone="pixels")),
+    "Conv-4 on strokes, nearest mean": (
+        "strokes-conv4-nearest-mean",
+        Setting("digits-strokes", "nearest-mean", backbone="conv4-omniglot"),
+    ),
 }
 REFERENCE, NETWORK = "raw pixels, nearest mean", "Conv-4 on strokes, nearest mean"
 WAY, QUERY, SEED, EPISODES = 10, 15, 0, 600
@@ -46,8 +49,9 @@ def quickstart(out: Path, as_json: bool, episodes: int = EPISODES) -> None:
     The reference of the paired differences is raw-pixel nearest mean, named before any number was seen.
 
     Args:
-        out: Folder for the records (JSON and npz), a summary (JSON) and two pictures (PNG); made if missing.
-        as_json: Print the summary as one JSON document instead of the table.
+        out: Folder for two pictures (PNG) and, in a folder for each number of shots, the records (JSON)
+            with their answers (npz); made if missing.
+        as_json: Print one JSON document instead of the table.
         episodes: How many, of each number of shots.
 
     Raises:
@@ -56,12 +60,11 @@ def quickstart(out: Path, as_json: bool, episodes: int = EPISODES) -> None:
     """
     started = time.perf_counter()
     with stdout_kept():
-        data = {name: load_dataset(name) for name, _, _ in METHODS.values()}
+        data = {name: load_dataset(name) for name in ("digits", "digits-strokes")}
         results = {shot: _evaluate(data, shot, episodes, out) for shot in SHOTS}
         save_figure(accuracy_over_shots(_curves(results)), out / "accuracy-over-shots.png")
         save_figure(_first_episode(data["digits-strokes"], results[1][NETWORK]), out / "episode.png")
         summary = _summary(results, out, time.perf_counter() - started)
-        write_json(out / "summary.json", summary)
     if as_json:
         document(summary)
     else:
@@ -72,11 +75,16 @@ def _evaluate(data: Mapping[str, Collection], shot: int, episodes: int, out: Pat
     """One record a method, all on the same episodes, written to the folder."""
     note(f"{len(METHODS)} methods on {episodes} episodes with {shot} shot{'s' * (shot > 1)}")
     records = {}
-    for name, (items, backbone, learner) in METHODS.items():
-        method = Embedded(load_backbone(backbone), load_learner(learner))
-        record = evaluate(method, data[items], EpisodeSpec(WAY, shot, QUERY), episodes, SEED)
-        records[name] = record.save(out / f"{items}-{backbone}-{learner}-{WAY}w{shot}s.json")
+    for name, (file, setting) in METHODS.items():
+        items = data[setting.data]
+        record = evaluate(setting.build(items), items, EpisodeSpec(WAY, shot, QUERY), episodes, SEED)
+        named = setting.named(record, items).with_answers(record.load_answers())
+        records[name] = named.save(_path(out, shot, file))
     return records
+
+
+def _path(out: Path, shot: int, file: str) -> Path:
+    return out / f"{shot}-shot" / f"{file}.json"
 
 
 def _curves(results: Results) -> dict[str, list[Record]]:
@@ -107,14 +115,14 @@ def _summary(results: Results, out: Path, seconds: float) -> dict[str, Any]:
             "training_classes": seen.count if seen else 0,
             "of_them_asked_here": seen.overlap if seen else 0,
         },
-        "rows": [row for shot, records in results.items() for row in _rows(shot, records)],
+        "rows": [row for shot, records in results.items() for row in _rows(shot, records, out)],
         "folder": str(out),
-        "pictures": ["episode.png", "accuracy-over-shots.png"],
+        "pictures": [str(out / name) for name in ("episode.png", "accuracy-over-shots.png")],
         "seconds": seconds,
     }
 
 
-def _rows(shot: int, records: Mapping[str, Record]) -> list[dict[str, Any]]:
+def _rows(shot: int, records: Mapping[str, Record], out: Path) -> list[dict[str, Any]]:
     """One row a method: accuracy, and paired difference to the reference where it is not the reference."""
     differences = {c.name: c.difference for c in compare(records, REFERENCE)}
     rows = []
@@ -122,8 +130,16 @@ def _rows(shot: int, records: Mapping[str, Record]) -> list[dict[str, Any]]:
         accuracy, d = record.summary, differences.get(name)
         ends = {"low": accuracy.low, "high": accuracy.high, "level": accuracy.level, "estimand": accuracy.estimand}
         paired = None if d is None else {"mean": d.estimate, "low": d.low, "high": d.high, "level": d.level}
-        file = f"{'-'.join(METHODS[name])}-{WAY}w{shot}s.json"
-        rows.append({"method": name, "shot": shot, "accuracy": {"mean": record.accuracy, **ends}, "difference": paired, "record": file})  # fmt: skip
+        file = str(_path(out, shot, METHODS[name][0]))
+        rows.append(
+            {
+                "method": name,
+                "shot": shot,
+                "accuracy": {"mean": record.accuracy, **ends},
+                "difference": paired,
+                "record": file,
+            }
+        )
     return rows
 
 
