@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from fewshot.results.record import Record
 
 EXAMPLES = (
-    "fewshot-bench compare fewshot-results/quickstart/*-10w1s.json",
-    "fewshot-bench compare fewshot-results/quickstart/*-10w1s.json --reference digits-pixels-nearest-mean-10w1s --json",
+    "fewshot-bench compare fewshot-results/quickstart/1-shot",
+    "fewshot-bench compare fewshot-results/quickstart/1-shot --reference pixels-nearest-mean --json",
 )
 
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from fewshot.results.record import Record
 
 EXAMPLES = (
-    "fewshot-bench show fewshot-results/quickstart/digits-pixels-nearest-mean-10w1s.json",
-    "fewshot-bench show fewshot-results/quickstart/digits-pixels-nearest-mean-10w1s.json --per-class --confusion",
+    "fewshot-bench show fewshot-results/quickstart/1-shot/pixels-nearest-mean.json",
+    "fewshot-bench show fewshot-results/quickstart/1-shot/pixels-nearest-mean.json --per-class --confusion",
 )
 
 
