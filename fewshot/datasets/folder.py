@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from fewshot.datasets.collection import Collection
-from fewshot.datasets.pixels import decode, decoded, square
+from fewshot.datasets.pixels import SQUARE, decode, decoded, square
 from fewshot.datasets.trees import Tree
 from fewshot.errors import DataError, MissingDataError
 
@@ -51,7 +51,7 @@ def load_folder(path: str | Path, size: int = 84, name: str | None = None) -> Co
 
 def read_images(tree: Tree, images: list[str], size: int) -> np.ndarray:
     """Pixels ``(n, 3, size, size)`` of the named images, memory-mapped; decoded only if the cache has none."""
-    source = [f"rgb size={size}", *tree.stamps(images)]
+    source = [SQUARE, f"size={size}", *tree.stamps(images)]
     return decoded(
         tree.path.stem,
         source,

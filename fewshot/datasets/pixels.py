@@ -12,6 +12,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from fewshot.errors import DataError
 from fewshot.files import cache_folder, digest, write
 
+SQUARE = "rgb-square-2"  # part of the cache key: raise it when `square` makes other pixels of the same file
+
 
 def decoded(
     name: str, source: Iterable[str], shape: tuple[int, ...], images: Callable[[], Iterable[np.ndarray]]
@@ -79,7 +81,7 @@ def decode(content: bytes, name: str) -> Image.Image:
 
 
 def square(image: Image.Image, size: int, name: str) -> np.ndarray:
-    """RGB pixels ``(3, size, size)``: shorter side resized to ``size``, then the centre.
+    """RGB pixels ``(3, size, size)``: the centre, as wide as the shorter side, resized to ``size``.
 
     Transparent parts become white, grey becomes equal channels, 16-bit grey loses its
     lower byte, and a camera's note of orientation is obeyed.
@@ -93,7 +95,10 @@ def square(image: Image.Image, size: int, name: str) -> np.ndarray:
         DataError: If the image has floats for pixels.
     """
     upright = _rgb(ImageOps.exif_transpose(image), name)
-    pixels = np.asarray(ImageOps.fit(upright, (size, size), Image.Resampling.BILINEAR))
+    side = min(upright.size)
+    left, top = ((length - side) // 2 for length in upright.size)  # whole pixels: half ones would blur
+    box = (left, top, left + side, top + side)
+    pixels = np.asarray(upright.resize((size, size), Image.Resampling.BILINEAR, box))
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
