@@ -1,5 +1,6 @@
 """Records from files and folders, each under a name."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,18 +12,27 @@ if TYPE_CHECKING:
 
 
 def record_files(paths: Sequence[Path]) -> list[Path]:
-    """The JSON files that are meant: a folder stands for all in it.
+    """The JSON files that are meant: a folder stands for all records in it.
 
     Raises:
         RecordError: If a folder has none.
     """
     files: list[Path] = []
     for path in paths:
-        inside = sorted(path.glob("*.json")) if path.is_dir() else [path]
+        inside = [file for file in sorted(path.glob("*.json")) if _is_record(file)] if path.is_dir() else [path]
         if not inside:
-            raise RecordError(f"'{path}' must hold records, got a folder without .json files; name a record")
+            raise RecordError(f"'{path}' must hold records, got a folder without any; name a record")
         files.extend(file for file in inside if file not in files)
     return files
+
+
+def _is_record(file: Path) -> bool:
+    """Whether a file of a folder is meant: other JSON has no schema; a torn one is meant, and told of later."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return True
+    return isinstance(content, dict) and "schema" in content
 
 
 def read_records(paths: Sequence[Path]) -> "dict[str, Record]":

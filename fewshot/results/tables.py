@@ -100,7 +100,7 @@ def comparison_table(records: Mapping[str, Record], reference: str, comparisons:
     ordered = [reference, *(name for name in records if name != reference)]
     rows = tuple(_comparison_row(name, records[name], by_name.get(name)) for name in ordered)
     columns = ("record", "learner", "accuracy %", "difference", "p", "p (Holm)")
-    tests = dict.fromkeys(f"p-value: {c.test}" for c in comparisons)
+    tests = dict.fromkeys(_test_note(c.test) for c in comparisons)
     level = comparisons[0].difference.level if comparisons else records[reference].summary.level
     notes = (
         *_speaks_of([records[name].summary for name in ordered]),
@@ -109,6 +109,11 @@ def comparison_table(records: Mapping[str, Record], reference: str, comparisons:
         *tests,
     )
     return Table(columns, rows, notes=notes)
+
+
+def _test_note(test: str) -> str:
+    kind, _, reason = test.partition(": ")
+    return f"no p-value: {reason}" if kind == "none" else f"p-value: {test}"
 
 
 def _comparison_row(name: str, record: Record, comparison: Comparison | None) -> tuple[str, ...]:
