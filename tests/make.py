@@ -1,5 +1,6 @@
 """Makers of small episodes for tests: unbalanced and shuffled, so that no formula can lean on either."""
 
+import jaxtyping
 import numpy as np
 import torch
 from hypothesis import strategies as st
@@ -31,9 +32,13 @@ def shot_counts(min_way=2, max_way=6, min_shot=1, max_shot=4):
 
 def episodes(min_shot=1, max_shot=4, count=None, **options):
     """Hypothesis strategy: unbalanced, shuffled episodes as ``(support, query, query_y)``."""
-    return st.builds(
-        lambda shots, dim, seed: episode(shots, dim, seed=seed, episodes=count, **options),
-        shot_counts(min_shot=min_shot, max_shot=max_shot),
-        st.integers(2, 9),
-        st.integers(0, 2**31),
-    )
+
+    def build(shots, dim, seed):
+        jaxtyping.config.update("jaxtyping_disable", True)  # beartype draws from random, which a strategy must not
+        try:
+            return episode(shots, dim, seed=seed, episodes=count, **options)
+        finally:
+            jaxtyping.config.update("jaxtyping_disable", False)
+
+    shots = shot_counts(min_shot=min_shot, max_shot=max_shot)
+    return st.builds(build, shots, st.integers(2, 9), st.integers(0, 2**31))
