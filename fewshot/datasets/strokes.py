@@ -27,7 +27,7 @@ def strokes(
 
 
 def thin(ink: Bool[np.ndarray, "n height width"]) -> Bool[np.ndarray, "n height width"]:
-    """One pass of thinning: takes a layer off the strokes without breaking one.
+    """One pass of thinning: takes a layer off thick strokes; a lone square of 2 × 2 vanishes, as in the paper.
 
     Zhang and Suen, "A fast parallel algorithm for thinning digital patterns",
     Communications of the ACM 27(3), 1984: both of its half-passes.
