@@ -25,7 +25,7 @@ READERS = {
 }
 
 
-def load_dataset(name: str | Path, **options: Any) -> Collection:
+def load_dataset(name: str | Path, /, **options: Any) -> Collection:
     """A collection from its name, or from the path of a user's own data.
 
     A name wins over a folder that is called the same; ``./name`` is always a path.

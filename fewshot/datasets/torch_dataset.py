@@ -26,7 +26,7 @@ def from_torch(dataset: Any, name: str | None = None, size: int = 84) -> Collect
         size: Side of images in pixels; tensors and arrays stay as they are.
 
     Raises:
-        DataError: If there are no labels, or items differ in shape; the item is named.
+        DataError: If there are no labels, an item is of another kind, or items differ in shape; the item is named.
     """
     items, labels = _read(dataset, size)
     given = next((v for n in ("targets", "labels") if (v := getattr(dataset, n, None)) is not None), None)
@@ -73,7 +73,14 @@ def _pairs(dataset: Any, size: int) -> Iterator[tuple[Any, list[Any]]]:
             item = square(item, size, f"item {i}")
         elif isinstance(item, Tensor):
             item = item.detach().cpu()
-        yield item if isinstance(item, Tensor) else np.asarray(item), [_plain(v) for v in label[:1]]
+        elif isinstance(item, (str, np.ndarray, np.generic, float, int)):
+            item = np.asarray(item)
+        else:
+            raise DataError(
+                f"an item must be an image, a tensor, an array or a text, got {type(item).__name__} in item {i}; "
+                "let the dataset return (item, label)"
+            )
+        yield item, [_plain(v) for v in label[:1]]
 
 
 def _plain(label: Any) -> Any:
