@@ -148,7 +148,7 @@ def test_fixed_episodes_and_irregular_shapes():
 def test_open_interval_needs_thirty_disjoint_episodes():
     record = evaluate(NearestMean(), made(), SPEC, 10, open_interval=True)
     assert any("disjoint episodes" in note for note in record.notes)
-    large = made(classes=60)
+    large = made(classes=100)
     record = evaluate(NearestMean(), large, SPEC, 200, open_interval=True)
     assert {i.estimand for i in record.intervals} == {"new images of these classes", "new classes"}
 

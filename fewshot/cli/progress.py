@@ -53,15 +53,33 @@ class _Line:
 
 @contextmanager
 def training_line() -> Iterator[Callable[[Any], None]]:
-    """The same for a `fewshot.training.progress.Progress`."""
+    """The same for a `fewshot.training.progress.Progress`; without a terminal, a plain line now and then."""
     line = _Line("episodes")
+    show = _live(line) if sys.stderr.isatty() else _log
+    try:
+        yield show
+    finally:
+        line.close()
 
+
+def _live(line: _Line) -> Callable[[Any], None]:
     def report(progress: Any) -> None:
         # after a resumption the steps done are more than the seconds explain: the run's own speed is right
         done, count = progress.state.step * progress.tasks, progress.steps * progress.tasks
-        line.report(done, count, f", loss {progress.loss:.4f}", progress.speed)
+        line.report(done, count, f", {standing(progress)}", progress.speed)
 
-    try:
-        yield report if sys.stderr.isatty() else lambda progress: None
-    finally:
-        line.close()
+    return report
+
+
+def _log(progress: Any) -> None:
+    """One line each hundred steps, for log files."""
+    if progress.state.step % 100 == 0 or progress.state.step == progress.steps:
+        done, left = progress.state.step * progress.tasks, progress.seconds_left / 60
+        text = f"{done} episodes, {progress.speed:.2f} episodes/s, {standing(progress)}, {left:.1f} min left"
+        print(text, file=sys.stderr, flush=True)
+
+
+def standing(progress: Any) -> str:
+    """Loss, and accuracy of the last validation where there was one."""
+    last = progress.state.validations[-1:]
+    return f"loss {progress.loss:.4f}" + "".join(f", validation {100 * accuracy:.2f} %" for _, accuracy in last)

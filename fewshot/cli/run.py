@@ -29,7 +29,7 @@ def run(
     """
     from fewshot.cli.progress import training_line
     from fewshot.recipes.run import run_recipe
-    from fewshot.results.tables import results_table
+    from fewshot.results.tables import error_lines, results_table
 
     overrides = key_values(set_, "--set")
     with stdout_kept(), training_line() as report:
@@ -38,3 +38,5 @@ def run(
         document([record.as_json() for record in records])
     else:
         show_tables(results_table({str(k + 1): record for k, record in enumerate(records)}))
+        for line in error_lines(records):
+            typer.echo(line)

@@ -83,6 +83,17 @@ def _result_row(name: str, record: Record) -> tuple[str, ...]:
     )
 
 
+def error_lines(records: Sequence[Record]) -> list[str]:
+    """Error rates over published lists of episodes, which is how their papers report."""
+    return [_error_line(record) for record in records if not record.episodes.spec]
+
+
+def _error_line(record: Record) -> str:
+    counts = [record.queries] * len(record.correct) if isinstance(record.queries, int) else record.queries
+    asked, wrong = sum(counts), sum(counts) - sum(record.correct)
+    return f"{data_name(record)}: {100 * wrong / asked:.1f} % error ({wrong} of {asked} queries)"
+
+
 def data_name(record: Record) -> str:
     """Data and split: ``omniglot/test``."""
     return record.data.name + (f"/{record.data.split}" if record.data.split else "")
