@@ -41,8 +41,12 @@ def load_omniglot(split: str = "vinyals", rotations: str = "classes", size: int 
 
     Raises:
         MissingDataError: If the files are not below ``$FEWSHOT_DATA/omniglot``.
-        DataError: If an image is unreadable, or the numbers of classes and images are not Omniglot's.
+        DataError: If an image is unreadable, pixels or numbers are not Omniglot's, or an argument is none of these.
     """
+    if split not in SPLITS or rotations not in ("classes", "none"):
+        raise DataError(
+            f"split must be one of {', '.join(SPLITS)} and rotations 'classes' or 'none', got '{split}' and '{rotations}'"
+        )
     folder = data_root("omniglot")
     trees = [find_part(folder, part) for part in PARTS]
     files = [image_files(tree) for tree in trees]
@@ -119,10 +123,6 @@ def ink(image: Image.Image, size: int) -> np.ndarray:
 
 
 def _collect(base: np.ndarray, names: list[str], split: str, rotations: str) -> Collection:
-    if split not in SPLITS or rotations not in ("classes", "none"):
-        raise DataError(
-            f"split must be one of {', '.join(SPLITS)} and rotations 'classes' or 'none', got '{split}' and '{rotations}'"
-        )
     angles = ANGLES if rotations == "classes" else ANGLES[:1]
     characters = [names[i].rsplit("/", 1)[0] for i in range(0, len(names), DRAWERS)]
     turned = base if len(angles) == 1 else np.concatenate([np.rot90(base, k, axes=(2, 3)) for k in range(len(angles))])
