@@ -225,7 +225,7 @@ class Embedded(nn.Module):
     def _loss_one(self, support: SupportSet[Any], query: Any, labels: Tensor) -> Tensor:
         pool = [] if support.unlabelled is None else [support.unlabelled]
         parts = [support.x, query, *pool]
-        z = self.embed(_concatenate(parts)).split([part.shape[1] for part in parts], 1)
+        z = torch.split_with_sizes(self.embed(_concatenate(parts)), [part.shape[1] for part in parts], 1)
         embedded = replace(support, x=z[0], unlabelled=z[2] if pool else None)
         return episode_loss(self.head, self._describe(embedded), z[1], labels)
 

@@ -33,7 +33,7 @@ def require_every_class(y: Integer[Tensor, "*e s"], n_way: int) -> None:
     """
     missing = class_membership(y, n_way, torch.bool).any(-2).logical_not()
     if bool(missing.any()):
-        absent = missing.nonzero()[:, -1].unique().tolist()
+        absent = sorted(set(missing.nonzero()[:, -1].tolist()))
         raise EpisodeError(f"every class needs a support example, got none for classes {absent}")
 
 

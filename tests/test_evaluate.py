@@ -1,6 +1,9 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.neighbors import NearestCentroid
+from torch import nn
+
 from fewshot.contract import Embedded
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSampler, EpisodeSpec, FixedEpisodes
@@ -8,8 +11,6 @@ from fewshot.errors import EpisodeError, LeakageError, StatisticsError
 from fewshot.evaluation.evaluate import evaluate
 from fewshot.learners.nearest_mean import NearestMean
 from fewshot.results.record import Record
-from sklearn.neighbors import NearestCentroid
-from torch import nn
 
 SPEC = EpisodeSpec(way=3, shot=2, query=4)
 
@@ -165,6 +166,8 @@ def test_one_episode_has_no_interval():
 
 def test_uint8_items_are_divided_by_255_without_a_backbone():
     collection = made()
-    pixels = Collection.from_arrays((np.asarray(collection.items) * 20 + 128).clip(0, 255).astype(np.uint8), collection.labels)
+    pixels = Collection.from_arrays(
+        (np.asarray(collection.items) * 20 + 128).clip(0, 255).astype(np.uint8), collection.labels
+    )
     record = evaluate(NearestMean(), pixels, SPEC, 20)
     np.testing.assert_allclose(record.accuracies, slow_accuracies(pixels, SPEC, 20, 0), rtol=1e-12)

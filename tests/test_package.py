@@ -8,9 +8,10 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
+
 import fewshot
 import fewshot.errors
-import pytest
 from fewshot.files import PACKAGE, packaged
 
 
@@ -56,6 +57,8 @@ def test_recipes_and_data_are_found_from_the_package():
 
 def test_error_tree_in_the_docstring_is_the_tree():
     drawn = set(re.findall(r"[├└]── (\w+)", fewshot.errors.__doc__))
-    classes = {n for n, c in vars(fewshot.errors).items() if isinstance(c, type) and c is not fewshot.errors.FewShotError}
+    classes = {
+        n for n, c in vars(fewshot.errors).items() if isinstance(c, type) and c is not fewshot.errors.FewShotError
+    }
     assert drawn == classes
     assert all(issubclass(getattr(fewshot.errors, name), ValueError) for name in classes)

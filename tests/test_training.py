@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
+
 from fewshot.backbones.conv4 import Conv4
 from fewshot.contract import Embedded
 from fewshot.datasets.collection import Collection
@@ -9,7 +11,6 @@ from fewshot.errors import CheckpointError, EpisodeError
 from fewshot.learners.nearest_mean import NearestMean
 from fewshot.training.checkpoint import memory_format, read_checkpoint, save_checkpoint
 from fewshot.training.episodic import EpisodicTraining, learning_rate, train
-from torch import nn
 
 SPEC = EpisodeSpec(way=3, shot=2, query=2)
 
@@ -34,7 +35,9 @@ def double(learner):
 
 
 def settings(**changes):
-    return EpisodicTraining(SPEC, **{"steps": 8, "halve_every": 3, "validate_every": 4, "save_every": 2, "seed": 5} | changes)
+    return EpisodicTraining(
+        SPEC, **{"steps": 8, "halve_every": 3, "validate_every": 4, "save_every": 2, "seed": 5} | changes
+    )
 
 
 def weights(learner):

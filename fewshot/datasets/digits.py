@@ -5,12 +5,14 @@ The test part of the UCI data set "Optical Recognition of Handwritten Digits" (A
 
 from dataclasses import replace
 
+from typing import Any
+
 import numpy as np
 
 from fewshot.datasets.collection import Collection
 from fewshot.datasets.strokes import strokes
 
-STROKES = {"size": 22, "threshold": 0.3, "thinning": 2}
+STROKES: dict[str, Any] = {"size": 22, "threshold": 0.3, "thinning": 2}
 """Chosen by scripts/match_digits_to_omniglot.py from the look of the ink; no label, no accuracy entered."""
 
 

@@ -79,9 +79,23 @@ def _is_done(path: Path, recipe: Recipe, row: Row) -> bool:
 
 def checkpoint_path(recipe: Recipe) -> Path:
     """Where a recipe's training run is saved: named by recipe and settings."""
-    fields = {"name", "data", "data_options", "learner", "learner_options", "backbone", "backbone_options", "training", "validation"}
+    fields = {
+        "name",
+        "data",
+        "data_options",
+        "learner",
+        "learner_options",
+        "backbone",
+        "backbone_options",
+        "training",
+        "validation",
+    }
     settings = json.dumps(recipe.model_dump(mode="json", include=fields), sort_keys=True)
-    return cache_folder() / "checkpoints" / f"{recipe.name}-{hashlib.sha256(settings.encode()).hexdigest()[:12]}.safetensors"
+    return (
+        cache_folder()
+        / "checkpoints"
+        / f"{recipe.name}-{hashlib.sha256(settings.encode()).hexdigest()[:12]}.safetensors"
+    )
 
 
 def _build(recipe: Recipe) -> Any:
@@ -106,10 +120,10 @@ def _learner(
     data = load_dataset(recipe.data, **recipe.data_options)
     base = data.split(recipe.training.split)
     path = checkpoint_path(recipe)
-    announce(f"{'resuming' if path.exists() else 'training'} on {base.name}: {len(base.class_names)} classes; checkpoint '{path}'")
-    state = train(
-        learner, base, _settings(recipe), validate=_validate(recipe, data), checkpoint=path, report=report
+    announce(
+        f"{'resuming' if path.exists() else 'training'} on {base.name}: {len(base.class_names)} classes; checkpoint '{path}'"
     )
+    state = train(learner, base, _settings(recipe), validate=_validate(recipe, data), checkpoint=path, report=report)
     info = TrainingInfo(
         split=base.name,
         budget=json.loads(recipe.training.model_dump_json()) | {"seconds": round(state.seconds, 1)},

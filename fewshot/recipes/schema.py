@@ -120,5 +120,7 @@ class Recipe(_Section):
     @model_validator(mode="after")
     def _tasks_divide_episodes(self) -> "Recipe":
         if self.training is not None and self.training.episodes % self.training.tasks:
-            raise ValueError(f"episodes must be a multiple of tasks, got {self.training.episodes} and {self.training.tasks}")
+            raise ValueError(
+                f"episodes must be a multiple of tasks, got {self.training.episodes} and {self.training.tasks}"
+            )
         return self

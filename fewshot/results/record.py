@@ -155,7 +155,8 @@ class Record(_Part):
     @property
     def accuracies(self) -> np.ndarray:
         """Accuracy of each episode, ``(episodes,)``."""
-        return np.asarray(self.correct, np.float64) / np.asarray(self.queries)
+        accuracies: np.ndarray = np.asarray(self.correct, np.float64) / np.asarray(self.queries)
+        return accuracies
 
     def with_answers(self, answers: Answers | None) -> "Record":
         """The same record with the answers of its queries in memory."""
@@ -215,10 +216,14 @@ class Record(_Part):
             raise RecordError(f"'{path}' must be a record in JSON, got {error}; run the evaluation again") from None
         schema = content.get("schema") if isinstance(content, dict) else None
         if not isinstance(schema, int) or schema > SCHEMA:
-            raise RecordError(f"'{path}' must be a record of schema {SCHEMA} or older, got {schema}; update fewshot to read it")
+            raise RecordError(
+                f"'{path}' must be a record of schema {SCHEMA} or older, got {schema}; update fewshot to read it"
+            )
         try:
             return cls.model_validate(content)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
-            raise RecordError(f"'{path}' must be a whole record, got at '{where}': {first['msg']}; run it again") from None
+            raise RecordError(
+                f"'{path}' must be a whole record, got at '{where}': {first['msg']}; run it again"
+            ) from None

@@ -94,7 +94,9 @@ def train(
     """
     accelerator = accelerator or Accelerator(kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)])
     if settings.tasks % accelerator.num_processes:
-        raise EpisodeError(f"tasks must be a multiple of the {accelerator.num_processes} processes, got {settings.tasks}")
+        raise EpisodeError(
+            f"tasks must be a multiple of the {accelerator.num_processes} processes, got {settings.tasks}"
+        )
     sampler = EpisodeSampler(collection.labels, settings.spec, settings.seed, class_names=collection.class_names,
                              groups=collection.groups)  # fmt: skip
     learner.to(accelerator.device)

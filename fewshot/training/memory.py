@@ -21,4 +21,4 @@ def keep_freed_memory() -> bool:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     largest = 2**31 - 1
     options = ((_MMAP_THRESHOLD, largest), (_TRIM_THRESHOLD, largest), (_TOP_PAD, 2**27))
-    return mallopt is not None and all([mallopt(option, value) == 1 for option, value in options])
+    return mallopt is not None and sum(mallopt(option, value) for option, value in options) == len(options)

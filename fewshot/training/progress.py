@@ -40,7 +40,12 @@ class TrainingState:
 
     @classmethod
     def resume(
-        cls, path: Path | None, learner: nn.Module, optimizer: torch.optim.Optimizer, collection: Collection, settings: Any
+        cls,
+        path: Path | None,
+        learner: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        collection: Collection,
+        settings: Any,
     ) -> "TrainingState":
         """The state in a checkpoint, put back into learner and optimiser; a fresh one without a file.
 
