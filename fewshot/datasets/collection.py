@@ -1,8 +1,9 @@
 """A collection: items, their classes, and what is known of the classes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -110,7 +111,8 @@ class Collection:
         """
         rows = np.asarray(rows)
         if isinstance(self.items, Tensor):
-            return self.items[torch.from_numpy(rows)]
+            taken = self.items.index_select(0, torch.from_numpy(rows.ravel()))  # several times as fast as items[rows]
+            return taken.reshape(*rows.shape, *self.items.shape[1:])
         taken = self.items[rows.ravel()].reshape(*rows.shape, *self.items.shape[1:])
         return taken if taken.dtype.kind in "TU" else torch.from_numpy(np.ascontiguousarray(taken))
 
@@ -186,13 +188,15 @@ class Collection:
         """SHA-256 over items, labels and class names: what a record calls the data."""
         items = as_numpy(self.items)
         shape = f"{items.dtype}{items.shape}".encode()
+        chunks: Iterable[bytes | memoryview]
         if items.dtype.kind in "TU":
             chunks = (str(text).encode() for text in items.ravel().tolist())
         else:
             step = max(1, 2**24 * len(items) // max(1, items.nbytes))
-            chunks = (np.ascontiguousarray(items[i : i + step]).tobytes() for i in range(0, len(items), step))
+            parts = (np.ascontiguousarray(items[i : i + step]) for i in range(0, len(items), step))
+            chunks = (part.reshape(-1).view(np.uint8).data for part in parts)
         names = [name.encode() for name in self.class_names]
-        return digest([shape, *chunks, self.labels.astype("<i8").tobytes(), *names])
+        return digest(chain([shape], chunks, [self.labels.astype("<i8").tobytes(), *names]))
 
 
 def _as_slice(rows: np.ndarray) -> Any:
