@@ -4,7 +4,6 @@ The test part of the UCI data set "Optical Recognition of Handwritten Digits" (A
 """
 
 from dataclasses import replace
-
 from typing import Any
 
 import numpy as np
