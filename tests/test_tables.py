@@ -1,117 +1,162 @@
-import csv
-import json
+"""Tables: exact small examples, alignment, and what a table must never hide."""
 
+import re
+
+import numpy as np
 import pytest
-from PIL import Image
+from hypothesis import given
+from hypothesis import strategies as st
+from records import record
 
-from fewshot.datasets.tables import load_table
-from fewshot.errors import DataError, MissingDataError
+from fewshot.results.class_tables import class_counts, class_table, confusion_table
+from fewshot.results.compare import compare
+from fewshot.results.facts import facts_table, interval_table
+from fewshot.results.paired import compare_all
+from fewshot.results.record import EpisodesInfo, IntervalInfo
+from fewshot.results.tables import (
+    Table,
+    comparison_table,
+    markdown,
+    percent,
+    plain,
+    results_table,
+    shot_cell,
+    with_interval,
+)
 
-TEXTS = ['say "hi", twice', "two\nlines", "grüße, 東京", "plain"]
-LABELS = ["b", "a", "b", "7"]
-
-
-def write_csv(path, rows, header=("text", "label"), encoding="utf-8"):
-    with path.open("w", newline="", encoding=encoding) as file:
-        csv.writer(file).writerows([header, *rows])
-    return path
-
-
-def write_jsonl(path, rows):
-    path.write_text("\n".join(json.dumps(row) for row in rows) + "\n\n", encoding="utf-8")
-    return path
-
-
-def check_texts(collection):
-    assert collection.items.tolist() == TEXTS
-    assert [collection.class_names[k] for k in collection.labels] == LABELS
-    assert collection.class_names == ("7", "a", "b")
-    assert collection.name == "talk"
+SMALL = Table(("name", "accuracy %"), (("a", "9.50"), ("longer", "48.21 ± 0.77")), "Title", ("a note",))
 
 
-def test_texts_from_csv(tmp_path):
-    check_texts(load_table(write_csv(tmp_path / "talk.csv", zip(TEXTS, LABELS, strict=True))))
+def test_plain_text_is_aligned_with_numbers_flush_right():
+    assert plain(SMALL).split("\n") == [
+        "Title",
+        "name      accuracy %",
+        "------  ------------",
+        "a               9.50",
+        "longer  48.21 ± 0.77",
+        "a note",
+    ]
 
 
-def test_texts_from_a_spreadsheet_with_more_columns(tmp_path):
-    rows = [(i, label, text) for i, (text, label) in enumerate(zip(TEXTS, LABELS, strict=True))]
-    check_texts(load_table(write_csv(tmp_path / "talk.csv", rows, ("id", "label", "text"), "utf-8-sig")))
+def test_markdown_has_a_rule_and_escapes_bars():
+    table = Table(("a|b", "n"), (("x|y", "1"),), notes=("note",))
+    assert markdown(table).split("\n") == ["| a\\|b | n |", "|---|---:|", "| x\\|y | 1 |", "", "note  "]
 
 
-def test_texts_from_jsonl(tmp_path):
-    rows = [{"text": t, "label": 7 if y == "7" else y} for t, y in zip(TEXTS, LABELS, strict=True)]
-    check_texts(load_table(write_jsonl(tmp_path / "talk.jsonl", rows)))
+def test_a_table_without_rows_or_headings():
+    assert plain(Table(("name", "n"), ())) == "name  n\n----  -"
+    assert plain(Table(("", ""), (("learner", "x"),))) == "learner  x"
 
 
-def test_splits(tmp_path):
-    rows = [(t, y, s) for t, y, s in zip(TEXTS, LABELS, ["train", "test", "train", ""], strict=True)]
-    talk = load_table(write_csv(tmp_path / "talk.csv", rows, ("text", "label", "split")))
-    assert {name: part.tolist() for name, part in talk.splits.items()} == {"train": [0, 2], "test": [1]}
-    assert talk.split("train").class_names == ("b",)
-
-
-def test_items_are_named_by_line(tmp_path):
-    talk = load_table(write_csv(tmp_path / "talk.csv", zip(TEXTS, LABELS, strict=True)))
-    assert talk.item_names == ["line 2", "line 4", "line 5", "line 6"]  # the second text has two lines
-
-
-def test_images_beside_the_table(tmp_path, own_cache):
-    (tmp_path / "img").mkdir()
-    for value in (10, 20, 30):
-        Image.new("L", (9, 7), value).save(tmp_path / "img" / f"{value}.png")
-    table = write_csv(tmp_path / "zoo.csv", [("img/30.png", "emu"), ("img/10.png", "cat")], ("path", "label"))
-    zoo = load_table(table, size=5)
-    assert zoo.items[:, :, 2, 2].tolist() == [[30] * 3, [10] * 3]
-    assert zoo.item_names == ["img/30.png", "img/10.png"]
-    assert (zoo.class_names, zoo.labels.tolist()) == (("cat", "emu"), [1, 0])
-    (tmp_path / "img" / "10.png").write_bytes(b"x")
-    with pytest.raises(DataError, match=r"10\.png' must be a whole image file"):
-        load_table(table, size=5)
-    (tmp_path / "img" / "10.png").unlink()
-    with pytest.raises(MissingDataError, match=r"must name images beside it, got 'img/10\.png' at line 3"):
-        load_table(table, size=5)
+@given(st.lists(st.tuples(st.text("abc ±", max_size=9), st.text("0123456789.", min_size=1, max_size=9)), min_size=1))
+def test_every_line_of_a_table_has_its_columns_in_the_same_place(rows):
+    table = Table(("left", "right"), tuple((a.strip() or "x", b) for a, b in rows))
+    lines = plain(table).split("\n")
+    second = [line.rstrip() for line in lines[1:]]
+    if all(b[0].isdigit() for _, b in table.rows):
+        assert len({len(line) for line in second}) == 1  # numbers end in one column
+    else:
+        width = max(len(a) for a, _ in [("left", ""), *table.rows])
+        assert [line[width : width + 2] for line in lines[2:]] == ["  "] * len(rows)
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("estimate", "low", "high", "signed", "text"),
     [
-        (b"", r"must have a row for each item, got none"),
-        (b"text,label\n", "must have a row for each item, got none"),
-        (
-            b"text,category\nhi,a\n",
-            r"must have the columns 'label' and one of 'text' and 'path', got \['text', 'category'\]",
-        ),
-        (b"text,path,label\nhi,x.png,a\n", r"one of 'text' and 'path', got \['text', 'path', 'label'\]; rename"),
-        (b"text,label\nhi,a\nho,\n", "must have a label in every row, got '' at line 3; fill or drop"),
-        (b"text,label\nhi\n", "must have a label in every row, got None at line 2"),
-        (b"text,label\n  ,a\n", "must have a text in every row, got '  ' at line 2"),
-        ("text,label\ngrün,a\n".encode("latin-1"), "must be a table in UTF-8, got at line"),
+        (0.4821, 0.4744, 0.4898, False, "48.21 ± 0.77"),
+        (0.994, 0.9871, 0.9972, False, "99.40 [98.71, 99.72]"),
+        (1.0, 0.99, 1.0, False, "100.00 [99.00, 100.00]"),
+        (0.012, 0.002, 0.022, True, "+1.20 ± 1.00"),
+        (-0.012, -0.022, -0.002, True, "-1.20 ± 1.00"),
+        (0.0, 0.0, 0.0, True, "+0.00 ± 0.00"),
     ],
 )
-def test_bad_csv(tmp_path, content, message):
-    path = tmp_path / "talk.csv"
-    path.write_bytes(content)
-    with pytest.raises(DataError, match=rf"talk\.csv' .*{message}"):
-        load_table(path)
+def test_an_interval_is_printed_symmetric_only_where_it_is(estimate, low, high, signed, text):
+    assert with_interval(estimate, low, high, signed) == text
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ('{"text": "hi", "label": 1}\n{"text": ', r"must have one JSON object a line in UTF-8, got at line 2: "),
-        ('{"text": "hi", "label": 1}\n\n[1]\n', "must have one JSON object a line, got list at line 3"),
-        ('{"text": "hi", "label": null}', "must have a label in every row, got None at line 1"),
-        ('{"text": "hi", "label": ["a"]}', r"must have a label in every row, got \['a'\] at line 1"),
-        ('{"text": "hi", "label": 1}\n{"txt": "ho", "label": 1}', "must have a text in every row, got None at line 2"),
-    ],
-)
-def test_bad_jsonl(tmp_path, content, message):
-    path = tmp_path / "talk.jsonl"
-    path.write_text(content)
-    with pytest.raises(DataError, match=rf"talk\.jsonl' {message}"):
-        load_table(path)
+@given(st.floats(0, 1), st.floats(0, 0.5), st.floats(0, 0.5))
+def test_the_printed_ends_are_the_ends(mean, below, above):
+    low, high = mean - below, mean + above
+    text = with_interval(mean, low, high)
+    numbers = [float(n) for n in re.findall(r"-?\d+\.\d+", text)]
+    ends = (numbers[0] - numbers[1], numbers[0] + numbers[1]) if "±" in text else tuple(numbers[1:])
+    assert ends == pytest.approx((100 * low, 100 * high), abs=0.0101)  # three roundings of 0.005
 
 
-def test_no_file(tmp_path):
-    with pytest.raises(MissingDataError, match="must be a table with 'label' and 'text' or 'path', got no file"):
-        load_table(tmp_path / "talk.csv")
+def test_percent_is_of_fractions():
+    assert percent(0.5) == "50.00"
+
+
+def test_a_row_of_results_has_data_shots_and_fifth_percentile():
+    table = results_table({"mine": record()})
+    row = dict(zip(table.columns, table.rows[0], strict=True))
+    assert row["data"] == "shapes/test" and row["way"] == "3" and row["episodes"] == "4" and row["backbone"] == "pixels"
+    assert row["accuracy %"].startswith("66.67") and row["5th percentile %"] == "52.50"
+    assert table.notes == ("accuracy: mean over episodes, 95% interval for these episodes' images",)
+
+
+def test_ranges_and_unequal_shots_are_told():
+    told = EpisodesInfo(way=[5, 20], shot=1, query=2, query_distribution="balanced", count=2, seed=0, manifest="m")
+    assert shot_cell(told.model_copy(update={"shot": [1, 5]})) == "1-5"
+    assert shot_cell(told.model_copy(update={"spec": {"shots": [1, 2, 5]}})) == "1/2/5"
+
+
+def test_a_comparison_names_reference_difference_and_why_there_is_no_p_value():
+    records = {"b": record((4, 6, 5, 4)), "a": record()}
+    table = comparison_table(records, "a", compare(records, "a"))
+    assert [row[0] for row in table.rows] == ["a", "b"]
+    assert table.rows[0][3:] == ("reference", "–", "–")
+    # differences 1, 1, 1, 0 of 6: mean 1/8, half width t(3) * 1/12 / 2 = 3.1824 / 24
+    assert table.rows[1][3:] == ("+12.50 ± 13.26", "–", "–")
+    assert "no p-value: the episodes may share images" in table.notes
+    assert any("minus that of a" in note and "above 0 is better" in note for note in table.notes)
+
+
+def test_p_values_are_printed_where_they_are_given_and_small_ones_as_bounds():
+    reference = np.linspace(0.4, 0.6, 40)
+    others = {"b": reference + 0.1, "c": reference + np.linspace(-0.1, 0.1, 40)}
+    found = compare_all(reference, others, "new images of these classes", rng=np.random.default_rng(0))
+    records = {name: record() for name in ("a", "b", "c")}
+    rows = comparison_table(records, "a", found).rows
+    assert rows[1][4] == "< 0.0001" or float(rows[1][4]) < 0.001
+    assert float(rows[2][5]) == pytest.approx(found[1].adjusted, abs=5e-5)
+    assert "p-value: sign flip" in comparison_table(records, "a", found).notes
+
+
+def test_every_interval_is_listed_with_what_it_speaks_of():
+    more = IntervalInfo(low=0.5, high=0.8, level=0.9, interval="t", estimand="new images of these classes", count=31)
+    table = interval_table(record(intervals=[more]))
+    assert table.rows[0][0] == "these episodes' images"
+    assert table.rows[1] == ("new images of these classes", "[50.00, 80.00]", "15.00", "90%", "t", "31")
+
+
+def test_facts_hold_all_that_made_the_record_and_skip_what_is_not_there():
+    facts = dict(facts_table(record(selection="last weights")).rows)
+    assert facts["learner"] == "nearest-mean (temperature=2.0)"
+    assert facts["data"] == "shapes/test: 5 classes, 50 items"
+    assert facts["calibration"] == "not given: the scores only rank"
+    assert facts["selection"] == "last weights" and facts["manifest"] == "m1" and facts["seconds"] == "1.2"
+    assert "training" not in facts and "recipe" not in facts
+
+
+TRUE = np.array([0, 0, 0, 2, 2, 2, 2, -1])
+PREDICTED = np.array([0, 2, 2, 2, 2, 2, 0, 0])
+
+
+def test_classes_come_worst_first_with_their_rival_and_open_ones_left_out():
+    table = class_table(TRUE, PREDICTED, ["cat", "cow", "dog"])
+    assert table.rows == (("cat", "33.33", "3", "dog (2)"), ("dog", "75.00", "4", "cat (1)"))
+    assert class_table(TRUE, PREDICTED).rows[0][0] == "0"
+    ids, counts = class_counts(TRUE, PREDICTED)
+    assert ids.tolist() == [0, 2] and counts.tolist() == [[1, 2], [1, 3]]
+
+
+def test_a_class_that_was_only_answered_has_no_accuracy():
+    assert class_table(np.array([0, 0]), np.array([0, 1])).rows[0] == ("1", "–", "0", "–")
+
+
+def test_confusion_has_a_row_a_true_class():
+    table = confusion_table(TRUE, PREDICTED, ["cat", "cow", "dog"])
+    assert table.columns[1:] == ("cat", "dog")
+    assert table.rows == (("cat", "1", "2"), ("dog", "1", "3"))

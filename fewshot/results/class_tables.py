@@ -32,7 +32,7 @@ def class_table(true: np.ndarray, predicted: np.ndarray, names: Sequence[str] | 
     asked, right = counts.sum(1), counts.diagonal()
     order = np.argsort(right / np.maximum(asked, 1), kind="stable")
     rows = tuple(
-        (_name(ids[k], names), percent(right[k] / asked[k]) if asked[k] else ABSENT, str(asked[k]), _mistaken(counts[k], k, ids, names))
+        (_name(int(ids[k]), names), percent(right[k] / asked[k]) if asked[k] else ABSENT, str(asked[k]), _mistaken(counts[k], int(k), ids, names))
         for k in order
     )  # fmt: skip
     return Table(("class", "accuracy %", "queries", "most often mistaken for"), rows)
@@ -43,7 +43,7 @@ def _mistaken(row: np.ndarray, own: int, ids: np.ndarray, names: Sequence[str] |
     if not others.any():
         return ABSENT
     rival = int(others.argmax())
-    return f"{_name(np.delete(ids, own)[rival], names)} ({others[rival]})"
+    return f"{_name(int(np.delete(ids, own)[rival]), names)} ({others[rival]})"
 
 
 def confusion_table(true: np.ndarray, predicted: np.ndarray, names: Sequence[str] | None = None) -> Table:
@@ -55,7 +55,7 @@ def confusion_table(true: np.ndarray, predicted: np.ndarray, names: Sequence[str
         names: Name of each class id; ids are printed without.
     """
     ids, counts = class_counts(true, predicted)
-    labels = tuple(_name(k, names) for k in ids)
+    labels = tuple(_name(k, names) for k in ids.tolist())
     rows = tuple((label, *(str(n) for n in row)) for label, row in zip(labels, counts.tolist(), strict=True))
     return Table(("true \\ answer", *labels), rows)
 

@@ -45,15 +45,15 @@ def episode_picture(
     shots, asked = (int(np.bincount(y, minlength=1).max()) for y in (support_y, query_y))
     grid = _grid(len(class_names), shots, asked)
     for row, name in enumerate(class_names):
-        _write(grid[row, 0], short(name), (0, 0.5), (-8, 0), ha="right", va="center", fontsize=9)
+        _write(grid[row, 0], short(name), (0.0, 0.5), (-8, 0), ha="right", va="center", fontsize=9)
         for axes, image in zip(grid[row, :shots], support[support_y == row], strict=False):
             _show_image(axes, image, "0.6", 0.8)
         for axes, j in zip(grid[row, shots + 1 :], np.flatnonzero(query_y == row), strict=False):
             _show_answer(axes, query[j], int(predicted[j]), row, class_names)
     right = f"queries: {int((predicted == query_y).sum())} of {len(query)} right"
     # the long heading must not widen its column; the short one, blank in zero-shot, keeps the line free for both
-    _write(grid[0, shots + 1], right, (0, 1), (0, 4), ha="left", va="bottom", fontsize=9, in_layout=False)
-    _write(grid[0, 0], "support" if shots else " ", (0, 1), (0, 4), ha="left", va="bottom", fontsize=9)
+    _write(grid[0, shots + 1], right, (0.0, 1.0), (0, 4), ha="left", va="bottom", fontsize=9, in_layout=False)
+    _write(grid[0, 0], "support" if shots else " ", (0.0, 1.0), (0, 4), ha="left", va="bottom", fontsize=9)
     return grid[0, 0].figure  # type: ignore[no-any-return]
 
 
@@ -67,7 +67,7 @@ def _grid(ways: int, shots: int, asked: int) -> Any:
     return grid
 
 
-def _write(axes: "Axes", text: str, place: tuple[float, float], shift: tuple[float, float], **style: Any) -> None:
+def _write(axes: "Axes", text: str, place: tuple[float, float], shift: tuple[int, int], **style: Any) -> None:
     """Text at a place of the axes (fractions), shifted by points."""
     axes.annotate(text, place, xycoords="axes fraction", xytext=shift, textcoords="offset points", **style)
 
@@ -82,9 +82,9 @@ def _check_images(images: np.ndarray, labels: np.ndarray) -> None:
 
 def _show_answer(axes: "Axes", image: np.ndarray, answer: int, truth: int, names: Sequence[str]) -> None:
     right = answer == truth
-    _show_image(axes, image, RIGHT if right else WRONG, 1 if right else 3)
+    _show_image(axes, image, RIGHT if right else WRONG, 1.0 if right else 3.0)
     text, colour = ("✓", RIGHT) if right else (f"✗ {short(names[answer], 12)}", WRONG)
-    _write(axes, text, (0.5, 0), (0, -3), ha="center", va="top", fontsize=7, color=colour)
+    _write(axes, text, (0.5, 0.0), (0, -3), ha="center", va="top", fontsize=7, color=colour)
 
 
 def _show_image(axes: "Axes", image: np.ndarray, frame: str, width: float) -> None:
