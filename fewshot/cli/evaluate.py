@@ -41,7 +41,7 @@ def evaluate(
     ] = None,
     way: Annotated[int, typer.Option(help="Classes of an episode.")] = 5,
     shot: Annotated[int, typer.Option(help="Support items of each class; 0 is zero-shot.")] = 1,
-    query: Annotated[int, typer.Option(help="Queries of each class.")] = 15,
+    query: Annotated[int, typer.Option(min=1, help="Queries of each class.")] = 15,
     episodes: Annotated[int | None, typer.Option(help="Number of episodes.", show_default="1000")] = None,
     seed: Annotated[int, typer.Option(help="Names the list of episodes.")] = 0,
     split: Annotated[

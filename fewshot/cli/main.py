@@ -28,6 +28,11 @@ class Commands(TyperGroup):
         except FewShotError as error:
             print(f"error: {error}", file=sys.stderr)
             raise typer.Exit(BAD_INPUT) from None
+        except OSError as error:
+            if error.filename is None:  # a closed pipe, for one, is no bad input
+                raise
+            print(f"error: '{error.filename}' must be readable and writable, got: {error.strerror}", file=sys.stderr)
+            raise typer.Exit(BAD_INPUT) from None
         except KeyboardInterrupt:
             print(f"\nstopped; to go on, give the same command again: {_typed()}", file=sys.stderr)
             raise typer.Exit(INTERRUPTED) from None

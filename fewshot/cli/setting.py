@@ -4,7 +4,7 @@ import inspect
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fewshot.errors import FewShotError, NotFittedError
+from fewshot.errors import DataError, FewShotError, NotFittedError
 
 if TYPE_CHECKING:
     from fewshot.datasets.collection import Collection
@@ -46,6 +46,8 @@ class Setting:
         """
         from fewshot.datasets.index import load_dataset
 
+        if not self.data:
+            raise DataError("--data must be a name or a path, got ''; see: fewshot-bench list datasets")
         whole = load_dataset(self.data, **self.data_options)
         split = self.chosen_split(whole)
         return whole, whole if split is None else whole.split(split)

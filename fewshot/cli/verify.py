@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from fewshot.results.record import Record
 
 EXAMPLES = (
-    "fewshot-bench verify fewshot-results/quickstart",
-    "fewshot-bench verify fewshot-results/quickstart/digits-pixels-nearest-mean-10w1s.json --episodes 200 --json",
+    "fewshot-bench verify fewshot-results/quickstart/1-shot",
+    "fewshot-bench verify fewshot-results/quickstart/1-shot fewshot-results/quickstart/5-shot --episodes 200 --json",
 )
 
 
