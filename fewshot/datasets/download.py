@@ -7,13 +7,14 @@ import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import IO
 
 from rich.console import Console
 from rich.progress import Progress
 
-from fewshot.datasets.lake_runs import find_runs, read_answers
+from fewshot.datasets.lake_runs import find_runs, read_answers, read_runs
 from fewshot.datasets.omniglot import PARTS, check_counts, find_part, image_files, read_pixels
 from fewshot.errors import DataError
 from fewshot.files import write
@@ -39,16 +40,17 @@ class Source:
 
 
 def check_omniglot(folder: Path) -> None:
-    """Verify counts and pixels of Omniglot, and the answers of Lake's runs.
+    """Verify counts and pixels of Omniglot, answers and pixels of Lake's runs.
 
     Raises:
         DataError: If they are not what was published.
     """
     trees = [find_part(folder, part) for part in PARTS]
     check_counts([name for tree in trees for name in image_files(tree)])
-    for _ in read_pixels(trees, 28):
+    runs = find_runs(folder)
+    read_answers(runs)
+    for _ in chain(read_runs(runs, 28), read_pixels(trees, 28)):
         pass
-    read_answers(find_runs(folder))
 
 
 SOURCES = {

@@ -11,19 +11,21 @@ same 20 characters by other drawers. So a learner that was trained on them is fo
 """
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from fewshot.datasets.collection import Collection
 from fewshot.datasets.location import data_root
-from fewshot.datasets.omniglot import ink
-from fewshot.datasets.pixels import decode, decoded
+from fewshot.datasets.omniglot import read_drawings
+from fewshot.datasets.pixels import decoded
 from fewshot.datasets.trees import Tree
 from fewshot.episodes import FixedEpisodes, IndexEpisodes
 from fewshot.errors import DataError, MissingDataError
 
 RUNS, WAY = 20, 20
+PIXELS_SHA256 = "ce9a4c2fdeafe9ab68b232d77e62b2d541cb667df2ce4e20657bab97c43fb0e3"  # of all 105x105 images, one bit a pixel, in the order of `image_names`
 CHARACTERS = {  # runs 1 and 2 are Atlantean, 3 and 4 Ge_ez, ...; numbers of class01 to class20
     "Atlantean": "1 2 3 4 5 7 8 9 10 13 14 16 19 20 21 22 23 24 25 26",
     "Ge_ez": "1 2 3 4 5 6 8 9 10 12 14 15 16 17 18 20 21 23 24 25",
@@ -53,15 +55,11 @@ def load_lake_runs(size: int = 105) -> Collection:
     """
     tree = find_runs(data_root("omniglot"))
     answers = read_answers(tree)
-    images = [f"run{r:02d}/{part}" for r in range(1, RUNS + 1) for part in _parts()]
+    images = image_names()
     names = [f"{alphabet}/character{int(n):02d}" for alphabet, numbers in CHARACTERS.items() for n in numbers.split()]
     labels = np.concatenate([_labels(r, answers) for r in range(RUNS)])
-    pixels = decoded(
-        "lake-runs",
-        [f"size={size}", *tree.stamps(images)],
-        (len(images), 1, size, size),
-        lambda: (ink(decode(content, name), size) for name, content in tree.read(images)),
-    )
+    source, shape = [f"size={size}", *tree.stamps(images)], (len(images), 1, size, size)
+    pixels = decoded("lake-runs", source, shape, lambda: read_runs(tree, size))
     groups = np.arange(len(CHARACTERS)).repeat(WAY)
     return Collection(pixels, labels, tuple(names), "lake-runs", "omniglot", images, groups)
 
@@ -120,9 +118,16 @@ def _parse(name: str, text: str) -> np.ndarray:
     return np.array([answer[i] - 1 for i in range(1, WAY + 1)])
 
 
-def _parts() -> list[str]:
+def image_names() -> list[str]:
+    """Files of the images, run after run: what is learned, then what is asked."""
     numbers = range(1, WAY + 1)
-    return [f"training/class{k:02d}.png" for k in numbers] + [f"test/item{k:02d}.png" for k in numbers]
+    parts = [f"training/class{k:02d}.png" for k in numbers] + [f"test/item{k:02d}.png" for k in numbers]
+    return [f"run{r:02d}/{part}" for r in range(1, RUNS + 1) for part in parts]
+
+
+def read_runs(tree: Tree, size: int) -> Iterator[np.ndarray]:
+    """Images ``(1, size, size)`` of all runs, verified at the end; see `fewshot.datasets.omniglot.read_drawings`."""
+    return read_drawings(tree.read(image_names()), size, PIXELS_SHA256)
 
 
 def _labels(run: int, answers: np.ndarray) -> np.ndarray:

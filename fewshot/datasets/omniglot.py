@@ -7,7 +7,7 @@ github.com/brendenlake/omniglot, ``images_background.zip`` and ``images_evaluati
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -94,13 +94,24 @@ def check_counts(names: list[str]) -> None:
 
 
 def read_pixels(trees: list[Tree], size: int) -> Iterator[np.ndarray]:
-    """Images ``(1, size, size)`` in the order of `image_files`; at the end their original pixels are verified.
+    """Images ``(1, size, size)`` of both parts, in the order of `image_files`; see `read_drawings`."""
+    pairs = (pair for tree in trees for pair in tree.read(image_files(tree).values()))
+    return read_drawings(pairs, size, PIXELS_SHA256)
+
+
+def read_drawings(pairs: Iterable[tuple[str, bytes]], size: int, sha256: str) -> Iterator[np.ndarray]:
+    """Images ``(1, size, size)`` of files; after the last one, the original pixels of all are verified.
+
+    Args:
+        pairs: Name and content of each file, with one bit a pixel.
+        size: Side in pixels.
+        sha256: What the packed pixels of all files must hash to.
 
     Raises:
-        DataError: If a file is unreadable or has not one bit a pixel, or the pixels are not Omniglot's.
+        DataError: If a file is unreadable or has not one bit a pixel, or the pixels are others.
     """
     total = hashlib.sha256()
-    for name, content in (pair for tree in trees for pair in tree.read(image_files(tree).values())):
+    for name, content in pairs:
         image = decode(content, name)
         if image.mode != "1":
             raise DataError(
@@ -108,10 +119,10 @@ def read_pixels(trees: list[Tree], size: int) -> Iterator[np.ndarray]:
             )
         total.update(image.tobytes())
         yield ink(image, size)
-    if total.hexdigest() != PIXELS_SHA256:
+    if total.hexdigest() != sha256:
         raise DataError(
-            f"Omniglot's pixels must have the SHA-256 {PIXELS_SHA256[:8]}..., got {total.hexdigest()[:8]}...; "
-            "some image was changed: fetch the two archives again"
+            f"Omniglot's pixels must have the SHA-256 {sha256[:8]}..., got {total.hexdigest()[:8]}...; "
+            "some image was changed: fetch the archives again"
         )
 
 

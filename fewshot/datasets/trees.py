@@ -54,7 +54,7 @@ class Tree:
     def _open(self) -> zipfile.ZipFile:
         try:
             return zipfile.ZipFile(self.path)
-        except (zipfile.BadZipFile, OSError) as error:
+        except (KeyError, zipfile.BadZipFile, OSError) as error:
             raise DataError(f"'{self.path}' must be a whole zip file, got: {error}; fetch it again") from None
 
     def read(self, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
