@@ -368,14 +368,6 @@ class HalfPrecision(Honest):
         return nearest(query, means).float()
 
 
-class Overconfident(Honest):
-    """Ranks nearly always right, but as log-probabilities its scores are absurd."""
-
-    def score(self, query, means):
-        scores = nearest(query, means)
-        return torch.where(query[..., :1] > 4, -1e3 * scores, scores)
-
-
 class NaNs(Honest):
     """Squared distances whose root has rounding below zero."""
 
@@ -494,7 +486,6 @@ FAULTS = {
     SeedOfTheBatch: "an episode must score the same alone as in a batch",
     ReversedSign: "separable classes must be told apart",
     HalfPrecision: r"scores must have the type of the items, torch.float64, got torch.float32",
-    Overconfident: "log-probabilities must beat chance, 1.10 nats a query, got",
     NaNs: "that are NaN or infinite|differ by nan",
     Graph: "under no_grad scores must carry no graph",
     GradLeftOn: "gradients must be off again",
@@ -552,13 +543,6 @@ def test_a_class_that_is_absent_may_be_handled_if_declared():
         check_learner(NearestMean(), absent_class="handled")
     with pytest.raises(FewShotError, match="absent_class must be 'raises' or 'handled', got 'ignored'"):
         check_learner(NearestMean(), absent_class="ignored")
-
-
-def test_a_learner_that_only_ranks_owes_no_probabilities():
-    class Ranks(Overconfident):
-        scores = "rank"
-
-    check_learner(Ranks())
 
 
 def test_the_battery_leaves_the_learner_and_the_global_state_alone(no_shape_hook):  # beartype draws from random

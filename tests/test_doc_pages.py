@@ -1,0 +1,30 @@
+"""Code on the pages about the contract runs as it stands."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[1] / "docs"
+PAGES = ["contract.md", "your-own-learner.md"]
+
+
+def blocks(page):
+    """Python blocks, each behind as many blank lines as precede it, so that errors name the page's line."""
+    text = (DOCS / page).read_text("utf-8")
+    found = re.finditer(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return ["\n" * text[: match.start(1)].count("\n") + match.group(1) for match in found]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_block_runs(page):
+    names = {"__name__": "page"}
+    assert len(blocks(page)) >= 4
+    for block in blocks(page):
+        exec(compile(block, str(DOCS / page), "exec"), names)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_other_block_hides_python(page):
+    languages = re.findall(r"^```(\w+)$", (DOCS / page).read_text("utf-8"), re.MULTILINE)
+    assert set(languages) <= {"python", "toml"}
