@@ -2,6 +2,7 @@
 
 import os
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,6 +10,15 @@ from pathlib import Path, PurePosixPath
 
 from fewshot.datasets.pixels import stamp
 from fewshot.errors import DataError
+
+UNREADABLE = (
+    KeyError,
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    RuntimeError,
+    NotImplementedError,
+)  # absent to encrypted
 
 
 @dataclass(frozen=True)
@@ -78,7 +88,7 @@ class Tree:
             for name in names:
                 try:
                     content = archive.read(name)
-                except (zipfile.BadZipFile, zipfile.zlib.error, EOFError, RuntimeError, NotImplementedError) as error:  # type: ignore[attr-defined]
+                except UNREADABLE as error:
                     raise DataError(
                         f"'{name}' in '{self.path}' must be readable, got: {error}; fetch the zip again"
                     ) from None
