@@ -92,7 +92,7 @@ def train(
         CheckpointError: If the checkpoint belongs to other settings, data, learner or memory format.
         EpisodeError: If the episodes of a step cannot be shared evenly by the processes.
     """
-    accelerator = accelerator or Accelerator(kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)])
+    accelerator = accelerator or _accelerator()
     if settings.tasks % accelerator.num_processes:
         raise EpisodeError(
             f"tasks must be a multiple of the {accelerator.num_processes} processes, got {settings.tasks}"
@@ -117,7 +117,8 @@ def train(
         prepared.step()
         prepared.zero_grad()
         state.step += 1
-        state.losses.append(loss.item())
+        state.losses.append(accelerator.reduce(loss.detach(), "mean").item())
+        _share_buffers(learner, accelerator)
         state.seconds = before + time.perf_counter() - started
         if validate is not None and (state.step % settings.validate_every == 0 or state.step == settings.steps):
             state.validated(learner, validate(learner))
@@ -134,6 +135,20 @@ def learning_rate(settings: EpisodicTraining, step: int) -> float:
     """Learning rate of a step: halved every ``halve_every`` steps."""
     halvings = step // settings.halve_every if settings.halve_every else 0
     return settings.learning_rate * 0.5**halvings
+
+
+def _accelerator() -> Accelerator:
+    """The default device; on a CPU it must be said, or several processes would not find each other."""
+    no_card = not (torch.cuda.is_available() or torch.backends.mps.is_available())
+    return Accelerator(cpu=no_card, kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)])
+
+
+def _share_buffers(learner: nn.Module, accelerator: Accelerator) -> None:
+    """Running statistics as their mean over the processes, so that all of them judge the same network."""
+    if accelerator.num_processes > 1:
+        for buffer in learner.buffers():
+            if buffer.is_floating_point():
+                buffer.copy_(accelerator.reduce(buffer, "mean"))
 
 
 def _is_due(step: int, settings: EpisodicTraining) -> bool:
