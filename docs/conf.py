@@ -1,11 +1,11 @@
 """Sphinx settings."""
 
-from importlib.metadata import version
+import importlib.metadata
 
 project = "fewshot"
 author = "The fewshot developers"
 copyright = "2026, The fewshot developers"
-release = version("fewshot")
+release = importlib.metadata.version("fewshot")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3

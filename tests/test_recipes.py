@@ -99,7 +99,7 @@ def test_files_that_are_no_recipes(tmp_path):
 def test_overrides(tmp_path):
     path = broken(tmp_path, TEXT)
     assert load_recipe(path, {"training.episodes": "9"}).training.episodes == 9
-    with pytest.raises(RecipeError, match="no key 'training.episode'"):
+    with pytest.raises(RecipeError, match=r"no key 'training\.episode'"):
         load_recipe(path, {"training.episode": "9"})
     with pytest.raises(RecipeError, match="'name' holds no keys"):
         load_recipe(path, {"name.first": "9"})

@@ -80,7 +80,10 @@ def _validate(content: dict[str, Any], path: Path, tree: Any) -> Recipe:
         line = _line(tree, first["loc"])
         if first["type"] == "extra_forbidden":
             raise RecipeError(f"'{path}', line {line}: a recipe has no key '{where}'{_near(first['loc'])}") from None
-        raise RecipeError(f"'{path}', line {line}: '{where}': {first['msg']}, got {first['input']!r}") from None
+        got = "" if first["type"] == "value_error" else f", got {first['input']!r}"  # our own sentences say what came
+        raise RecipeError(
+            f"'{path}', line {line}: '{where}': {first['msg'].removeprefix('Value error, ')}{got}"
+        ) from None
 
 
 def _near(loc: tuple[Any, ...]) -> str:

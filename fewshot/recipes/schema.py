@@ -45,6 +45,12 @@ class TrainingSection(_Section):
     save_every: int = Field(100, ge=1)
     seed: int = Field(0, ge=0)
 
+    @model_validator(mode="after")
+    def _tasks_divide_episodes(self) -> "TrainingSection":
+        if self.episodes % self.tasks:
+            raise ValueError(f"episodes must be a multiple of tasks, got {self.episodes} and {self.tasks}")
+        return self
+
 
 class ValidationSection(_Section):
     """Episodes of validation classes that choose the weights; never of test classes."""
@@ -116,11 +122,3 @@ class Recipe(_Section):
     training: TrainingSection | None = None
     validation: ValidationSection | None = None
     evaluation: EvaluationSection
-
-    @model_validator(mode="after")
-    def _tasks_divide_episodes(self) -> "Recipe":
-        if self.training is not None and self.training.episodes % self.training.tasks:
-            raise ValueError(
-                f"episodes must be a multiple of tasks, got {self.training.episodes} and {self.training.tasks}"
-            )
-        return self
