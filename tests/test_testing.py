@@ -19,6 +19,7 @@ from fewshot.errors import EpisodeError, FewShotError, NotFittedError
 from fewshot.functional import class_means, squared_distances
 from fewshot.learners.adapters import from_function, from_sklearn
 from fewshot.learners.logistic_regression import LogisticRegression
+from fewshot.learners.modified_hausdorff import ModifiedHausdorff
 from fewshot.learners.nearest_mean import NearestMean
 from fewshot.learners.protonet import ProtoNet
 from fewshot.testing import check_learner
@@ -131,6 +132,10 @@ def pixels(items):
     return (items * 20 + 128).clamp(0, 255).to(torch.uint8)
 
 
+def strokes(items):
+    return (items > 0).to(torch.uint8) * 255
+
+
 text_pipeline = make_pipeline(TfidfVectorizer(), SklearnLogisticRegression())
 GOOD = {
     "nearest mean": (NearestMean(), {}),
@@ -145,6 +150,7 @@ GOOD = {
     "optimises": (FineTune(), {}),
     "backbone": (ProtoNet(Conv4()), {"item_shape": (1, 16, 16)}),
     "uint8": (ProtoNet(Conv4()), {"item_shape": (1, 16, 16), "render": pixels}),
+    "strokes": (ModifiedHausdorff(), {"item_shape": (1, 5, 5), "render": strokes}),
     "a function": (from_function(lambda x, y, q: nearest(q, class_means(x, y, 3))), {}),
     "nearest neighbour": (from_sklearn(KNeighborsClassifier(1)), {}),
     "text": (from_sklearn(text_pipeline), {"render": words}),
