@@ -183,7 +183,8 @@ def report(
         f"{name}: {started['processor']}, {settings.threads} thread(s), {settings.rounds} rounds, load {started['load_average'][0]:.2f}"
     )
     print(table(heats))
-    print(*[f"note: {note}" for note in notes], sep="\n")
+    for note in notes:
+        print(f"note: {note}")
     print(f"written to {write_json(settings.out / f'{name}.json', content)}", file=sys.stderr)
 
 
