@@ -1,4 +1,6 @@
+import errno
 import io
+import os
 import subprocess
 import sys
 
@@ -6,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fewshot import files
 from fewshot.datasets.pixels import decode, decoded, square, stamp
 from fewshot.errors import DataError
 
@@ -73,6 +76,21 @@ def test_an_error_while_decoding_leaves_nothing(own_cache):
     assert cache_files(own_cache) == []
 
 
+def test_a_full_disk_leaves_no_cache(own_cache, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(
+        DataError, match=r"'.*tiny-.*\.npy' must be writable, got 'No space left on device'; .*FEWSHOT_CACHE"
+    ):
+        build()
+    assert cache_files(own_cache) == []
+    monkeypatch.undo()
+    monkeypatch.setenv("FEWSHOT_CACHE", str(own_cache))
+    np.testing.assert_array_equal(build(), PIXELS)
+
+
 def test_too_few_images_are_noticed(own_cache):
     with pytest.raises(DataError, match="must hold pixels"):
         decoded("tiny", ("a",), SHAPE, lambda: PIXELS[:4])
@@ -98,8 +116,6 @@ assert (decoded("tiny", ("a",), images.shape, slowly) == images).all()
 
 
 def test_stamp_changes_with_the_file(tmp_path):
-    import os
-
     file = tmp_path / "x"
     file.write_bytes(b"abc")
     first = stamp(file)

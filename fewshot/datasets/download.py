@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from rich.console import Console
 from rich.progress import Progress
@@ -124,7 +124,7 @@ def _fetch(address: str, path: Path, progress: Progress) -> None:
         write(path, fill)
 
 
-def _chunks(response: IO[bytes], address: str, size: int | None) -> Iterator[bytes]:
+def _chunks(response: Any, address: str, size: int | None) -> Iterator[bytes]:
     """The content; errors of the network stay apart from those of the disk."""
     received = 0
     while True:
@@ -141,6 +141,11 @@ def _chunks(response: IO[bytes], address: str, size: int | None) -> Iterator[byt
 
 
 def _move(holding: Path, folder: Path) -> None:
-    folder.mkdir(exist_ok=True)
-    for file in sorted(holding.iterdir()):
-        os.replace(file, folder / file.name)
+    try:
+        folder.mkdir(exist_ok=True)
+        for file in sorted(holding.iterdir()):
+            os.replace(file, folder / file.name)
+    except OSError as error:
+        raise DataError(
+            f"'{folder}' must be a folder to write to, got '{error.strerror}'; choose another root"
+        ) from None
