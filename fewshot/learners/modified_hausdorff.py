@@ -1,7 +1,7 @@
 """Nearest drawing by the modified Hausdorff distance between inked pixels: nothing is learned.
 
 Paper: Dubuisson and Jain, "A modified Hausdorff distance for object matching", ICPR 1994,
-    distance 6 of eq. 5 in the combination of eq. 10 (their "MHD").
+    their D22: directed distance d6 (mean of nearest distances), both directions joined by f2 (the larger).
 Code: github.com/brendenlake/omniglot, ``python/one-shot-classification/demo_classification.py``. No intended
     difference; more than one shot is added here, by the nearest example of a class.
 """
