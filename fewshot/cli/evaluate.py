@@ -8,7 +8,7 @@ import typer
 
 from fewshot.cli.options import Again, AsJson, Out, parsed
 from fewshot.cli.output import document, note, show_tables, stdout_kept
-from fewshot.errors import FewShotError, NotFittedError
+from fewshot.errors import FewShotError
 
 if TYPE_CHECKING:
     from fewshot.cli.setting import Setting
@@ -91,6 +91,7 @@ def _finished_or_new(
     setting: "Setting", spec: "EpisodeSpec", extra: dict[str, Any], out: Path | None, again: bool
 ) -> "tuple[Path, Record]":
     """The record of an earlier run with the same settings and data, or a new one."""
+    from fewshot.cli.judge import judge
     from fewshot.results.record import Record
 
     whole, asked = setting.load()
@@ -101,7 +102,7 @@ def _finished_or_new(
         if record.settings == settings and record.data.hash == asked.hash:
             note(f"already done, printed again from '{path}' (--again computes it anew)")
             return path, record
-    record = _compute(setting, spec, extra, whole, asked).model_copy(update={"settings": settings})
+    record = judge(setting, spec, extra, whole, asked).model_copy(update={"settings": settings})
     return path, record.save(path)
 
 
@@ -119,41 +120,6 @@ def _settings(
     key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
     parts = [Path(setting.data).stem, setting.backbone or "", setting.learner, f"{spec.way}w{spec.shot}s", key]
     return settings, "-".join(re.sub(r"[^\w.]+", "-", part).strip("-.") for part in parts if part)
-
-
-def _compute(
-    setting: "Setting", spec: "EpisodeSpec", extra: dict[str, Any], whole: "Collection", asked: "Collection"
-) -> "Record":
-    from types import SimpleNamespace
-
-    from fewshot.cli.progress import progress_line
-    from fewshot.evaluation.evaluate import evaluate as judge
-    from fewshot.evaluation.guard import check_overlap, classes_seen
-
-    built, known = setting.build(whole), {}
-    base, allow_seen = setting.base_classes(whole), extra["allow_seen"]
-    if base is not None:
-        everything = SimpleNamespace(classes_seen={*base.qualified_names(), *classes_seen(built)})
-        known["pretraining_classes"] = check_overlap(everything, asked, allow_seen)
-    options = {name: extra[name] for name in ("open_interval", "keep_scores")} | {"allow_seen": allow_seen}
-    with progress_line() as report:
-        try:
-            count = extra["episodes"] if extra["half_width"] is None else _count(built, asked, spec, extra)
-            record = judge(built, asked, spec, count, extra["seed"], report=report, **options)
-        except NotFittedError as error:
-            raise NotFittedError(f"{error} (here: --base train, or another split)") from None
-    return setting.named(record.model_copy(update=known), whole).with_answers(record.load_answers())
-
-
-def _count(learner: Any, asked: "Collection", spec: "EpisodeSpec", extra: dict[str, Any]) -> int:
-    """Episodes that a half width needs, by the spread of a pilot, which are the first of them."""
-    from fewshot.evaluation.evaluate import evaluate as judge
-    from fewshot.results.stopping import PILOT_EPISODES, two_stage_count
-
-    pilot = judge(learner, asked, spec, PILOT_EPISODES, extra["seed"], allow_seen=extra["allow_seen"])
-    count = two_stage_count(pilot.accuracies, extra["half_width"], pilot.summary.level)
-    note(f"a half width of {extra['half_width']:g} needs {count} episodes, by a pilot of {PILOT_EPISODES}")
-    return count
 
 
 def _show(record: "Record", path: Path, ci: Ci) -> None:

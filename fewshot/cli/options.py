@@ -1,7 +1,10 @@
 """Options that several commands share, and ``key=value`` texts."""
 
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from types import NoneType
+from typing import Annotated, Any, get_args
 
 import typer
 
@@ -30,6 +33,32 @@ def key_values(pairs: list[str], option: str) -> dict[str, str]:
             raise FewShotError(f"{option} must be key=value with each key once, got '{pair}'")
         values[key] = value
     return values
+
+
+def fitting(make: Callable[..., Any], options: dict[str, Any], option: str) -> dict[str, Any]:
+    """Options of the kinds that parameters are annotated with: a whole number for a float is made one.
+
+    Args:
+        make: Will be called with the options; unknown ones are left to it, and so are types of other packages.
+        options: By name.
+        option: Name of the command-line option, for the message.
+
+    Raises:
+        FewShotError: Names option, kind and value.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    fit = dict(options)
+    for name, parameter in inspect.signature(make).parameters.items():
+        kinds = set(get_args(parameter.annotation) or (parameter.annotation,))
+        if name not in options or not kinds <= {int, float, bool, str, NoneType}:
+            continue
+        try:
+            fit[name] = TypeAdapter(parameter.annotation).validate_python(options[name], strict=True)
+        except ValidationError:
+            kind = " or ".join(sorted("nothing" if k is NoneType else k.__name__ for k in kinds))
+            raise FewShotError(f"{option} {name} must be of type {kind}, got {options[name]!r}") from None
+    return fit
 
 
 def parsed(pairs: list[str], option: str) -> dict[str, Any]:

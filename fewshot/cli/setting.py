@@ -4,6 +4,7 @@ import inspect
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from fewshot.cli.options import fitting
 from fewshot.errors import DataError, FewShotError, NotFittedError
 
 if TYPE_CHECKING:
@@ -71,12 +72,13 @@ class Setting:
         from fewshot.names import look_up
 
         make = look_up("learner", self.learner, LEARNERS, "fewshot.learners")  # told before weights are loaded
+        options = fitting(make, self.options, "--option")
         name, base = self.backbone_name(whole), self.base_classes(whole)
         if name is None:
-            return _with_base(load_learner(self.learner, **self.options), base)
+            return _with_base(load_learner(self.learner, **options), base)
         if "backbone" in inspect.signature(make).parameters:
-            return load_learner(self.learner, backbone=load_backbone(name), **self.options)
-        head = load_learner(self.learner, **self.options)
+            return load_learner(self.learner, backbone=load_backbone(name), **options)
+        head = load_learner(self.learner, **options)
         backbone = load_backbone(name)
         return Embedded(backbone, _with_base(head, None if base is None else base.embed(backbone)))
 

@@ -1,0 +1,72 @@
+"""What ``evaluate`` computes: a learner with its base classes, as many episodes as needed, a record."""
+
+from types import SimpleNamespace
+from typing import Any
+
+from fewshot.cli.output import note
+from fewshot.cli.progress import progress_line
+from fewshot.cli.setting import Setting
+from fewshot.datasets.collection import Collection
+from fewshot.episodes import EpisodeSampler, EpisodeSpec
+from fewshot.errors import NotFittedError, ShapeError
+from fewshot.evaluation.answers import eval_mode, score, support_set
+from fewshot.evaluation.evaluate import evaluate
+from fewshot.evaluation.guard import check_overlap, classes_seen
+from fewshot.results.record import Record
+from fewshot.results.stopping import PILOT_EPISODES, two_stage_count
+
+
+def judge(setting: Setting, spec: EpisodeSpec, extra: dict[str, Any], whole: Collection, asked: Collection) -> Record:
+    """The record of one learner on one data set, named as it was asked for.
+
+    Args:
+        setting: Learner, backbone and data by name.
+        spec: Shape of the episodes.
+        extra: ``episodes`` or ``half_width``, ``seed``, ``open_interval``, ``keep_scores``, ``allow_seen``.
+        whole: All of the data.
+        asked: The part that is asked.
+
+    Raises:
+        FewShotError: As `fewshot.evaluation.evaluate.evaluate`, or if the items are none that the learner can take.
+    """
+    built, known = setting.build(whole), {}
+    base, allow_seen = setting.base_classes(whole), extra["allow_seen"]
+    if base is not None:
+        everything = SimpleNamespace(classes_seen={*base.qualified_names(), *classes_seen(built)})
+        known["pretraining_classes"] = check_overlap(everything, asked, allow_seen)
+    options = {name: extra[name] for name in ("open_interval", "keep_scores")} | {"allow_seen": allow_seen}
+    with progress_line() as report:
+        try:
+            _ask_once(setting, built, asked, spec)
+            count = extra["episodes"] if extra["half_width"] is None else _count(built, asked, spec, extra)
+            record = evaluate(built, asked, spec, count, extra["seed"], report=report, **options)
+        except NotFittedError as error:
+            raise NotFittedError(f"{error} (here: --base train, or another split)") from None
+    return setting.named(record.model_copy(update=known), whole).with_answers(record.load_answers())
+
+
+def _ask_once(setting: Setting, learner: Any, asked: Collection, spec: EpisodeSpec) -> None:
+    """One episode in advance, so that items which learner or backbone cannot take are told in a sentence."""
+    sampler = EpisodeSampler(asked.labels, spec, class_names=asked.class_names, groups=asked.groups)
+    (batch,) = sampler.groups(0, 1)
+    support, query = support_set(asked, batch, sampler.seeds(batch.index)), asked.take(batch.query)
+    try:
+        with eval_mode(learner):
+            score(learner, support, query)
+    except ShapeError as error:
+        remedy = "" if setting.backbone else " (here: --backbone none gives it the items as they are)"
+        raise ShapeError(f"{error}{remedy}") from None
+    except RuntimeError as error:  # torch's own complaint about shapes and types
+        complaint = str(error).partition("\n")[0]
+        raise ShapeError(
+            f"learner '{setting.learner}' and backbone '{setting.backbone}' must take items {tuple(query.shape[2:])} "
+            f"of type {query.dtype}, got: {complaint}"
+        ) from error
+
+
+def _count(learner: Any, asked: Collection, spec: EpisodeSpec, extra: dict[str, Any]) -> int:
+    """Episodes that a half width needs, by the spread of a pilot, which are the first of them."""
+    pilot = evaluate(learner, asked, spec, PILOT_EPISODES, extra["seed"], allow_seen=extra["allow_seen"])
+    count = two_stage_count(pilot.accuracies, extra["half_width"], pilot.summary.level)
+    note(f"a half width of {extra['half_width']:g} needs {count} episodes, by a pilot of {PILOT_EPISODES}")
+    return count

@@ -1,0 +1,325 @@
+"""``compare``, ``show``, ``verify``, ``list``, ``run``, ``download`` and ``quickstart`` of the command line."""
+
+import json
+
+import numpy as np
+import pytest
+from cli import as_json, call, refused, write_shapes
+from records import record
+
+from fewshot.results.compare import compare
+from fewshot.results.record import Record
+
+ASKED = ("--way", 3, "--shot", 1, "--query", 5, "--episodes", 60, "--out", "out")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder with data and the records of two learners, made once; each test gets a copy."""
+    folder = tmp_path_factory.mktemp("made")
+    write_shapes(folder / "shapes.npz")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("FEWSHOT_CACHE", str(folder / "cache"))
+        for options in ((), ("--option", "metric=cosine")):
+            call("evaluate", "--data", "shapes.npz", "--learner", "nearest-mean", *options, *ASKED)
+    return folder
+
+
+@pytest.fixture
+def folder(made, tmp_path, monkeypatch, own_cache):
+    """The current folder, with ``shapes.npz`` and two records in ``out``."""
+    import shutil
+
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def paths(folder):
+    return sorted((folder / "out").glob("*.json"))
+
+
+def forge(path, **change):
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | change))
+
+
+def test_a_comparison_is_that_of_the_library(folder):
+    first, second = paths(folder)
+    found = as_json("compare", second, first)
+    (own,) = compare({"a": Record.load(second), "b": Record.load(first)}, "a")
+    (only,) = found["comparisons"]
+    assert found["reference"] == second.stem and only["name"] == first.stem
+    assert only["difference"]["estimate"] == pytest.approx(own.difference.estimate) and only["p_value"] is None
+    assert set(found["records"]) == {first.stem, second.stem}
+
+
+def test_the_reference_may_be_named_by_name_or_path(folder):
+    second = paths(folder)[1]
+    for name in (second.stem, second):
+        assert as_json("compare", "out", "--reference", name)["reference"] == second.stem
+    assert "did you mean" in refused("compare", "out", "--reference", second.stem[:-1])
+
+
+def test_records_of_one_name_are_told_apart_by_path(folder):
+    (folder / "a").mkdir(), (folder / "b").mkdir()
+    for name in "ab":
+        record().save(folder / name / "mine.json")
+    assert set(as_json("compare", "a/mine.json", "b/mine.json")["records"]) == {"a/mine.json", "b/mine.json"}
+
+
+def test_other_json_in_a_folder_is_passed_over_but_torn_json_is_not(folder):
+    (folder / "out" / "summary.json").write_text('{"rows": []}')
+    assert len(as_json("compare", "out")["records"]) == 2
+    (folder / "out" / "torn.json").write_text('{"schema": 1,')
+    assert "torn.json" in refused("compare", "out")
+
+
+@pytest.mark.parametrize(
+    ("others", "message"),
+    [
+        ((), "at least two records, got 1"),
+        (("two.json",), "only on the same episodes"),
+        (("none.json",), "No such file"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(folder, others, message):
+    record().save(folder / "one.json")
+    record(manifest="m2").save(folder / "two.json")
+    assert message in refused("compare", "one.json", *others)
+
+
+def test_an_empty_folder_and_a_wild_level_are_refused(folder):
+    (folder / "empty").mkdir()
+    assert "got a folder without any" in refused("compare", "empty")
+    assert "between 0 and 1, got 2" in refused("compare", "out", "--level", 2)
+
+
+def test_show_prints_every_part(folder):
+    out = call("show", paths(folder)[0], "--per-class", "--confusion").stdout
+    for part in (
+        "5th percentile",
+        "calibration",
+        "these episodes' images",
+        "new classes",
+        "true \\ answer",
+        "manifest",
+    ):
+        assert part in out
+
+
+def test_show_as_json_is_the_record_and_numbers_of_classes(folder):
+    path = paths(folder)[0]
+    assert as_json("show", path) == json.loads(path.read_text())
+    shown = as_json("show", path, "--confusion")
+    counts = np.array(shown["confusion"])
+    assert counts.sum() == 60 * 15 and counts.trace() == sum(shown["correct"])
+    assert shown["classes"] == [str(k) for k in range(7)]
+    np.testing.assert_allclose(shown["per_class"], counts.diagonal() / counts.sum(1))
+
+
+def test_without_the_data_classes_go_by_number(folder):
+    (folder / "shapes.npz").unlink()
+    result = call("show", paths(folder)[0], "--per-class")
+    assert "by number" in result.stderr and "accuracy %" in result.stdout
+    write_shapes(folder / "shapes.npz", spread=2.0)
+    assert "changed since" in call("show", paths(folder)[0], "--per-class").stderr
+
+
+def test_without_the_answers_classes_cannot_be_shown(folder):
+    path = paths(folder)[0]
+    path.with_suffix(".npz").unlink()
+    call("show", path)
+    assert "answers of the record must lie beside it" in refused("show", path, "--per-class")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [('{"schema": 999}', "got 999"), ("{", "JSON"), ("[]", "got None"), ('{"schema": 1}', "learner")],
+)
+def test_what_is_no_record_is_refused(folder, text, message):
+    (folder / "bad.json").write_text(text)
+    for command in ("show", "compare"):
+        assert message in refused(command, "bad.json")
+    assert message in as_json("verify", "bad.json", code=2)[0]["problems"][0]
+
+
+def test_verify_needs_the_json_file_alone(folder):
+    for path in (folder / "out").glob("*.npz"):
+        path.unlink()
+    found = as_json("verify", "out")
+    assert [f["outcome"] for f in found] == ["holds", "holds"] and len(found[0]["episodes"]) == 50
+
+
+def test_verify_finds_forged_counts_in_one_of_many(folder):
+    forged, sound = paths(folder)
+    forge(forged, correct=[15] * 60)
+    found = as_json("verify", forged, sound, code=1)
+    assert [f["outcome"] for f in found] == ["fails", "holds"]
+    assert len(found[0]["different"]) > 30 and "mean of the counts" in found[0]["problems"][0]
+    text = call("verify", forged, sound, "--episodes", 10, code=1).stdout
+    assert "fails" in text and "holds" in text
+
+
+def test_verify_finds_other_options(folder):
+    path = paths(folder)[0]
+    content = json.loads(path.read_text())
+    options = {} if content["learner"]["options"] else {"metric": "cosine"}
+    forge(path, learner=content["learner"] | {"options": options})
+    assert as_json("verify", path, code=1)[0]["outcome"] == "fails"
+
+
+def test_verify_finds_another_seed(folder):
+    path = paths(folder)[0]
+    forge(path, episodes=json.loads(path.read_text())["episodes"] | {"seed": 9})
+    assert "manifest" in as_json("verify", path, code=1)[0]["problems"][0]
+
+
+def test_verify_says_when_data_or_weights_are_not_here(folder):
+    path = paths(folder)[0]
+    forge(path, backbone={"name": "pixels", "fingerprint": "another"})
+    assert "the very backbone" in as_json("verify", path, code=2)[0]["problems"][0]
+    write_shapes(folder / "shapes.npz", spread=2.0)
+    found = as_json("verify", *paths(folder), code=2)
+    assert "very items" in found[1]["problems"][0] and {f["outcome"] for f in found} == {"not checked"}
+    (folder / "shapes.npz").unlink()
+    assert "nothing there" in call("verify", *paths(folder), code=2).stderr
+
+
+@pytest.mark.parametrize("kind", ["datasets", "learners", "backbones", "recipes"])
+def test_lists_have_a_line_about_each(kind):
+    found = as_json("list", kind)
+    assert found and all(entry["name"] and entry["about"] for entry in found)
+    assert all(entry["name"] in call("list", kind).stdout for entry in found)
+
+
+def test_lists_hold_every_name_and_every_learner_has_a_family():
+    from fewshot.backbones.index import BACKBONES
+    from fewshot.datasets.index import DATASETS
+    from fewshot.learners.index import LEARNERS
+
+    for kind, index in (("datasets", DATASETS), ("learners", LEARNERS), ("backbones", BACKBONES)):
+        assert set(index) <= {entry["name"] for entry in as_json("list", kind)}
+    assert all(entry["family"] for entry in as_json("list", "learners"))
+
+
+def test_a_family_is_a_part_of_the_list():
+    metric = as_json("list", "learners", "--family", "metric")
+    assert {"nearest-mean", "protonet"} <= {entry["name"] for entry in metric} and len(metric) < len(
+        as_json("list", "learners")
+    )
+    assert as_json("list", "backbones", "--family", "timm")[0]["name"] == "timm:MODEL"
+    assert "did you mean 'metric'" in refused("list", "learners", "--family", "metrics")
+    assert "'learner'" in refused("list", "learner")
+
+
+RECIPE = """
+name: tiny
+about: nearest mean on digits
+data: digits
+learner: nearest-mean
+backbone: pixels
+evaluation:
+  split: null
+  episodes: 20
+  query: 5
+  open_interval: false
+  rows:
+    - {way: 3, shot: 1}
+    - {way: 3, shot: 5, learner_options: {metric: cosine}}
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path, monkeypatch, own_cache):
+    """A recipe without training, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.yaml").write_text(RECIPE)
+    return "tiny.yaml"
+
+
+def test_a_recipe_runs_is_read_again_and_verifies(recipe):
+    first = as_json("run", recipe, "--out", "made")
+    assert [r["episodes"]["shot"] for r in first] == [1, 5] and [r["recipe"] for r in first] == ["tiny", "tiny"]
+    assert "already done" in call("run", recipe, "--out", "made").stderr
+    assert [f["outcome"] for f in as_json("verify", "made")] == ["holds", "holds"]
+    assert as_json("run", recipe, "--set", "evaluation.episodes=5", "--out", "less")[0]["episodes"]["count"] == 5
+
+
+TRAINED = (
+    RECIPE.replace("nearest-mean", "protonet").replace("pixels", "conv4").replace("split: null", "split: test")
+    .replace("{way: 3, shot: 5, learner_options: {metric: cosine}}", "{way: 3, shot: 5}")
+    + "training: {split: train, way: 3, shot: 1, query: 2, episodes: 4, validate_every: 2, save_every: 2}\n"
+)  # fmt: skip
+
+
+def test_a_trained_recipe_verifies_from_its_checkpoint_and_not_without(recipe, tmp_path, monkeypatch):
+    from fewshot.datasets import index
+    from fewshot.datasets.digits import load_digits_strokes
+
+    def load():
+        from dataclasses import replace
+
+        whole = load_digits_strokes()
+        base = whole.labels < 5
+        return replace(whole, splits={"train": np.flatnonzero(base), "test": np.flatnonzero(~base)})
+
+    module = type(json)("test_cli_records_names")
+    module.load = load
+    monkeypatch.setitem(__import__("sys").modules, module.__name__, module)
+    monkeypatch.setitem(index.DATASETS, "digits", "test_cli_records_names:load")
+    (tmp_path / recipe).write_text(TRAINED)
+    call("run", recipe, "--out", "made")
+    assert {f["outcome"] for f in as_json("verify", "made")} == {"holds"}
+    (checkpoint,) = (tmp_path / "cache" / "checkpoints").iterdir()
+    checkpoint.unlink()
+    assert "trained weights" in as_json("verify", "made", code=2)[0]["problems"][0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("no-such-recipe",), "recipe must be a known name"),
+        (("nowhere.yaml",), "nothing there"),
+        (("tiny.yaml", "--set", "episodes"), "key=value"),
+        (("tiny.yaml", "--set", "lerner=x"), "did you mean 'learner'"),
+        (("torn.yaml",), "must be YAML"),
+        (("typo.yaml",), "did you mean 'learner'"),
+    ],
+)
+def test_a_bad_recipe_is_told_in_one_sentence(recipe, tmp_path, arguments, message):
+    (tmp_path / "torn.yaml").write_text("learner: [nearest-mean\n")
+    (tmp_path / "typo.yaml").write_text("lerner: nearest-mean\n")
+    assert message in refused("run", *arguments)
+
+
+def test_download_needs_a_folder_and_a_name_and_a_network(tmp_path, monkeypatch):
+    monkeypatch.delenv("FEWSHOT_DATA", raising=False)
+    assert "neither --root nor $FEWSHOT_DATA" in refused("download", "omniglot")
+    assert "dataset to download" in refused("download", "nothing", "--root", tmp_path)
+    told = refused("download", "omniglot", "--root", tmp_path / "new", "--from", f"file://{tmp_path}/nowhere")
+    assert "must be reachable" in told and not list((tmp_path / "new").iterdir())
+
+
+def test_download_says_where_the_data_are(tmp_path, monkeypatch):
+    from fewshot.datasets import download as module
+
+    called = []
+    monkeypatch.setattr(module, "download", lambda *given: called.append(given) or tmp_path / "omniglot")
+    monkeypatch.setenv("FEWSHOT_DATA", str(tmp_path))
+    assert as_json("download", "omniglot", "--from", "file:///m") == {
+        "name": "omniglot",
+        "folder": str(tmp_path / "omniglot"),
+    }
+    assert called == [("omniglot", str(tmp_path), "file:///m")]
+
+
+def test_quickstart_hands_over_folder_and_form(monkeypatch, tmp_path):
+    from fewshot.cli import quickstart as module
+
+    called = []
+    monkeypatch.setattr(module, "quickstart", lambda out, as_json: called.append((str(out), as_json)))
+    call("quickstart")
+    call("quickstart", "--out", tmp_path, "--json")
+    assert called == [("fewshot-results/quickstart", False), (str(tmp_path), True)]
