@@ -1,6 +1,7 @@
 """``compare``, ``show``, ``verify``, ``list``, ``run``, ``download`` and ``quickstart`` of the command line."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -38,6 +39,12 @@ def folder(made, tmp_path, monkeypatch, own_cache):
 
 def paths(folder):
     return sorted((folder / "out").glob("*.json"))
+
+
+def paths_in(folder):
+    files = sorted(Path(folder).glob("*.json"))
+    assert files
+    return files
 
 
 def forge(path, **change):
@@ -242,7 +249,8 @@ def recipe(tmp_path, monkeypatch, own_cache):
 def test_a_recipe_runs_is_read_again_and_verifies(recipe):
     first = as_json("run", recipe, "--out", "made")
     assert [r["episodes"]["shot"] for r in first] == [1, 5] and [r["recipe"] for r in first] == ["tiny", "tiny"]
-    assert "already done" in call("run", recipe, "--out", "made").stderr
+    again = call("run", recipe, "--out", "made")
+    assert "already done" in again.stderr and all(f"\n{p.stem}" in again.stdout for p in paths_in("made"))
     assert [f["outcome"] for f in as_json("verify", "made")] == ["holds", "holds"]
     assert as_json("run", recipe, "--set", "evaluation.episodes=5", "--out", "less")[0]["episodes"]["count"] == 5
 

@@ -1,5 +1,6 @@
 """``fewshot-bench run``: a recipe, from data to records."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -37,6 +38,8 @@ def run(
     if as_json:
         document([record.as_json() for record in records])
     else:
-        show_tables(results_table({str(k + 1): record for k, record in enumerate(records)}))
+        # a record and its answers have one name
+        names = [Path(r.answers.file).stem if r.answers else str(k + 1) for k, r in enumerate(records)]
+        show_tables(results_table(dict(zip(names, records, strict=True))))
         for line in error_lines(records):
             typer.echo(line)
