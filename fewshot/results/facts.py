@@ -33,8 +33,7 @@ def _backbone(record: Record) -> str:
 
 
 def _data(record: Record) -> str:
-    options = "".join(f", {k}={v}" for k, v in record.data.options.items())
-    return f"{data_name(record)}: {record.data.classes} classes, {record.data.items} items{options}"
+    return f"{data_name(record)}: {record.data.classes} classes, {record.data.items} items"
 
 
 def _episodes(record: Record) -> str:

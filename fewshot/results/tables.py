@@ -95,8 +95,9 @@ def _error_line(record: Record) -> str:
 
 
 def data_name(record: Record) -> str:
-    """Data and split: ``omniglot/test``."""
-    return record.data.name + (f"/{record.data.split}" if record.data.split else "")
+    """Data, split and options: ``omniglot/test rotations=none``."""
+    name = record.data.name + (f"/{record.data.split}" if record.data.split else "")
+    return " ".join([name, *(f"{option}={value}" for option, value in record.data.options.items())])
 
 
 def comparison_table(records: Mapping[str, Record], reference: str, comparisons: Sequence[Comparison]) -> Table:
