@@ -159,6 +159,11 @@ def test_open_set_queries_are_never_right():
     assert record.accuracy == pytest.approx(12 / 16)
 
 
+def test_no_queries_no_evaluation():
+    with pytest.raises(EpisodeError, match="needs queries"):
+        evaluate(NearestMean(), made(), EpisodeSpec(3, 2, 0), 10)
+
+
 def test_one_episode_has_no_interval():
     with pytest.raises(StatisticsError, match="at least 2 episodes, got 1"):
         evaluate(NearestMean(), made(), SPEC, 1)

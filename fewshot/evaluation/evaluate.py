@@ -78,6 +78,8 @@ def evaluate(
     started = time.perf_counter()
     sampler = _sampler(collection, spec or EpisodeSpec(), episodes, seed, queries)
     count = _count(episodes, sampler)
+    if not len(sampler[0].query):
+        raise EpisodeError("an evaluation needs queries, got episodes without one; set query to 1 or more")
     seen = check_overlap(learner, collection, allow_seen)
     with eval_mode(learner):
         if not getattr(learner, "transductive", False):

@@ -5,7 +5,7 @@ from typing import Any
 from fewshot.backbones.index import BACKBONES, load_backbone
 from fewshot.contract import Embedded
 from fewshot.errors import MissingDataError, RecordError
-from fewshot.recipes.run import _build, _with_options, checkpoint_path
+from fewshot.recipes.run import build_learner, checkpoint_path, with_options
 from fewshot.recipes.schema import Recipe
 from fewshot.results.record import Record
 from fewshot.training.checkpoint import part, read_checkpoint
@@ -26,10 +26,10 @@ def rebuild_learner(record: Record) -> Any:
             f"a record of recipe '{record.recipe}' must hold its settings, got none; run the recipe again"
         )
     recipe = Recipe.model_validate(record.settings)
-    learner = _build(recipe)
+    learner = build_learner(recipe)
     if recipe.training is not None:
         _restore(learner, recipe, record)
-    return _with_options(recipe, recipe.evaluation.rows[0], learner)
+    return with_options(recipe, recipe.evaluation.rows[0], learner)
 
 
 def _restore(learner: Any, recipe: Recipe, record: Record) -> None:

@@ -98,7 +98,7 @@ def checkpoint_path(recipe: Recipe) -> Path:
     )
 
 
-def _build(recipe: Recipe) -> Any:
+def build_learner(recipe: Recipe) -> Any:
     """The learner with its initial weights, which the training seed decides."""
     seed = recipe.training.seed if recipe.training else 0
     if recipe.backbone is None:
@@ -113,7 +113,7 @@ def _learner(
     recipe: Recipe, report: Callable[[Progress], None], announce: Callable[[str], None]
 ) -> tuple[Any, dict[str, Any]]:
     """The learner, trained where the recipe says so, and what its records tell of that."""
-    learner = _build(recipe)
+    learner = build_learner(recipe)
     if recipe.training is None:
         return learner, {"recipe": recipe.name}
     keep_freed_memory()
@@ -175,7 +175,7 @@ def _evaluate(recipe: Recipe, row: Row, learner: Any, known: dict[str, Any]) -> 
     options = recipe.data_options | row.data_options
     data = load_dataset(recipe.data, **options)
     novel = data if section.split is None else data.split(section.split)
-    learner = _with_options(recipe, row, learner)
+    learner = with_options(recipe, row, learner)
     episodes = load_episodes(recipe.data, novel) if section.episodes == "fixed" else section.episodes
     record = evaluate(learner, novel, section.spec(row), episodes, section.seed, open_interval=section.open_interval)
     named = {
@@ -190,7 +190,7 @@ def _evaluate(recipe: Recipe, row: Row, learner: Any, known: dict[str, Any]) -> 
     return record.model_copy(update=named | known)
 
 
-def _with_options(recipe: Recipe, row: Row, learner: Any) -> Any:
+def with_options(recipe: Recipe, row: Row, learner: Any) -> Any:
     """The same learner with a row's own options: on the same backbone, where there is one."""
     options = recipe.learner_options | row.learner_options
     if not row.learner_options:
