@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
+from fewshot.cli.digits_benchmark import METHODS
 from fewshot.cli.main import app
-from fewshot.cli.quickstart import METHODS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "docs" / "start.md"]

@@ -9,38 +9,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from fewshot.cli.output import document, note, show_tables, stdout_kept
-from fewshot.cli.setting import Setting
-from fewshot.datasets.collection import Collection
-from fewshot.datasets.index import load_dataset
-from fewshot.episodes import EpisodeSampler, EpisodeSpec
-from fewshot.evaluation.evaluate import evaluate
+from fewshot.cli.digits_benchmark import (
+    EPISODES,
+    METHODS,
+    NETWORK,
+    PICTURES,
+    QUERY,
+    REFERENCE,
+    SEED,
+    WAY,
+    Results,
+    benchmark,
+    record_path,
+)
+from fewshot.cli.output import document, show_tables, stdout_kept
 from fewshot.results.compare import compare
-from fewshot.results.figures import accuracy_over_shots, save_figure
-from fewshot.results.pictures import episode_picture
 from fewshot.results.record import Record
 from fewshot.results.tables import Table, accuracy_cell, with_interval
 
-METHODS = {  # what is printed: file name, and what it stands for
-    "raw pixels, nearest mean": ("pixels-nearest-mean", Setting("digits", "nearest-mean", backbone="pixels")),
-    "raw pixels, logistic regression": (
-        "pixels-logistic-regression",
-        Setting("digits", "logistic-regression", backbone="pixels"),
-    ),
-    "strokes, nearest mean": ("strokes-nearest-mean", Setting("digits-strokes", "nearest-mean", backbone="pixels")),
-    "Conv-4 on strokes, nearest mean": (
-        "strokes-conv4-nearest-mean",
-        Setting("digits-strokes", "nearest-mean", backbone="conv4-omniglot"),
-    ),
-}
-REFERENCE, NETWORK = "raw pixels, nearest mean", "Conv-4 on strokes, nearest mean"
-WAY, QUERY, SEED, EPISODES = 10, 15, 0, 600
-TABLE_SHOTS, SHOTS = (1, 5), (1, 2, 3, 5, 10)
-SHOWN = 6  # queries of each class in the picture of an episode
-
-Results = Mapping[int, Mapping[str, Record]]  # by shots, then by method
+TABLE_SHOTS = (1, 5)
 
 
 def quickstart(out: Path, as_json: bool, episodes: int = EPISODES) -> None:
@@ -60,49 +47,12 @@ def quickstart(out: Path, as_json: bool, episodes: int = EPISODES) -> None:
     """
     started = time.perf_counter()
     with stdout_kept():
-        data = {name: load_dataset(name) for name in ("digits", "digits-strokes")}
-        results = {shot: _evaluate(data, shot, episodes, out) for shot in SHOTS}
-        save_figure(accuracy_over_shots(_curves(results)), out / "accuracy-over-shots.png")
-        save_figure(_first_episode(data["digits-strokes"], results[1][NETWORK]), out / "episode.png")
-        summary = _summary(results, out, time.perf_counter() - started)
+        results = benchmark(out, episodes)
+    summary = _summary(results, out, time.perf_counter() - started)
     if as_json:
         document(summary)
     else:
         show_tables(_table(results, summary))
-
-
-def _evaluate(data: Mapping[str, Collection], shot: int, episodes: int, out: Path) -> dict[str, Record]:
-    """One record a method, all on the same episodes, written to the folder."""
-    note(f"{len(METHODS)} methods on {episodes} episodes with {shot} shot{'s' * (shot > 1)}")
-    records = {}
-    for name, (file, setting) in METHODS.items():
-        items = data[setting.data]
-        record = evaluate(setting.build(items), items, EpisodeSpec(WAY, shot, QUERY), episodes, SEED)
-        named = setting.named(record, items).with_answers(record.load_answers())
-        records[name] = named.save(_path(out, shot, file))
-    return records
-
-
-def _path(out: Path, shot: int, file: str) -> Path:
-    return out / f"{shot}-shot" / f"{file}.json"
-
-
-def _curves(results: Results) -> dict[str, list[Record]]:
-    """Records of each method, all under the name of the digits: strokes are the same items in another form."""
-    digits = results[1][REFERENCE].data
-    return {name: [results[shot][name].model_copy(update={"data": digits}) for shot in SHOTS] for name in METHODS}
-
-
-def _first_episode(data: Collection, record: Record) -> Any:
-    """The first episode's support, some queries of each class, and the answers."""
-    first = EpisodeSampler(data.labels, EpisodeSpec(WAY, 1, QUERY), SEED)[0]
-    ids, support_y = np.unique(first.classes[first.support_y], return_inverse=True)  # rows in the order of the digits
-    answers = record.load_answers()
-    truth, answer = (np.searchsorted(ids, x[: len(first.query)]) for x in (answers.true, answers.predicted))
-    shown = np.concatenate([np.flatnonzero(truth == k)[:SHOWN] for k in range(WAY)])
-    names = [data.class_names[c] for c in ids]
-    support, query = data.items[first.support], data.items[first.query[shown]]
-    return episode_picture(support, support_y, query, truth[shown], answer[shown], names)
 
 
 def _summary(results: Results, out: Path, seconds: float) -> dict[str, Any]:
@@ -117,7 +67,7 @@ def _summary(results: Results, out: Path, seconds: float) -> dict[str, Any]:
         },
         "rows": [row for shot, records in results.items() for row in _rows(shot, records, out)],
         "folder": str(out),
-        "pictures": [str(out / name) for name in ("episode.png", "accuracy-over-shots.png")],
+        "pictures": [str(out / name) for name in PICTURES],
         "seconds": seconds,
     }
 
@@ -130,7 +80,7 @@ def _rows(shot: int, records: Mapping[str, Record], out: Path) -> list[dict[str,
         accuracy, d = record.summary, differences.get(name)
         ends = {"low": accuracy.low, "high": accuracy.high, "level": accuracy.level, "estimand": accuracy.estimand}
         paired = None if d is None else {"mean": d.estimate, "low": d.low, "high": d.high, "level": d.level}
-        file = str(_path(out, shot, METHODS[name][0]))
+        file = str(record_path(out, shot, METHODS[name][0]))
         rows.append(
             {
                 "method": name,
