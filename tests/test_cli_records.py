@@ -208,7 +208,9 @@ def test_lists_hold_every_name_and_every_learner_has_a_family():
 
     for kind, index in (("datasets", DATASETS), ("learners", LEARNERS), ("backbones", BACKBONES)):
         assert set(index) <= {entry["name"] for entry in as_json("list", kind)}
-    assert all(entry["family"] for entry in as_json("list", "learners"))
+    learners = as_json("list", "learners")
+    assert all(entry["family"] and entry["paper"] and isinstance(entry["transductive"], bool) for entry in learners)
+    assert "Snell et al. 2017" in call("list", "learners").stdout
 
 
 def test_a_family_is_a_part_of_the_list():

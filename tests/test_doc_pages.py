@@ -5,8 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from fewshot.learners.index import LEARNERS
+
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = ["contract.md", "your-own-learner.md"]
+LEARNER_PAGES = [f"learners/{name}.md" for name in LEARNERS]
+SECTIONS = ("Formula", "Variants and differences", "Options", "Example")
 
 
 def blocks(page):
@@ -17,9 +21,13 @@ def blocks(page):
 
 
 @pytest.mark.parametrize("page", PAGES)
+def test_the_page_has_code(page):
+    assert len(blocks(page)) >= 4
+
+
+@pytest.mark.parametrize("page", PAGES + LEARNER_PAGES)
 def test_every_block_runs(page):
     names = {"__name__": "page"}
-    assert len(blocks(page)) >= 4
     for block in blocks(page):
         exec(compile(block, str(DOCS / page), "exec"), names)
 
@@ -28,3 +36,11 @@ def test_every_block_runs(page):
 def test_no_other_block_hides_python(page):
     languages = re.findall(r"^```(\w+)$", (DOCS / page).read_text("utf-8"), re.MULTILINE)
     assert set(languages) <= {"python", "toml"}
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_every_learner_has_a_page(name):
+    text = (DOCS / "learners" / f"{name}.md").read_text("utf-8")
+    assert text.startswith(f"# `{name}`: ")
+    assert [line[3:] for line in text.splitlines() if line.startswith("## ")][:4] == list(SECTIONS)
+    assert blocks(f"learners/{name}.md")

@@ -12,7 +12,7 @@ from torch import nn
 
 from fewshot.contract import Embedded, Learner
 from fewshot.errors import FewShotError, UnknownNameError
-from fewshot.learners.index import LEARNERS, load_learner
+from fewshot.learners.index import LEARNERS, load_learner, targets
 from fewshot.learners.logistic_regression import LogisticRegression
 from fewshot.learners.nearest_mean import NearestMean
 from fewshot.learners.protonet import ProtoNet
@@ -20,7 +20,7 @@ from fewshot.learners.protonet import ProtoNet
 
 def needed(name):
     """Options without which a learner cannot be made."""
-    module, attribute = LEARNERS[name].split(":")
+    module, attribute = targets()[name].split(":")
     parameters = inspect.signature(getattr(importlib.import_module(module), attribute)).parameters
     return {k: nn.Identity() for k, p in parameters.items() if p.default is p.empty}
 
@@ -28,7 +28,9 @@ def needed(name):
 @pytest.mark.parametrize("name", LEARNERS)
 def test_every_name_loads_a_learner(name):
     assert name == name.lower().replace("_", "-")
-    assert isinstance(load_learner(name, **needed(name)), Learner)
+    learner = load_learner(name, **needed(name))
+    assert isinstance(learner, Learner)
+    assert getattr(learner, "transductive", False) == LEARNERS[name].transductive
 
 
 def test_options_are_the_fields():

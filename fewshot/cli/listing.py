@@ -16,7 +16,8 @@ EXAMPLES = (
     "fewshot-bench list recipes --json",
 )
 
-Entry = tuple[str, str, str]  # name, family, what it is
+Entry = dict[str, str | bool]  # name, family, what it is; of a learner also paper and whether it is transductive
+COLUMNS = ("name", "family", "about")
 
 
 class Kind(StrEnum):
@@ -40,43 +41,51 @@ def list_names(
     from fewshot.names import unknown
     from fewshot.results.tables import Table
 
-    found = sorted(ENTRIES[kind]())
-    families = {entry[1] for entry in found}
+    found = sorted(ENTRIES[kind](), key=lambda entry: (entry["name"], entry["about"]))
+    families = {str(entry["family"]) for entry in found}
     if family is not None and family not in families:
         raise unknown(f"family of {kind.value}", family, families - {""})
-    shown = [entry for entry in found if family in (None, entry[1])]
+    shown = [entry for entry in found if family in (None, entry["family"])]
     if as_json:
-        document([dict(zip(("name", "family", "about"), entry, strict=True)) for entry in shown])
+        document(shown)
     else:
-        show_tables(Table(("name", "family", "about"), tuple(shown)))
+        columns = ("name", "family", "transductive", "paper", "about") if kind is Kind.learners else COLUMNS
+        show_tables(Table(columns, tuple(tuple(_cell(entry.get(c, "")) for c in columns) for entry in shown)))
+
+
+def _cell(value: str | bool) -> str:
+    return value if isinstance(value, str) else ("yes" if value else "no")
 
 
 def _learners() -> Iterator[Entry]:
-    from fewshot.learners.index import FAMILIES, LEARNERS
+    from fewshot.learners.index import LEARNERS, targets
 
-    yield from ((name, FAMILIES[name], _about(target, LEARNERS)) for name, target in LEARNERS.items())
+    for name, target in targets().items():
+        known = LEARNERS[name]
+        more: Entry = {"transductive": known.transductive, "paper": known.paper}
+        yield _entry(name, known.family, _about(target, targets())) | more
     yield from _plug_ins("fewshot.learners")
 
 
 def _datasets() -> Iterator[Entry]:
     from fewshot.datasets.index import DATASETS
 
-    yield from ((name, "", _about(target, DATASETS)) for name, target in DATASETS.items())
+    yield from (_entry(name, "", _about(target, DATASETS)) for name, target in DATASETS.items())
     yield from _plug_ins("fewshot.datasets")
 
 
 def _backbones() -> Iterator[Entry]:
     from fewshot.backbones.index import BACKBONES, FAMILIES
 
-    yield from ((name, "", _about(target)) for name, target in BACKBONES.items())
-    yield from ((f"{family}:MODEL", family, _about(target)) for family, target in FAMILIES.items())
+    yield from (_entry(name, "", _about(target)) for name, target in BACKBONES.items())
+    yield from (_entry(f"{family}:MODEL", family, _about(target)) for family, target in FAMILIES.items())
     yield from _plug_ins("fewshot.backbones")
 
 
 def _recipes() -> Iterator[Entry]:
     from fewshot.recipes.load import recipe_names
 
-    yield from ((name, "", about) for name, about in recipe_names().items())
+    yield from (_entry(name, "", about) for name, about in recipe_names().items())
 
 
 ENTRIES = {Kind.datasets: _datasets, Kind.learners: _learners, Kind.backbones: _backbones, Kind.recipes: _recipes}
@@ -86,7 +95,11 @@ def _plug_ins(group: str) -> Iterator[Entry]:
     from fewshot.names import plug_ins
 
     for name, point in plug_ins(group).items():
-        yield name, "plug-in", f"from the package {point.dist.name if point.dist else point.value}"
+        yield _entry(name, "plug-in", f"from the package {point.dist.name if point.dist else point.value}")
+
+
+def _entry(name: str, family: str, about: str) -> Entry:
+    return {"name": name, "family": family, "about": about}
 
 
 def _about(target: str, index: Mapping[str, str] | None = None) -> str:

@@ -68,10 +68,9 @@ class Setting:
         """
         from fewshot.backbones.index import load_backbone
         from fewshot.contract import Embedded
-        from fewshot.learners.index import LEARNERS, load_learner
-        from fewshot.names import look_up
+        from fewshot.learners.index import find_learner, load_learner
 
-        make = look_up("learner", self.learner, LEARNERS, "fewshot.learners")  # told before weights are loaded
+        make = find_learner(self.learner)  # told before weights are loaded
         options = fitting(make, self.options, "--option")
         name, base = self.backbone_name(whole), self.base_classes(whole)
         if name is None:

@@ -1,23 +1,51 @@
 """Learners by name: the built-in ones, then those that other packages offer as entry points."""
 
 import inspect
-from typing import Any
+from typing import Any, NamedTuple
 
 from fewshot.errors import FewShotError
 from fewshot.names import look_up
 
+
+class Entry(NamedTuple):
+    """What the index says of a learner.
+
+    Attributes:
+        target: ``"module:attribute"`` below ``fewshot.learners``.
+        family: What the list and the documentation group by; ``"transductive"`` ones look at all queries of a call.
+        paper: Short citation.
+    """
+
+    target: str
+    family: str
+    paper: str
+
+    @property
+    def transductive(self) -> bool:
+        """Whether scores depend on the other queries of a call."""
+        return self.family == "transductive"
+
+
 LEARNERS = {
-    "logistic-regression": "fewshot.learners.logistic_regression:LogisticRegression",
-    "modified-hausdorff": "fewshot.learners.modified_hausdorff:ModifiedHausdorff",
-    "nearest-mean": "fewshot.learners.nearest_mean:NearestMean",
-    "protonet": "fewshot.learners.protonet:ProtoNet",
+    "logistic-regression": Entry("logistic_regression:LogisticRegression", "linear", "Cox 1958"),
+    "modified-hausdorff": Entry("modified_hausdorff:ModifiedHausdorff", "matching", "Dubuisson and Jain 1994"),
+    "nearest-mean": Entry("nearest_mean:NearestMean", "metric", "Snell et al. 2017"),
+    "protonet": Entry("protonet:ProtoNet", "metric", "Snell et al. 2017"),
 }
-FAMILIES = {  # what the list and the documentation group by
-    "logistic-regression": "linear",
-    "modified-hausdorff": "matching",
-    "nearest-mean": "metric",
-    "protonet": "metric",
-}
+
+
+def targets() -> dict[str, str]:
+    """The full ``"package.module:attribute"`` behind every built-in name."""
+    return {name: f"fewshot.learners.{entry.target}" for name, entry in LEARNERS.items()}
+
+
+def find_learner(name: str) -> Any:
+    """The class or function that makes a learner.
+
+    Raises:
+        UnknownNameError: If nobody knows the name; names the nearest match.
+    """
+    return look_up("learner", name, targets(), "fewshot.learners")
 
 
 def load_learner(name: str, **options: Any) -> Any:
@@ -35,7 +63,7 @@ def load_learner(name: str, **options: Any) -> Any:
         >>> load_learner("nearest-mean", metric="cosine")
         NearestMean(metric='cosine', temperature=1.0)
     """
-    make = look_up("learner", name, LEARNERS, "fewshot.learners")
+    make = find_learner(name)
     _check_options(name, inspect.signature(make).parameters, options)
     return make(**options)
 
