@@ -161,7 +161,7 @@ def with_splits(tmp_path, monkeypatch, own_cache):
         return Collection.from_arrays(x.astype(np.float32), y, name="halves", splits=splits)
 
     monkeypatch.setitem(datasets.DATASETS, "halves", "test_cli_evaluate_names:load")
-    monkeypatch.setitem(learners.LEARNERS, "centred", "test_cli_evaluate_names:make")
+    monkeypatch.setattr(learners, "targets", lambda: {"centred": "test_cli_evaluate_names:make"})
     names = type(os)("test_cli_evaluate_names")
     names.load, names.make = load, SeesBase
     monkeypatch.setitem(__import__("sys").modules, "test_cli_evaluate_names", names)
