@@ -10,6 +10,7 @@ from fewshot.errors import DataError, MissingDataError
 from fewshot.names import look_up, plug_ins
 
 DATASETS = {
+    "caltech101": "fewshot.datasets.caltech101:load_caltech101",
     "digits": "fewshot.datasets.digits:load_digits",
     "digits-strokes": "fewshot.datasets.digits:load_digits_strokes",
     "lake-runs": "fewshot.datasets.lake_runs:load_lake_runs",

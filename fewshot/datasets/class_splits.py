@@ -1,0 +1,76 @@
+"""Lists of classes that come with the package: which are base classes, which validate, which are novel.
+
+A file of ``data/splits`` holds a rule in words, the lists that it gives, and their hash.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import yaml
+
+from fewshot.errors import DataError
+from fewshot.files import digest, packaged
+from fewshot.names import unknown
+
+
+@dataclass(frozen=True)
+class ClassSplit:
+    """Class names of each part, in the order of the file.
+
+    Attributes:
+        rule: How the lists came about, in words.
+        parts: Names of the classes of each part.
+        sha256: Hash of the lists.
+
+    Raises:
+        DataError: If a class stands twice, or the lists do not have the hash.
+    """
+
+    rule: str
+    parts: dict[str, tuple[str, ...]]
+    sha256: str
+
+    def __post_init__(self) -> None:
+        names = [name for part in self.parts.values() for name in part]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise DataError(f"a class must be in one part of a split, got '{twice[0]}' twice")
+        if hash_of(self.parts) != self.sha256:
+            raise DataError(f"the lists of a split must have the hash {self.sha256}, got {hash_of(self.parts)}")
+
+    def rows(self, labels: np.ndarray, class_names: tuple[str, ...]) -> dict[str, np.ndarray]:
+        """Rows of each part.
+
+        Raises:
+            DataError: If the classes of the collection are not those of the lists.
+        """
+        listed = {name for part in self.parts.values() for name in part}
+        if listed != set(class_names):
+            odd = sorted(listed ^ set(class_names))
+            raise DataError(f"the classes must be those of the split's lists, got a difference in {odd[:5]}")
+        names = np.asarray(class_names)[labels]
+        return {part: np.flatnonzero(np.isin(names, list(classes))) for part, classes in self.parts.items()}
+
+
+def hash_of(parts: dict[str, tuple[str, ...]]) -> str:
+    """SHA-256 over the names of the parts and their classes."""
+    return digest(text.encode() for part, classes in parts.items() for text in (part, *classes))
+
+
+def load_class_split(name: str) -> ClassSplit:
+    """A split from ``data/splits``.
+
+    Raises:
+        UnknownNameError: If there is no such file.
+        DataError: If its lists are not what its hash says.
+
+    Example:
+        >>> {part: len(classes) for part, classes in load_class_split("caltech101").parts.items()}
+        {'train': 61, 'val': 20, 'test': 20}
+    """
+    path = packaged("data", "splits", f"{name}.yaml")
+    if not path.is_file():
+        raise unknown("split", name, [p.stem for p in packaged("data", "splits").glob("*.yaml")])
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    parts = {part: tuple(content[part]) for part in ("train", "val", "test")}
+    return ClassSplit(content["rule"], parts, content["sha256"])
