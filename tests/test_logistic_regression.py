@@ -12,8 +12,9 @@ from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 from torch.testing import assert_close
 
 from fewshot.contract import SupportSet
+from fewshot.convex import multinomial_logistic
 from fewshot.errors import EpisodeError, FewShotError
-from fewshot.learners.logistic_regression import LogisticRegression, fit
+from fewshot.learners.logistic_regression import LogisticRegression
 
 
 def sklearns(support, query, C=1.0):
@@ -38,6 +39,10 @@ def test_batches_are_scikit_learns_with_more_and_with_fewer_features_than_items(
     assert_close(LogisticRegression().adapt(support)(query), exact, rtol=1e-5, atol=1e-5)
 
 
+def one_hot(support):
+    return torch.nn.functional.one_hot(support.y, support.n_way).double()
+
+
 def objective(theta, support, C):
     """Sum of losses and half the squared weights over C, by NumPy: weights ``(dim, n)`` above one row of intercepts."""
     x, y = support.x.numpy(), support.y.numpy()
@@ -50,7 +55,7 @@ def objective(theta, support, C):
 @given(shot_counts(min_way=3), st.integers(0, 1000))
 def test_scipy_finds_no_lower_objective(shots, seed):
     support, _, _ = episode(shots, 3, seed=seed)
-    centre, weights, intercept = fit(support.x, support.y, len(shots), 1.0)
+    centre, weights, intercept = multinomial_logistic(support.x, one_hot(support), 1.0)
     ours = torch.cat([weights, intercept - centre @ weights]).numpy()
     theirs = minimize(objective, np.zeros(ours.size), (support, 1.0), tol=1e-10)
     assert objective(ours, support, 1.0) <= theirs.fun + 1e-9
@@ -94,7 +99,7 @@ def test_wrong_objectives_are_caught(wrong):
 
 def test_two_classes_share_one_penalised_weight_vector():
     support, query, _ = episode((3, 2), 4, spread=2.0)
-    _, weights, intercept = fit(support.x, support.y, 2, 1.0)
+    _, weights, intercept = multinomial_logistic(support.x, one_hot(support), 1.0)
     logits = (query - support.x.mean(0)) @ weights + intercept  # multinomial form: both vectors penalised
     with pytest.raises(AssertionError):
         assert_close(logits.log_softmax(-1), sklearns(support, query), rtol=1e-5, atol=1e-5)
@@ -106,7 +111,7 @@ def test_any_scale_of_features_converges(scale):
     """The gradient of the objective vanishes; scikit-learn itself stops too early at the largest scale."""
     support, _, _ = episode((5, 2, 3), 16)
     x = support.x * scale
-    centre, weights, intercept = fit(x, support.y, 3, 1.0)
+    centre, weights, intercept = multinomial_logistic(x, one_hot(support), 1.0)
     p = ((x - centre) @ weights + intercept).softmax(-1)
     error = p - torch.nn.functional.one_hot(support.y, 3)
     assert_close(x.mT @ error + weights, torch.zeros_like(weights), rtol=0, atol=1e-7 * scale)
