@@ -31,6 +31,7 @@ LEARNERS = {
     "modified-hausdorff": Entry("modified_hausdorff:ModifiedHausdorff", "matching", "Dubuisson and Jain 1994"),
     "nearest-mean": Entry("nearest_mean:NearestMean", "metric", "Snell et al. 2017"),
     "protonet": Entry("protonet:ProtoNet", "metric", "Snell et al. 2017"),
+    "simpleshot": Entry("simpleshot:SimpleShot", "metric", "Wang et al. 2019"),
 }
 
 
