@@ -137,7 +137,8 @@ class Backbone(Protocol):
 
     Optional members: ``preprocess(items)`` makes the floats that the call expects
     (without one, uint8 pixels are divided by 255); ``fingerprint()`` names weights
-    and preprocessing for the feature cache.
+    and preprocessing for the feature cache; ``pretraining`` names the data that the
+    weights were trained on, or is ``"nothing"``.
     """
 
     def __call__(self, items: Any, /) -> Any:

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from fewshot.backbones.pretraining import UNTRAINED
 from fewshot.backbones.weights import load_weights
 from fewshot.errors import FewShotError
 from fewshot.names import look_up
+from fewshot.results.seen import NOTHING
 
 BACKBONES = {
     "conv4": "fewshot.backbones.conv4:Conv4",
@@ -72,7 +72,7 @@ def load_backbone(
         load_weights(weights, backbone)
         backbone.pretraining = None
     elif name in BACKBONES and not hasattr(backbone, "pretraining"):
-        backbone.pretraining = UNTRAINED
+        backbone.pretraining = NOTHING
     if isinstance(backbone, nn.Module):
         backbone.name = name  # type: ignore[assignment]
         backbone.eval()

@@ -2,8 +2,6 @@
 
 import re
 
-UNTRAINED = "nothing"
-
 DATA = {  # words of the tags of timm and torchvision
     "in1k": "ImageNet-1k",
     "imagenet1k": "ImageNet-1k",

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from fewshot.contract import Embedded
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSampler, FixedEpisodes
+from fewshot.evaluation.exposure import exposure
 from fewshot.files import PACKAGE, digest
 from fewshot.results.record import BackboneInfo, DataInfo, EpisodesInfo, LearnerInfo
 
@@ -45,18 +46,21 @@ def describe(
     data = DataInfo(
         name=name, hash=collection.hash, split=split or None, classes=len(collection.class_names), items=len(collection)
     )
-    backbone = _backbone(learner.backbone) if isinstance(learner, Embedded) else None
+    backbone = learner.backbone if isinstance(learner, Embedded) else None
     return {
-        "learner": info, "backbone": backbone, "data": data, "episodes": episodes,
+        "learner": info, "backbone": None if backbone is None else describe_backbone(backbone),
+        "exposure": exposure(backbone, collection), "data": data, "episodes": episodes,
         "versions": versions(), "code": code_hash(), "device": _device(learner),
     }  # fmt: skip
 
 
-def _backbone(backbone: Any) -> BackboneInfo:
+def describe_backbone(backbone: Any) -> BackboneInfo:
+    """Its name, its fingerprint, and what its weights were trained on, as far as it says so."""
     fingerprint = getattr(backbone, "fingerprint", None)
     return BackboneInfo(
         name=str(getattr(backbone, "name", type(backbone).__name__)),
         fingerprint=None if fingerprint is None else str(fingerprint()),
+        pretraining=getattr(backbone, "pretraining", None),
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from fewshot.results.record import Record
+from fewshot.results.seen import seen_sentence
 from fewshot.results.tables import Table, accuracy_cell, data_name, percent, shot_cell, whole
 
 
@@ -55,11 +56,6 @@ def _training(record: Record) -> str:
     return f"on {record.training.split} ({budget}), seed {record.training.seed}"
 
 
-def _seen(record: Record) -> str:
-    seen = record.pretraining_classes
-    return "" if seen is None else f"{seen.count} classes, {seen.overlap} of them asked here"
-
-
 FACTS: dict[str, Callable[[Record], str]] = {
     "recipe": lambda r: r.recipe or "",
     "learner": _learner,
@@ -70,7 +66,8 @@ FACTS: dict[str, Callable[[Record], str]] = {
     "5th percentile": lambda r: f"{percent(r.summary.fifth_percentile)} % (95 % of the episodes are above)",
     "calibration": _calibration,
     "training": _training,
-    "seen before": _seen,
+    "pretraining": lambda r: (r.backbone.pretraining if r.backbone else None) or "",
+    "seen before": seen_sentence,
     "selection": lambda r: r.selection or "",
     "manifest": lambda r: r.episodes.manifest,
     "software": lambda r: ", ".join(f"{k} {v}" for k, v in r.versions.items()) + f", code {r.code}, on {r.device}",

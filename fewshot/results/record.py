@@ -29,10 +29,11 @@ class LearnerInfo(_Part):
 
 
 class BackboneInfo(_Part):
-    """What made the features: name, and the fingerprint of weights and preprocessing."""
+    """What made the features: name, the fingerprint of weights and preprocessing, and what the weights were trained on."""
 
     name: str
     fingerprint: str | None = None
+    pretraining: str | None = None
 
 
 class DataInfo(_Part):
@@ -100,6 +101,17 @@ class SeenClasses(_Part):
     overlap: int = 0
 
 
+class Exposure(_Part):
+    """How many of the classes asked here are in the data of the backbone's weights, by a reviewed list.
+
+    ``same``: there too; ``akin``: not there, but one that looks much alike.
+    """
+
+    data: str
+    same: int
+    akin: int
+
+
 class AnswersInfo(_Part):
     """The file with the answer to every query, and its SHA-256."""
 
@@ -119,6 +131,7 @@ class Record(_Part):
         notes: Why an interval is missing, or anything else that a reader must know.
         training: How the learner was trained, where it was.
         pretraining_classes: What it had seen before.
+        exposure: What the weights of its backbone had seen, where there is a list for these data.
         selection: How hyper-parameters or weights were chosen.
         seconds: Time of the evaluation, in seconds.
     """
@@ -137,6 +150,7 @@ class Record(_Part):
     notes: list[str] = []
     training: TrainingInfo | None = None
     pretraining_classes: SeenClasses | None = None
+    exposure: Exposure | None = None
     selection: str | None = None
     versions: dict[str, str]
     code: str

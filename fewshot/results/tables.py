@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from fewshot.results.paired import Comparison
 from fewshot.results.record import EpisodesInfo, IntervalInfo, Record
+from fewshot.results.seen import NOTHING, seen_cell
 
 ABSENT = "–"
 NO_NUMBER = ("", ABSENT, "reference")  # may stand in a column of numbers
@@ -65,7 +66,11 @@ def results_table(records: Mapping[str, Record]) -> Table:
     """One row a record: what was judged, on what, and how it did."""
     columns = ("record", "learner", "backbone", "data", "way", "shot", "episodes", "accuracy %", "5th percentile %")
     rows = tuple(_result_row(name, record) for name, record in records.items())
-    return Table(columns, rows, notes=_speaks_of([record.summary for record in records.values()]))
+    notes = _speaks_of([record.summary for record in records.values()])
+    seen = [seen_cell(record) for record in records.values()]
+    if set(seen) - {"", NOTHING}:
+        columns, rows = (*columns, "seen before"), tuple((*r, s or ABSENT) for r, s in zip(rows, seen, strict=True))
+    return Table(columns, rows, notes=notes)
 
 
 def _result_row(name: str, record: Record) -> tuple[str, ...]:
