@@ -5,8 +5,11 @@ import numpy as np
 import pytest
 
 from fewshot.errors import RecipeError, UnknownNameError
+from fewshot.learners.nearest_mean import NearestMean
+from fewshot.recipes.build import checkpoint_path
 from fewshot.recipes.load import load_recipe, recipe_names
-from fewshot.recipes.run import checkpoint_path, run_recipe
+from fewshot.recipes.rebuild import rebuild_learner
+from fewshot.recipes.run import run_recipe
 from fewshot.results.record import Record
 
 TEXT = """\
@@ -145,3 +148,75 @@ def test_stopped_run_goes_on_to_the_same_records(recipe, tmp_path, monkeypatch):
         assert a.correct == b.correct
         assert a.backbone.fingerprint == b.backbone.fingerprint
     assert json.loads(Path(tmp_path / "stopped" / "small-3w2s.json").read_text())["recipe"] == "small"
+
+
+MANY = """\
+name: many
+data: DATA
+backbone: pixels
+base: train
+reference: nearest-mean
+learners:
+  - {learner: nearest-mean}
+  - {label: cosine, learner: nearest-mean, learner_options: {metric: cosine}}
+  - {learner: simpleshot}
+evaluation:
+  episodes: 20
+  query: 3
+  rows:
+    - {way: 2, shot: 1}
+    - {way: 2, shot: 1, query: 2, dirichlet: 2.0}
+"""
+
+
+@pytest.fixture
+def many(recipe, tmp_path):
+    path = tmp_path / "many.yaml"
+    path.write_text(MANY.replace("DATA", str(tmp_path / "data")))
+    return str(path)
+
+
+def test_many_learners_answer_the_same_episodes(many, tmp_path):
+    records = run_recipe(many, tmp_path / "out")
+    assert [r.learner.name for r in records] == ["nearest-mean"] * 4 + ["simpleshot"] * 2
+    assert [r.settings["label"] for r in records[::2]] == ["nearest-mean", "cosine", "simpleshot"]
+    assert len({r.episodes.manifest for r in records}) == 2 and len({r.data.hash for r in records}) == 1
+    assert [r.episodes.query_distribution for r in records[:2]] == ["balanced", records[1].episodes.query_distribution]
+    assert (tmp_path / "out" / "many-cosine-2w1s-dirichlet-2.0.json").exists()
+
+
+def test_two_processes_make_the_same_records(many, tmp_path):
+    one = run_recipe(many, tmp_path / "one")
+    told = []
+    two = run_recipe(many, tmp_path / "two", jobs=2, announce=told.append)
+    assert [r.correct for r in one] == [r.correct for r in two]
+    assert told[0] == "3 learners by 2 processes" and told[-1].startswith("3 of 3 learners after")
+
+
+def test_what_is_done_is_not_done_again(many, tmp_path):
+    out, told = tmp_path / "out", []
+    first = run_recipe(many, out)
+    (out / "many-simpleshot-2w1s.json").unlink()
+    again = run_recipe(many, out, announce=told.append)
+    assert told == ["evaluating many-simpleshot-2w1s"]
+    assert [r.correct for r in first] == [r.correct for r in again]
+
+
+def test_a_record_of_many_gives_its_own_learner_back(many, tmp_path):
+    records = run_recipe(many, tmp_path / "out")
+    learner = rebuild_learner(Record.load(tmp_path / "out" / "many-cosine-2w1s.json"))
+    assert learner.head == NearestMean("cosine")
+    assert type(rebuild_learner(records[-1]).head).__name__ == "SimpleShot"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("learners:", "learner: nearest-mean\nlearners:", "either 'learner' or 'learners'"),
+        ("reference: nearest-mean", "reference: nearest", "the label of one of the learners, got 'nearest'"),
+        ("{learner: simpleshot}", "{learner: simpleshot, choose: {a: [1]}}", "on validation classes, got no 'valid"),
+    ],
+)
+def test_recipes_of_many_that_make_no_sense(tmp_path, old, new, message):
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(broken(tmp_path, MANY.replace(old, new)))

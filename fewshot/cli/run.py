@@ -1,16 +1,21 @@
 """``fewshot-bench run``: a recipe, from data to records."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fewshot.cli.options import Again, AsJson, Out, key_values
 from fewshot.cli.output import document, note, show_tables, stdout_kept
 
+if TYPE_CHECKING:
+    from fewshot.recipes.schema import Recipe
+    from fewshot.results.record import Record
+
 EXAMPLES = (
     "fewshot-bench run omniglot-hausdorff",
     "fewshot-bench run omniglot-protonet --set training.episodes=2000 --out short-run",
+    "fewshot-bench run feature-learners --jobs 2",
     "fewshot-bench run ./my-recipe.yaml --json",
 )
 
@@ -21,6 +26,7 @@ def run(
         list[str], typer.Option("--set", metavar="KEY=VALUE", help="Another value for a dotted key; repeatable.")
     ] = [],  # noqa: B006
     out: Out = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that share the learners, where there are many.")] = 1,
     again: Again = False,
     as_json: AsJson = False,
 ) -> None:
@@ -29,17 +35,29 @@ def run(
     Trains or resumes, evaluates every row, writes the records. A run that was stopped goes on where it was.
     """
     from fewshot.cli.progress import training_line
+    from fewshot.recipes.load import load_recipe
     from fewshot.recipes.run import run_recipe
     from fewshot.results.tables import error_lines, results_table
 
     overrides = key_values(set_, "--set")
     with stdout_kept(), training_line() as report:
-        records = run_recipe(recipe, out, overrides, report=report, announce=note, again=again)
+        records = run_recipe(recipe, out, overrides, report=report, announce=note, again=again, jobs=jobs)
     if as_json:
         document([record.as_json() for record in records])
+    elif load_recipe(recipe, overrides).reference:
+        _show_board(load_recipe(recipe, overrides), records, out)
     else:
         # a record and its answers have one name
         names = [Path(r.answers.file).stem if r.answers else str(k + 1) for k, r in enumerate(records)]
         show_tables(results_table(dict(zip(names, records, strict=True))))
         for line in error_lines(records):
             typer.echo(line)
+
+
+def _show_board(recipe: "Recipe", records: "list[Record]", out: Path | None) -> None:
+    from fewshot.recipes.board import write_board
+    from fewshot.recipes.run import folder_of
+
+    table, files = write_board(recipe, records, folder_of(recipe, out))
+    show_tables(table)
+    note(f"table and figure: '{files[0]}', '{files[1]}'")

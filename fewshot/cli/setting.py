@@ -1,11 +1,10 @@
 """From names to objects: the data, the learner on its backbone, and both again from a record."""
 
-import inspect
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fewshot.cli.options import fitting
-from fewshot.errors import DataError, FewShotError, NotFittedError
+from fewshot.errors import DataError, FewShotError
 
 if TYPE_CHECKING:
     from fewshot.datasets.collection import Collection
@@ -67,19 +66,13 @@ class Setting:
             FewShotError: If texts come without a backbone, or an option is wrong.
         """
         from fewshot.backbones.index import load_backbone
-        from fewshot.contract import Embedded
-        from fewshot.learners.index import find_learner, load_learner
+        from fewshot.evaluation.assemble import assemble
+        from fewshot.learners.index import find_learner
 
-        make = find_learner(self.learner)  # told before weights are loaded
-        options = fitting(make, self.options, "--option")
-        name, base = self.backbone_name(whole), self.base_classes(whole)
-        if name is None:
-            return _with_base(load_learner(self.learner, **options), base)
-        if "backbone" in inspect.signature(make).parameters:
-            return load_learner(self.learner, backbone=load_backbone(name), **options)
-        head = load_learner(self.learner, **options)
-        backbone = load_backbone(name)
-        return Embedded(backbone, _with_base(head, None if base is None else base.embed(backbone)))
+        options = fitting(find_learner(self.learner), self.options, "--option")  # told before weights are loaded
+        name = self.backbone_name(whole)
+        backbone = None if name is None else load_backbone(name)
+        return assemble(self.learner, options, backbone, self.base_classes(whole))
 
     def base_classes(self, whole: "Collection") -> "Collection | None":
         """The split whose classes the learner sees beforehand, if any."""
@@ -127,22 +120,3 @@ def is_text(items: Any) -> bool:
     """Whether items are texts."""
     return getattr(getattr(items, "dtype", None), "kind", "") in ("T", "U")
 
-
-def _with_base(learner: Any, base: "Collection | None") -> Any:
-    """A new learner that has seen all items of the base classes."""
-    if base is None:
-        return learner
-    if not hasattr(learner, "with_base"):
-        raise NotFittedError(
-            f"--base is for learners that see base classes, got {type(learner).__name__}; leave it out"
-        )
-    import numpy as np
-
-    from fewshot.episodes import IndexEpisodes
-    from fewshot.evaluation.answers import support_set
-
-    rows, classes = np.arange(len(base))[None], np.arange(len(base.class_names))[None]
-    none = np.zeros((1, 0), np.int64)
-    return learner.with_base(
-        support_set(base, IndexEpisodes(np.zeros(1, np.int64), classes, rows, base.labels[None], none, none))
-    )

@@ -5,8 +5,9 @@ from typing import Any
 from fewshot.backbones.index import BACKBONES, load_backbone
 from fewshot.contract import Embedded
 from fewshot.errors import MissingDataError, RecordError
-from fewshot.recipes.run import build_learner, checkpoint_path, with_options
+from fewshot.recipes.build import build_learner, checkpoint_path, with_options
 from fewshot.recipes.schema import Recipe
+from fewshot.recipes.trained import trained_part
 from fewshot.results.record import Record
 from fewshot.training.checkpoint import part, read_checkpoint
 
@@ -29,7 +30,8 @@ def rebuild_learner(record: Record) -> Any:
     learner = build_learner(recipe)
     if recipe.training is not None:
         _restore(learner, recipe, record)
-    return with_options(recipe, recipe.evaluation.rows[0], learner)
+    chosen = {k: v for k, v in record.learner.options.items() if recipe.learner_options.get(k) != v}
+    return with_options(recipe, chosen, learner)
 
 
 def _restore(learner: Any, recipe: Recipe, record: Record) -> None:
@@ -38,7 +40,7 @@ def _restore(learner: Any, recipe: Recipe, record: Record) -> None:
     if path.exists() and training is not None:
         tensors, progress = read_checkpoint(path)
         if progress["step"] >= training.episodes // training.tasks:
-            learner.load_state_dict(part(tensors, "best") or part(tensors, "weights"))
+            trained_part(learner, recipe).load_state_dict(part(tensors, "best") or part(tensors, "weights"))
             return
     shipped = _shipped(record)
     if shipped is None or not isinstance(learner, Embedded):

@@ -63,11 +63,31 @@ class ValidationSection(_Section):
     seed: int = Field(0, ge=0)
 
 
+class Candidate(_Section):
+    """One learner of a recipe that compares many.
+
+    Attributes:
+        label: What the table calls it; the learner's name when left out.
+        learner: Name of the learner.
+        learner_options: Of the learner.
+        choose: Values of an option, of which validation classes choose one for every row.
+        training: Absent for learners that are not trained.
+    """
+
+    label: str | None = None
+    learner: str
+    learner_options: dict[str, Any] = {}
+    choose: dict[str, list[Any]] = {}
+    training: TrainingSection | None = None
+
+
 class Row(_Section):
     """One row of the table: what differs from the evaluation's settings."""
 
     way: int = Field(5, ge=1)
     shot: int = Field(1, ge=0)
+    query: int | None = Field(None, ge=1)
+    dirichlet: float | None = Field(None, gt=0)
     data_options: dict[str, Any] = {}
     learner_options: dict[str, Any] = {}
 
@@ -95,7 +115,7 @@ class EvaluationSection(_Section):
 
     def spec(self, row: Row) -> EpisodeSpec:
         """Shape of the episodes of a row."""
-        return EpisodeSpec(row.way, row.shot, self.query, dirichlet=self.dirichlet)
+        return EpisodeSpec(row.way, row.shot, row.query or self.query, dirichlet=row.dirichlet or self.dirichlet)
 
 
 class Recipe(_Section):
@@ -106,19 +126,54 @@ class Recipe(_Section):
         about: One line for people.
         data: Name of a data set, or a path.
         learner: Name of a learner.
+        learners: Many of them instead, each to be judged on every row.
+        label: What the table calls the learner, where a recipe compares many.
+        choose: Values of an option, of which validation classes choose one for every row.
+        base: Split whose classes are shown to learners that take base classes.
         backbone: Name of a backbone; none for learners on the items themselves.
+        freeze_backbone: Whether training leaves the backbone as it is.
         training: Absent for learners that are not trained.
-        validation: How weights are chosen; the last ones are kept without it.
+        validation: How weights and options are chosen; without it the last weights are kept.
+        reference: Label that all others are compared with, where a recipe compares many.
     """
 
     name: str
     about: str = ""
     data: str
     data_options: dict[str, Any] = {}
-    learner: str
+    learner: str = ""
     learner_options: dict[str, Any] = {}
+    learners: list[Candidate] = []
+    label: str | None = None
+    choose: dict[str, list[Any]] = {}
+    base: str | None = None
     backbone: str | None = None
     backbone_options: dict[str, Any] = {}
+    freeze_backbone: bool = False
     training: TrainingSection | None = None
     validation: ValidationSection | None = None
     evaluation: EvaluationSection
+    reference: str | None = None
+
+    @model_validator(mode="after")
+    def _one_or_many(self) -> "Recipe":
+        if bool(self.learner) == bool(self.learners):
+            raise ValueError("a recipe needs either 'learner' or 'learners'")
+        if self.reference is not None and self.reference not in [c.label or c.learner for c in self.learners]:
+            raise ValueError(f"reference must be the label of one of the learners, got '{self.reference}'")
+        if self.validation is None and (self.choose or any(c.choose for c in self.learners)):
+            raise ValueError("options are chosen on validation classes, got no 'validation'")
+        return self
+
+    def singles(self) -> list["Recipe"]:
+        """A recipe for each of the learners: this one, where it has only one."""
+        if not self.learners:
+            return [self]
+        many = ("learner", "learner_options", "choose", "training")
+        return [
+            self.model_copy(
+                update={"learners": [], "reference": None, "label": c.label or c.learner}
+                | {key: getattr(c, key) for key in many}
+            )
+            for c in self.learners
+        ]

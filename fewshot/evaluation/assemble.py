@@ -1,0 +1,61 @@
+"""From a learner's name to a learner: on its backbone, with base classes where it takes them."""
+
+import inspect
+from typing import Any
+
+import numpy as np
+
+from fewshot.contract import Embedded
+from fewshot.datasets.collection import Collection
+from fewshot.episodes import IndexEpisodes
+from fewshot.errors import NotFittedError
+from fewshot.evaluation.answers import support_set
+from fewshot.learners.index import find_learner, load_learner
+
+
+def assemble(name: str, options: dict[str, Any], backbone: Any = None, base: Collection | None = None) -> Any:
+    """The learner of a name: a head on the backbone's features, or one that is made of the backbone.
+
+    Args:
+        name: Of the learner.
+        options: Of the learner; ``dim`` is that of the backbone where the learner needs one and none is given.
+        backbone: Makes the features; without one the learner takes the items.
+        base: Base classes that a learner with ``with_base`` sees: the items, not yet embedded.
+
+    Raises:
+        UnknownNameError: If nobody knows the learner.
+        FewShotError: If an option is wrong or missing.
+        NotFittedError: If base classes are given to a learner that does not take them.
+    """
+    wanted = inspect.signature(find_learner(name)).parameters
+    if backbone is None:
+        return with_base(load_learner(name, **options), base)
+    if "backbone" in wanted:
+        return load_learner(name, backbone=backbone, **options)
+    if "dim" in wanted and wanted["dim"].default is inspect.Parameter.empty:
+        options = {"dim": backbone.dim} | options
+    head = load_learner(name, **options)
+    return Embedded(backbone, with_base(head, None if base is None else base.embed(backbone)))
+
+
+def takes_base(name: str) -> bool:
+    """Whether the learner of a name sees base classes beforehand."""
+    return hasattr(find_learner(name), "with_base")
+
+
+def with_base(learner: Any, base: Collection | None) -> Any:
+    """A new learner that has seen all items of the base classes.
+
+    Raises:
+        NotFittedError: If the learner does not take base classes.
+    """
+    if base is None:
+        return learner
+    if not hasattr(learner, "with_base"):
+        raise NotFittedError(
+            f"base classes are for learners that see them, got {type(learner).__name__}; leave them out"
+        )
+    rows, classes = np.arange(len(base))[None], np.arange(len(base.class_names))[None]
+    none = np.zeros((1, 0), np.int64)
+    whole = IndexEpisodes(np.zeros(1, np.int64), classes, rows, base.labels[None], none, none)
+    return learner.with_base(support_set(base, whole))

@@ -1,0 +1,32 @@
+"""Table and picture of a recipe that compares many learners, beside its records."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from fewshot.files import write_text
+from fewshot.recipes.schema import Recipe
+from fewshot.results.board import learners_table
+from fewshot.results.board_figure import learners_figure
+from fewshot.results.figures import save_figure
+from fewshot.results.record import Record
+from fewshot.results.tables import Table, markdown
+
+
+def write_board(recipe: Recipe, records: Sequence[Record], folder: Path) -> tuple[Table, tuple[Path, Path]]:
+    """Write ``table.md`` and ``figure.png``.
+
+    Args:
+        recipe: One with a reference.
+        records: Of all its learners and rows.
+        folder: Where the records are.
+
+    Returns:
+        The table, and the two files.
+
+    Raises:
+        DataError: If a file cannot be written.
+    """
+    assert recipe.reference is not None
+    table = learners_table(records, recipe.reference)
+    text = write_text(folder / "table.md", markdown(table) + "\n")
+    return table, (text, save_figure(learners_figure(records, recipe.reference), folder / "figure.png"))

@@ -1,0 +1,67 @@
+"""From a recipe to its learner, and to the file in which its training is saved."""
+
+import hashlib
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fewshot.backbones.index import load_backbone
+from fewshot.contract import Embedded
+from fewshot.datasets.index import load_dataset
+from fewshot.evaluation.assemble import assemble, takes_base
+from fewshot.files import cache_folder
+from fewshot.learners.index import find_learner
+from fewshot.recipes.schema import Recipe
+
+TRAINED_BY = (
+    "name",
+    "data",
+    "data_options",
+    "learner",
+    "learner_options",
+    "backbone",
+    "backbone_options",
+    "training",
+    "validation",
+)
+"""What decides the weights of a training run; a frozen backbone is added where it is one."""
+
+
+def checkpoint_path(recipe: Recipe) -> Path:
+    """Where a recipe's training run is saved: named by recipe and settings."""
+    fields = {*TRAINED_BY, *(["freeze_backbone"] if recipe.freeze_backbone else [])}
+    settings = json.dumps(recipe.model_dump(mode="json", include=fields), sort_keys=True)
+    name = "-".join([recipe.name, *([recipe.label] if recipe.label else [])])
+    return cache_folder() / "checkpoints" / f"{name}-{hashlib.sha256(settings.encode()).hexdigest()[:12]}.safetensors"
+
+
+def build_learner(recipe: Recipe, options: dict[str, Any] | None = None) -> Any:
+    """The learner with its initial weights, which the training seed decides.
+
+    Args:
+        recipe: Of one learner.
+        options: Other values of the learner's options.
+    """
+    seed = recipe.training.seed if recipe.training else 0
+    backbone = recipe.backbone and load_backbone(recipe.backbone, seed=seed, **recipe.backbone_options)
+    base = None
+    if recipe.base is not None and takes_base(recipe.learner):
+        base = load_dataset(recipe.data, **recipe.data_options).split(recipe.base)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return assemble(recipe.learner, recipe.learner_options | (options or {}), backbone or None, base)
+
+
+def with_options(recipe: Recipe, options: dict[str, Any], learner: Any) -> Any:
+    """The same learner with other options: on the same, perhaps trained, backbone where there is one."""
+    if not options:
+        return learner
+    if recipe.training is None or not isinstance(learner, Embedded):
+        return build_learner(recipe, options)
+    make, every = find_learner(recipe.learner), recipe.learner_options | options
+    if "backbone" in inspect.signature(make).parameters:
+        return make(backbone=learner.backbone, **every)
+    return assemble(recipe.learner, every, learner.backbone)

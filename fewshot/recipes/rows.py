@@ -1,0 +1,79 @@
+"""One row of a recipe's table: options chosen on validation classes, episodes judged, the record named."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from fewshot.datasets.index import load_dataset, load_episodes
+from fewshot.evaluation.evaluate import evaluate
+from fewshot.recipes.build import build_learner, with_options
+from fewshot.recipes.schema import Recipe, Row
+from fewshot.results.record import Record
+
+
+def row_name(recipe: Recipe, row: Row) -> str:
+    """File name of a row's record: ``omniglot-protonet-5w1s``, then what else differs."""
+    options: dict[str, Any] = {"dirichlet": row.dirichlet} if row.dirichlet else {}
+    options |= row.data_options | row.learner_options
+    start = [recipe.name, *([recipe.label] if recipe.label else []), f"{row.way}w{row.shot}s"]
+    return "-".join([*start, *(f"{k}-{v}" for k, v in options.items())])
+
+
+def record_path(folder: Path, recipe: Recipe, row: Row) -> Path:
+    """Where the record of a row is."""
+    return folder / f"{row_name(recipe, row)}.json"
+
+
+def resolved(recipe: Recipe, row: Row) -> dict[str, Any]:
+    """All settings that decide a row's record, as JSON."""
+    settings: dict[str, Any] = json.loads(recipe.model_dump_json())
+    settings["evaluation"]["rows"] = [json.loads(row.model_dump_json())]
+    return settings
+
+
+def is_done(folder: Path, recipe: Recipe, row: Row) -> bool:
+    """Whether the record of a row is there, with these settings."""
+    path = record_path(folder, recipe, row)
+    settings = Record.load(path).settings if path.exists() else None
+    return settings is not None and resolved(Recipe.model_validate(settings), row) == resolved(recipe, row)
+
+
+def judge_row(recipe: Recipe, row: Row, learner: Any, known: dict[str, Any]) -> Record:
+    """The record of a row.
+
+    Args:
+        recipe: Of one learner.
+        row: One of its rows.
+        learner: Trained, where the recipe says so.
+        known: Fields of the record that tell of the training.
+    """
+    section = recipe.evaluation
+    data_options = recipe.data_options | row.data_options
+    data = load_dataset(recipe.data, **data_options)
+    novel = data if section.split is None else data.split(section.split)
+    options, selection = _chosen(recipe, row)
+    learner = with_options(recipe, row.learner_options | options, learner)
+    episodes = load_episodes(recipe.data, novel) if section.episodes == "fixed" else section.episodes
+    record = evaluate(learner, novel, section.spec(row), episodes, section.seed, open_interval=section.open_interval)
+    every = recipe.learner_options | row.learner_options | options
+    named = {
+        "data": record.data.model_copy(update={"name": recipe.data, "options": data_options, "split": section.split}),
+        "learner": record.learner.model_copy(update={"name": recipe.learner, "options": every}),
+        "settings": resolved(recipe, row),
+    }
+    if record.backbone is not None:
+        named["backbone"] = record.backbone.model_copy(update={"name": recipe.backbone})
+    return record.model_copy(update=named | known | selection).with_answers(record.load_answers())
+
+
+def _chosen(recipe: Recipe, row: Row) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Options that validation classes choose for a row, and what the record says of it."""
+    section = recipe.validation
+    if not recipe.choose or section is None:
+        return {}, {}
+    from fewshot.evaluation.choose import choose
+
+    data = load_dataset(recipe.data, **recipe.data_options | row.data_options).split(section.split)
+    spec = recipe.evaluation.spec(row)
+    choice = choose(lambda **o: build_learner(recipe, o), recipe.choose, data, spec, section.episodes, section.seed)
+    return choice.options, {"selection": choice.selection}
