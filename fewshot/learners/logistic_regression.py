@@ -57,10 +57,9 @@ class LogisticRegression:
         penalty = (2 if support.n_way == 2 else 1) / self.C
         target = class_membership(support.y, support.n_way, torch.float64)
         with torch.no_grad():
-            centre, weights, intercept = multinomial_logistic(support.x.double(), target, penalty)
+            weights, intercept = multinomial_logistic(support.x.double(), target, penalty)
 
         def classify(query: Tensor) -> Tensor:
-            logits = (query.double() - centre) @ weights + intercept
-            return logits.log_softmax(-1).to(query.dtype)
+            return (query @ weights.to(query) + intercept.to(query)).log_softmax(-1)
 
         return classify
