@@ -8,8 +8,8 @@ from pathlib import Path
 
 from fewshot.backbones.conv4 import Conv4
 from fewshot.backbones.weights import save_weights
-from fewshot.recipes.load import load_recipe
 from fewshot.recipes.build import checkpoint_path
+from fewshot.recipes.load import load_recipe
 from fewshot.training.checkpoint import part, read_checkpoint
 
 TARGET = Path(__file__).parents[1] / "data" / "weights" / "conv4-omniglot.safetensors"

@@ -102,7 +102,7 @@ def test_splits_are_test_unless_told(tmp_path, monkeypatch, own_cache):
     assert as_json(*asked, *size, "--split", "train")["data"]["classes"] == 3
     assert as_json(*asked, *size, "--split", "all")["data"]["classes"] == 5
     assert "did you mean 'train'" in refused(*asked, *size, "--split", "trian")
-    assert "--base is for learners that see base classes" in refused(*asked, *size, "--base", "train")
+    assert "base classes are for learners that see them" in refused(*asked, *size, "--base", "train")
 
 
 def test_items_as_they_are_go_to_learners_on_images(tmp_path, monkeypatch, own_cache):
