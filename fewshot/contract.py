@@ -161,9 +161,26 @@ def per_episode(adapt_one: Callable[[Any, SupportSet[Any]], Classifier[Any]]) ->
         if support.y.ndim == 1:
             return adapt_one(self, support)
         classifiers = [adapt_one(self, support[k]) for k in range(len(support))]
-        return lambda query: torch.stack([c(q) for c, q in zip(classifiers, query, strict=True)])
+        known = [getattr(classifier, "known", None) for classifier in classifiers]
+        return with_known(_each(classifiers), None if None in known else _each(known))
 
     return adapt
+
+
+def _each(functions: list[Any]) -> Callable[[Any], Tensor]:
+    return lambda query: torch.stack([f(q) for f, q in zip(functions, query, strict=True)])
+
+
+def with_known(classify: Classifier[Any], known: Callable[[Any], Tensor] | None) -> Classifier[Any]:
+    """A classifier that says itself how known a query is, where its largest score does not.
+
+    Args:
+        classify: Gives scores; a function, which gets ``known`` as an attribute.
+        known: Queries ``(e, q, *item)`` to numbers ``(e, q)``, higher is more known; nothing is added for None.
+    """
+    if known is not None:
+        classify.known = known  # type: ignore[attr-defined]
+    return classify
 
 
 def episode_loss(
@@ -209,7 +226,12 @@ class Embedded(nn.Module):
         """Adapt the head to the embedded support; the classifier embeds its queries."""
         lead = support.y.ndim
         classify = self.head.adapt(self._describe(support.map(lambda x: _features(self.backbone, x, lead))))
-        return lambda query: cast(Tensor, classify(_features(self.backbone, query, lead)))
+        known = getattr(classify, "known", None)
+
+        def after(f: Any) -> Classifier[Any]:
+            return lambda query: cast(Tensor, f(_features(self.backbone, query, lead)))
+
+        return with_known(after(classify), None if known is None else after(known))
 
     def with_base(self, base: SupportSet[Any]) -> "Embedded":
         """The same backbone with a head that has seen the base classes."""

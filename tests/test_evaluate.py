@@ -154,14 +154,15 @@ def test_open_interval_needs_thirty_disjoint_episodes():
     assert {i.estimand for i in record.intervals} == {"new images of these classes", "new classes"}
 
 
-def test_open_set_queries_are_never_right():
+def test_queries_of_open_classes_do_not_count():
     record = evaluate(NearestMean(), made(spread=20.0), EpisodeSpec(3, 2, 4, open_way=1, open_query=4), 10)
-    assert record.accuracy == pytest.approx(12 / 16)
+    assert record.accuracy == 1 and record.queries == 12 and record.correct == [12] * 10
 
 
 def test_no_queries_no_evaluation():
-    with pytest.raises(EpisodeError, match="needs queries"):
-        evaluate(NearestMean(), made(), EpisodeSpec(3, 2, 0), 10)
+    for spec in (EpisodeSpec(3, 2, 0), EpisodeSpec(3, 2, 0, open_way=1, open_query=4)):
+        with pytest.raises(EpisodeError, match="needs queries"):
+            evaluate(NearestMean(), made(), spec, 10)
 
 
 def test_one_episode_has_no_interval():

@@ -21,6 +21,7 @@ EXAMPLES = (
     "fewshot-bench evaluate --data omniglot --learner nearest-mean --backbone conv4-omniglot --way 20 --ci both",
     "fewshot-bench evaluate --data ./my-photos --learner logistic-regression --half-width 0.005 --json",
     "fewshot-bench evaluate --data digits --learner nearest-mean --option metric=cosine --out cosine",
+    "fewshot-bench evaluate --data omniglot --learner nearest-mean --backbone conv4-omniglot --open-classes 5",
 )
 
 
@@ -42,6 +43,12 @@ def evaluate(
     way: Annotated[int, typer.Option(help="Classes of an episode.")] = 5,
     shot: Annotated[int, typer.Option(help="Support items of each class; 0 is zero-shot.")] = 1,
     query: Annotated[int, typer.Option(min=1, help="Queries of each class.")] = 15,
+    open_classes: Annotated[
+        int, typer.Option(min=0, help="Further classes of an episode that are only asked: adds AUROC and FPR95.")
+    ] = 0,
+    open_query: Annotated[
+        int | None, typer.Option(min=1, help="Queries of each open class; as many as of the others when left out.")
+    ] = None,
     episodes: Annotated[int | None, typer.Option(help="Number of episodes.", show_default="1000")] = None,
     seed: Annotated[int, typer.Option(help="Names the list of episodes.")] = 0,
     split: Annotated[
@@ -73,7 +80,7 @@ def evaluate(
 
     if episodes is not None and half_width is not None:
         raise FewShotError("either --episodes or --half-width decides how many episodes, got both; leave one out")
-    spec = EpisodeSpec(way, shot, query)
+    spec = EpisodeSpec(way, shot, query, open_way=open_classes, open_query=open_query)
     setting = Setting(
         data, learner, parsed(data_option, "--data-option"), split, parsed(option, "--option"), backbone, base
     )
@@ -127,10 +134,11 @@ def _show(record: "Record", path: Path, ci: Ci) -> None:
 
     from fewshot.results.facts import interval_table
     from fewshot.results.interval import CLOSED, OPEN
-    from fewshot.results.tables import results_table
+    from fewshot.results.tables import open_set_table, results_table
 
     hidden = {Ci.closed: OPEN, Ci.open: CLOSED, Ci.both: None}[ci]
     intervals = interval_table(record)
     rows = tuple(row for row in intervals.rows if row[0] != hidden)
-    show_tables(results_table({path.stem: record}), replace(intervals, rows=rows, notes=tuple(record.notes)))
+    opened = [open_set_table(record)] if record.open_set else []
+    show_tables(results_table({path.stem: record}), *opened, replace(intervals, rows=rows, notes=tuple(record.notes)))
     note(f"record: {path}")

@@ -27,13 +27,15 @@ def show(
 ) -> None:
     """Print everything that a record says.
 
-    Every interval with what it speaks of, the fifth percentile, calibration, notes, and how it was made.
+    Every interval with what it speaks of, the fifth percentile, calibration, AUROC and FPR95 where open classes were
+    asked, notes, and how it was made.
     """
     from dataclasses import replace
 
     from fewshot.results.class_tables import class_table, confusion_table
     from fewshot.results.facts import facts_table, interval_table
     from fewshot.results.record import Record
+    from fewshot.results.tables import open_set_table
 
     loaded = Record.load(record)
     answers = loaded.load_answers(record.parent) if per_class or confusion else None
@@ -42,6 +44,8 @@ def show(
         document(loaded.as_json() | ({} if answers is None else _by_class(answers, names)))
         return
     tables = [facts_table(loaded), replace(interval_table(loaded), notes=tuple(loaded.notes))]
+    if loaded.open_set:
+        tables.insert(1, open_set_table(loaded))
     makers = [make for wanted, make in ((per_class, class_table), (confusion, confusion_table)) if wanted]
     show_tables(*tables, *(make(answers.true, answers.predicted, names) for make in makers if answers is not None))
 

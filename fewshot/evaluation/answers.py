@@ -12,6 +12,10 @@ from torch import Tensor, nn
 from fewshot.contract import Embedded, Learner, SupportSet
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import IndexEpisodes
+from fewshot.errors import ShapeError
+from fewshot.functional import class_means, class_membership, squared_distances
+
+OWN, SCORE, PROBABILITY, NEAREST_MEAN = "classifier's own", "largest score", "largest probability", "nearest mean"
 
 
 def support_set(
@@ -48,9 +52,54 @@ def score(learner: Learner, support: SupportSet[Any], query: Any) -> Float[Tenso
     without a backbone that knows better.
     """
     with torch.no_grad():
-        if not isinstance(learner, Embedded):
-            support, query = support.map(_as_floats), _as_floats(query)
+        support, query = _as_taken(learner, support, query)
         return learner.adapt(support)(query)
+
+
+def score_and_known(
+    learner: Learner, support: SupportSet[Any], query: Any
+) -> tuple[Float[Tensor, "e q n_way"], dict[str, Float[Tensor, "e q"]]]:
+    """Scores as `score` gives them, and how known each query is by every measure that there is, higher is more known.
+
+    The first measure is the one that the classifier stands for: its own ``known(query)``, or
+    its largest score. Then come the largest probability, where scores are log-probabilities,
+    and minus the squared distance to the nearest class mean, where items are feature vectors.
+
+    Raises:
+        ShapeError: If the classifier's own measure does not give one number a query.
+    """
+    with torch.no_grad():
+        support, query = _as_taken(learner, support, query)
+        classify = learner.adapt(support)
+        scores, own = classify(query), getattr(classify, "known", None)
+        measures = {} if own is None else {OWN: _one_a_query(own(query), scores)}
+        measures[SCORE] = scores.amax(-1)
+        if getattr(learner, "scores", "log-probability") == "log-probability":
+            measures[PROBABILITY] = scores.double().log_softmax(-1).amax(-1)  # the order of probabilities, unrounded
+        if not isinstance(learner, Embedded) and _are_features(query) and _has_examples(support):
+            means = class_means(support.x, support.y, support.n_way)
+            measures[NEAREST_MEAN] = -squared_distances(query, means).amin(-1)
+        return scores, measures
+
+
+def _as_taken(learner: Learner, support: SupportSet[Any], query: Any) -> tuple[SupportSet[Any], Any]:
+    return (support, query) if isinstance(learner, Embedded) else (support.map(_as_floats), _as_floats(query))
+
+
+def _are_features(items: Any) -> bool:
+    return isinstance(items, Tensor) and items.ndim == 3 and items.is_floating_point()
+
+
+def _has_examples(support: SupportSet[Any]) -> bool:
+    return bool(class_membership(support.y, support.n_way, torch.bool).any(-2).all())
+
+
+def _one_a_query(known: Tensor, scores: Tensor) -> Tensor:
+    if known.shape != scores.shape[:-1]:
+        raise ShapeError(
+            f"known(query) must give one number a query, {tuple(scores.shape[:-1])}, got {tuple(known.shape)}"
+        )
+    return known
 
 
 def _as_floats(items: Any) -> Any:

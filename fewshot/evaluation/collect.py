@@ -8,10 +8,11 @@ import torch
 from fewshot.contract import Learner
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSampler, FixedEpisodes, IndexEpisodes
-from fewshot.evaluation.answers import score, support_set
+from fewshot.evaluation.answers import score, score_and_known, support_set
 from fewshot.results.answers import Answers
 
 Episodes = EpisodeSampler | FixedEpisodes
+KNOWN = "known by "  # before the name of a measure
 Report = Callable[[int, int], None]  # told (done, count)
 
 
@@ -38,20 +39,27 @@ def answer(
         report: Told after every batch how many episodes are done, and how many there are.
     """
     probable = getattr(learner, "scores", "log-probability") == "log-probability"
+    opened = asks_open_classes(sampler)
     rows: list[tuple[int, dict[str, np.ndarray]]] = []
     for start in range(0, count, batch):
         for episodes in sampler.groups(start, min(batch, count - start)):
-            scores = score(
-                learner, support_set(support, episodes, sampler.seeds(episodes.index)), query.take(episodes.query)
-            )
-            rows.extend(_rows(episodes, scores, probable, keep_scores))
+            given = support_set(support, episodes, sampler.seeds(episodes.index)), query.take(episodes.query)
+            scores, known = score_and_known(learner, *given) if opened else (score(learner, *given), {})
+            rows.extend(_rows(episodes, scores, known, probable, keep_scores))
         report(min(start + batch, count), count)
     rows.sort(key=lambda row: row[0])
     return _join([row for _, row in rows])
 
 
+def asks_open_classes(sampler: Episodes) -> bool:
+    """Whether there may be queries of classes that are not in their episode."""
+    if isinstance(sampler, EpisodeSampler):
+        return sampler.spec.open_way > 0 and sampler.spec.open_query != 0
+    return any(bool((episode.query_y >= episode.n_way).any()) for episode in sampler.episodes)
+
+
 def _rows(
-    episodes: IndexEpisodes, scores: torch.Tensor, probable: bool, keep_scores: bool
+    episodes: IndexEpisodes, scores: torch.Tensor, known: dict[str, torch.Tensor], probable: bool, keep_scores: bool
 ) -> list[tuple[int, dict[str, np.ndarray]]]:
     best, predicted = scores.max(-1)
     padded = np.concatenate([episodes.classes, np.full((len(episodes), 1), -1)], 1)  # label n_way: an open class
@@ -65,6 +73,7 @@ def _rows(
         columns["confidence"] = (best - scores.logsumexp(-1)).exp().float().numpy()
     if keep_scores:
         columns["scores"] = scores.flatten(1).float().numpy()
+    columns |= {KNOWN + name: value.numpy() for name, value in known.items()}
     return [(int(i), {name: value[k] for name, value in columns.items()}) for k, i in enumerate(episodes.index)]
 
 
@@ -72,5 +81,8 @@ def _join(rows: list[dict[str, np.ndarray]]) -> Answers:
     def starts(name: str) -> np.ndarray:
         return np.cumsum([0, *(len(row[name]) for row in rows)])
 
-    joined = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+    joined = {name: np.concatenate([row[name] for row in rows]) for name in rows[0] if all(name in row for row in rows)}
+    measures = {name.removeprefix(KNOWN): joined.pop(name) for name in list(joined) if name.startswith(KNOWN)}
+    if measures:
+        joined |= {"known": np.stack(list(measures.values()), 1), "known_by": np.array(list(measures))}
     return Answers(starts=starts("true"), class_starts=starts("classes"), **joined)

@@ -17,7 +17,7 @@ from fewshot.evaluation.describe import describe
 from fewshot.evaluation.guard import check_inductive, check_overlap, is_fixed
 from fewshot.results.answers import Answers
 from fewshot.results.record import Record
-from fewshot.results.summary import further_intervals, open_note, summarize
+from fewshot.results.summary import further_intervals, open_note, summarize, summarize_open_set
 
 
 def evaluate(
@@ -42,6 +42,9 @@ def evaluate(
     object that the learner can reach. An `Embedded` learner with a fixed backbone has
     each item embedded once. An inductive learner is checked: its answer to one query
     must not change with the others.
+
+    Queries of open classes (``spec.open_way``) have no right answer and do not count for the
+    accuracy. How well they are told from the others is in ``record.open_set``.
 
     Args:
         learner: Anything with ``adapt``.
@@ -78,7 +81,7 @@ def evaluate(
     started = time.perf_counter()
     sampler = _sampler(collection, spec or EpisodeSpec(), episodes, seed, queries)
     count = _count(episodes, sampler)
-    if not len(sampler[0].query):
+    if not (sampler[0].query_y < sampler[0].n_way).any():
         raise EpisodeError("an evaluation needs queries, got episodes without one; set query to 1 or more")
     seen = check_overlap(learner, collection, allow_seen)
     with eval_mode(learner):
@@ -96,6 +99,7 @@ def evaluate(
         queries=_one_if_equal(answers.queries),
         summary=summary,
         intervals=intervals,
+        open_set=summarize_open_set(answers, level),
         notes=[*notes, *([note] if note else [])],
         pretraining_classes=seen,
         seconds=time.perf_counter() - started,

@@ -9,7 +9,7 @@ from fewshot.contract import Learner
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import IndexEpisodes
 from fewshot.errors import LeakageError
-from fewshot.evaluation.answers import score, support_set
+from fewshot.evaluation.answers import OWN, score_and_known, support_set
 from fewshot.files import digest
 from fewshot.results.record import SeenClasses
 
@@ -32,18 +32,30 @@ def check_inductive(
         queries: The collection of the queries.
 
     Raises:
-        LeakageError: If scores differ by more than rounding.
+        LeakageError: If scores, or what the classifier says of how known a query is, differ by more than rounding.
     """
     support = support_set(collection, episodes, seeds)
     query = queries.take(episodes.query)
-    together = score(learner, support, query)[:, :QUERIES]
-    alone = torch.cat([score(learner, support, query[:, i : i + 1]) for i in range(together.shape[1])], 1)
+    together = _said(learner, support, query)
+    alone = [_said(learner, support, query[:, i : i + 1]) for i in range(min(QUERIES, episodes.query.shape[1]))]
+    for name, values in together.items():
+        _require_same(name, values[:, :QUERIES], torch.cat([one[name] for one in alone], 1))
+
+
+def _said(learner: Learner, support: Any, query: Any) -> dict[str, Tensor]:
+    """Scores, and how known the classifier itself says that each query is, where it does."""
+    scores, measures = score_and_known(learner, support, query)
+    return {"scores": scores, **{name: known for name, known in measures.items() if name == OWN}}
+
+
+def _require_same(name: str, together: Tensor, alone: Tensor) -> None:
     change = float((together - alone).abs().max()) if together.numel() else 0.0
     scale = max(float(together.abs().max()) if together.numel() else 0.0, 1e-12)
     if not change <= TOLERANCE * scale:
+        what = "scores" if name == "scores" else "known(query)"
         raise LeakageError(
-            "an inductive learner's answer to a query must not change with its neighbours, got scores that change by "
-            f"{change:.3g} (scores reach {scale:.3g}); use running batch-norm statistics, or declare transductive = True"
+            f"an inductive learner's answer to a query must not change with its neighbours, got {what} that change by "
+            f"{change:.3g} ({what} reach {scale:.3g}); use running batch-norm statistics, or declare transductive = True"
         )
 
 

@@ -19,6 +19,8 @@ class Answers:
         rows: Row number of each query in its collection.
         confidence: Softmax probability of the answer, where scores are log-probabilities.
         scores: Scores of each query, flat in the order of the episode's classes, if asked for.
+        known: How known each query is, ``(queries, measures)``, higher is more known; where open classes are asked.
+        known_by: Names of these measures.
     """
 
     starts: np.ndarray
@@ -29,6 +31,13 @@ class Answers:
     rows: np.ndarray
     confidence: np.ndarray | None = None
     scores: np.ndarray | None = None
+    known: np.ndarray | None = None
+    known_by: np.ndarray | None = None
+
+    @property
+    def is_known(self) -> np.ndarray:
+        """Which queries are of a class of their episode, and not of an open one."""
+        return np.asarray(self.true >= 0)
 
     @property
     def correct(self) -> np.ndarray:
@@ -37,8 +46,8 @@ class Answers:
 
     @property
     def queries(self) -> np.ndarray:
-        """Number of queries of each episode."""
-        return np.diff(self.starts)
+        """Number of queries of each episode that have a right answer: those of open classes have none."""
+        return np.add.reduceat(self.is_known, self.starts[:-1], dtype=np.int64)
 
     def episode_classes(self) -> np.ndarray | None:
         """Class ids ``(episodes, way)``, or nothing where episodes differ in way."""

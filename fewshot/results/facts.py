@@ -39,7 +39,9 @@ def _data(record: Record) -> str:
 
 def _episodes(record: Record) -> str:
     e = record.episodes
-    return f"{e.count} of {whole(e.way)}-way {shot_cell(e)}-shot, {whole(e.query)} queries a class, {e.query_distribution}, seed {e.seed}"
+    opened = e.spec.get("open_way", 0)
+    extra = f", {opened} open class{'es' * (opened > 1)}" if opened else ""
+    return f"{e.count} of {whole(e.way)}-way {shot_cell(e)}-shot, {whole(e.query)} queries a class, {e.query_distribution}{extra}, seed {e.seed}"
 
 
 def _calibration(record: Record) -> str:

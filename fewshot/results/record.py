@@ -84,6 +84,25 @@ class Summary(IntervalInfo):
     calibration_error: float | None = None
 
 
+class MeanInfo(IntervalInfo):
+    """A mean over episodes of a fraction, with its interval."""
+
+    mean: float
+
+
+class OpenSetInfo(_Part):
+    """How well queries of known classes are told from those of open ones, by one measure of how known a query is.
+
+    Each figure is computed in every episode by itself, and the mean is over episodes.
+    ``auroc``: area under the ROC curve, higher is better. ``fpr95``: share of open queries
+    that pass where 95 % of the known ones do, lower is better.
+    """
+
+    known_by: str
+    auroc: MeanInfo
+    fpr95: MeanInfo
+
+
 class TrainingInfo(_Part):
     """How the learner was trained: classes, budget, seed."""
 
@@ -125,9 +144,12 @@ class Record(_Part):
     Attributes:
         settings: The recipe with all its settings resolved, where a recipe made the record.
         correct: Correct answers of each episode.
-        queries: Queries of an episode; a list where episodes differ.
+        queries: Queries of an episode that have a right answer, which those of open classes have not;
+            a list where episodes differ.
         summary: Mean accuracy over episodes and its interval.
         intervals: Further intervals of the same mean, each with another estimand.
+        open_set: Known against open classes, by each measure, the one that the classifier stands for first;
+            empty where no open class is asked.
         notes: Why an interval is missing, or anything else that a reader must know.
         training: How the learner was trained, where it was.
         pretraining_classes: What it had seen before.
@@ -147,6 +169,7 @@ class Record(_Part):
     queries: int | list[int]
     summary: Summary
     intervals: list[IntervalInfo] = []
+    open_set: list[OpenSetInfo] = []
     notes: list[str] = []
     training: TrainingInfo | None = None
     pretraining_classes: SeenClasses | None = None

@@ -137,7 +137,7 @@ def closed_interval(
         StatisticsError: With fewer than two episodes, counts that cannot be, or
             ``distinct_queries`` absent when it is needed.
     """
-    return _accuracy_interval(episode_accuracies(correct, queries), level, CLOSED, distinct_queries)
+    return fraction_interval(episode_accuracies(correct, queries), level, CLOSED, distinct_queries)
 
 
 def open_interval(
@@ -161,7 +161,7 @@ def open_interval(
             f"{len(accuracies)}; use fewer shots or queries, so that the images fill more episodes"
         )
     asked = int(np.broadcast_to(queries, np.shape(correct)).sum())
-    return _accuracy_interval(accuracies, level, OPEN, asked)
+    return fraction_interval(accuracies, level, OPEN, asked)
 
 
 def seed_interval(values: Float[np.ndarray, " runs"], level: float = 0.95) -> Interval:
@@ -205,12 +205,23 @@ def episode_accuracies(
     return accuracies
 
 
-def _accuracy_interval(
+def fraction_interval(
     accuracies: Float[np.ndarray, " episodes"],
     level: float,
     estimand: Estimand,
     distinct_queries: int | None,
 ) -> Interval:
+    """``t_interval`` for a mean in 0.1..0.9, else ``logit_interval``: for accuracies, or other fractions of episodes.
+
+    Args:
+        accuracies: Fractions, one an episode.
+        level: Coverage, between 0 and 1.
+        estimand: What the episodes were drawn from.
+        distinct_queries: As for ``logit_interval``.
+
+    Raises:
+        StatisticsError: As ``logit_interval``.
+    """
     mean = accuracies.mean() if len(accuracies) else 0.5
     if LOGIT_MARGIN <= mean <= 1 - LOGIT_MARGIN:
         return t_interval(accuracies, level, estimand)

@@ -1,5 +1,6 @@
 """The figures of a record, from the answers of its episodes."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -7,25 +8,60 @@ import numpy as np
 from fewshot.errors import StatisticsError
 from fewshot.results.answers import Answers
 from fewshot.results.calibration import expected_calibration_error
-from fewshot.results.interval import Interval
+from fewshot.results.interval import CLOSED, Interval
 from fewshot.results.new_classes import class_interval
-from fewshot.results.record import IntervalInfo, Summary
-from fewshot.results.statistics import closed_interval, fifth_percentile, open_interval
+from fewshot.results.open_set import auroc, fpr_at_tpr
+from fewshot.results.record import IntervalInfo, MeanInfo, OpenSetInfo, Summary
+from fewshot.results.statistics import closed_interval, fifth_percentile, fraction_interval, open_interval
 
 LEAST_DISJOINT = 30
 
 
 def summarize(answers: Answers, level: float = 0.95) -> Summary:
-    """Mean accuracy over the episodes with the interval for these episodes' images."""
-    correct, queries = answers.correct, answers.queries
-    interval = closed_interval(correct, queries, len(np.unique(answers.rows)), level)
-    right = answers.true == answers.predicted
+    """Mean accuracy over the episodes with the interval for these episodes' images.
+
+    Queries of open classes have no right answer and do not count.
+    """
+    correct, queries, known = answers.correct, answers.queries, answers.is_known
+    interval = closed_interval(correct, queries, len(np.unique(answers.rows[known])), level)
+    right = (answers.true == answers.predicted)[known]
+    confidence = None if answers.confidence is None else answers.confidence[known]
     return Summary(
         accuracy=interval.estimate,
         fifth_percentile=fifth_percentile(correct / queries),
-        calibration_error=None if answers.confidence is None else expected_calibration_error(answers.confidence, right),
+        calibration_error=None if confidence is None else expected_calibration_error(confidence, right),
         **_fields(interval),
     )
+
+
+def summarize_open_set(answers: Answers, level: float = 0.95) -> list[OpenSetInfo]:
+    """AUROC and FPR95 by each measure of the answers: means of the episodes' own values, with intervals.
+
+    Episodes without queries of open classes are left out; without any such episode the list is empty.
+
+    Raises:
+        StatisticsError: If only one episode has queries of open classes.
+    """
+    if answers.known is None or answers.known_by is None:
+        return []
+    known = answers.is_known
+    parts = [slice(a, b) for a, b in zip(answers.starts[:-1], answers.starts[1:], strict=True)]
+    parts = [part for part in parts if not known[part].all()]
+
+    def mean(figure: Callable[[Any, Any], float], values: np.ndarray, distinct: int) -> MeanInfo:
+        each = [figure(values[part][known[part]], values[part][~known[part]]) for part in parts]
+        interval = fraction_interval(np.array(each), level, CLOSED, distinct)
+        return MeanInfo(mean=interval.estimate, **_fields(interval))
+
+    # where every episode is perfect, the evidence is pairs that share no query (AUROC), or open queries (FPR95)
+    asked, opened = (len(np.unique(answers.rows[mask])) for mask in (known, ~known))
+    measures = zip(answers.known_by.tolist(), answers.known.T, strict=True) if parts else ()
+    return [
+        OpenSetInfo(
+            known_by=name, auroc=mean(auroc, values, min(asked, opened)), fpr95=mean(fpr_at_tpr, values, opened)
+        )
+        for name, values in measures
+    ]
 
 
 def further_intervals(answers: Answers, disjoint: Answers | None, level: float) -> tuple[list[IntervalInfo], list[str]]:

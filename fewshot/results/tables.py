@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fewshot.results.paired import Comparison
-from fewshot.results.record import EpisodesInfo, IntervalInfo, Record
+from fewshot.results.record import EpisodesInfo, IntervalInfo, MeanInfo, Record
 from fewshot.results.seen import NOTHING, seen_cell
 
 ABSENT = "–"
+OPEN_SET_NOTE = "accuracy: of known classes only; AUROC, FPR95: by the classifier's own measure, or its largest score"
 NO_NUMBER = ("", ABSENT, "reference")  # may stand in a column of numbers
 
 
@@ -63,14 +64,38 @@ def accuracy_cell(record: Record) -> str:
 
 
 def results_table(records: Mapping[str, Record]) -> Table:
-    """One row a record: what was judged, on what, and how it did."""
+    """One row a record: what was judged, on what, and how it did; AUROC and FPR95 where open classes are asked."""
     columns = ("record", "learner", "backbone", "data", "way", "shot", "episodes", "accuracy %", "5th percentile %")
     rows = tuple(_result_row(name, record) for name, record in records.items())
     notes = _speaks_of([record.summary for record in records.values()])
+    if any(record.open_set for record in records.values()):
+        columns, notes = (*columns, "AUROC %", "FPR95 %"), (*notes, OPEN_SET_NOTE)
+        rows = tuple((*row, *_open_cells(record)) for row, record in zip(rows, records.values(), strict=True))
     seen = [seen_cell(record) for record in records.values()]
     if set(seen) - {"", NOTHING}:
         columns, rows = (*columns, "seen before"), tuple((*r, s or ABSENT) for r, s in zip(rows, seen, strict=True))
     return Table(columns, rows, notes=notes)
+
+
+def open_set_table(record: Record) -> Table:
+    """AUROC and FPR95 of a record by each measure of how known a query is."""
+    rows = tuple((m.known_by, mean_cell(m.auroc), mean_cell(m.fpr95)) for m in record.open_set)
+    kinds = dict.fromkeys((m.auroc.level, m.auroc.estimand) for m in record.open_set)
+    notes = tuple(
+        f"AUROC, FPR95: each episode's own value, mean over episodes, {level:.0%} intervals for {estimand}"
+        for level, estimand in kinds
+    )
+    return Table(("known by", "AUROC %", "FPR95 %"), rows, notes=notes)
+
+
+def mean_cell(mean: MeanInfo) -> str:
+    """A mean over episodes with its interval, in per cent."""
+    return with_interval(mean.mean, mean.low, mean.high)
+
+
+def _open_cells(record: Record) -> tuple[str, str]:
+    first = record.open_set[:1]
+    return (mean_cell(first[0].auroc), mean_cell(first[0].fpr95)) if first else (ABSENT, ABSENT)
 
 
 def _result_row(name: str, record: Record) -> tuple[str, ...]:
