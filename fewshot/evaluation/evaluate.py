@@ -1,5 +1,6 @@
 """The evaluator: a learner, a collection and a list of episodes make a record."""
 
+import math
 import time
 from dataclasses import replace
 from typing import Any
@@ -16,6 +17,7 @@ from fewshot.evaluation.collect import Episodes, Report, answer
 from fewshot.evaluation.describe import describe
 from fewshot.evaluation.guard import check_inductive, check_overlap, is_fixed
 from fewshot.results.answers import Answers
+from fewshot.results.choice import Choice
 from fewshot.results.record import Record
 from fewshot.results.summary import further_intervals, open_note, summarize, summarize_open_set
 
@@ -28,9 +30,10 @@ def evaluate(
     seed: int = 0,
     *,
     queries: Collection | None = None,
-    batch: int = 64,
+    batch: int | None = None,
     keep_scores: bool = False,
     allow_seen: bool = False,
+    chosen: Choice | None = None,
     open_interval: bool = False,
     cache: bool = True,
     level: float = 0.95,
@@ -53,9 +56,10 @@ def evaluate(
         episodes: How many to draw, or a fixed list of them.
         seed: Names the list of episodes.
         queries: A second collection with the same classes, from which queries are drawn.
-        batch: Episodes that are scored in one call.
+        batch: Episodes that are scored in one call; as many as fill a cache, not memory, when left out.
         keep_scores: Keep every score in the answers, not only predictions.
         allow_seen: Let the learner have been trained on classes that are asked here; the record says so.
+        chosen: How the learner's options were chosen; refused if these classes helped, and told in the record.
         open_interval: Also judge disjoint episodes, for an interval that speaks of new images.
         cache: Whether features may be read from, and written to, the cache folder.
         level: Of all intervals.
@@ -66,7 +70,8 @@ def evaluate(
 
     Raises:
         EpisodeError: If the collection cannot give such episodes.
-        LeakageError: If a claim of the learner does not hold, or it has seen the classes.
+        LeakageError: If a claim of the learner does not hold, or it has seen the classes,
+            or they helped to choose its options.
         StatisticsError: If there are fewer than two episodes.
 
     Example:
@@ -84,11 +89,14 @@ def evaluate(
     if not (sampler[0].query_y < sampler[0].n_way).any():
         raise EpisodeError("an evaluation needs queries, got episodes without one; set query to 1 or more")
     seen = check_overlap(learner, collection, allow_seen)
+    if chosen is not None:
+        chosen.require_new(collection.qualified_names())
     with eval_mode(learner):
         if not getattr(learner, "transductive", False):
             first = next(iter(sampler.groups(0, min(2, count))))
             check_inductive(learner, collection, first, sampler.seeds(first.index), queries or collection)
         head, support, query = _embedded(learner, collection, queries, cache)
+        batch = batch or _batch(support, sampler)
         answers = answer(head, support, query, sampler, count, batch, keep_scores, report)
         apart, note = _disjoint(head, support, query, sampler, batch) if open_interval else (None, None)
     summary = summarize(answers, level)
@@ -102,6 +110,7 @@ def evaluate(
         open_set=summarize_open_set(answers, level),
         notes=[*notes, *([note] if note else [])],
         pretraining_classes=seen,
+        selection=None if chosen is None else chosen.selection,
         seconds=time.perf_counter() - started,
     ).with_answers(answers)
 
@@ -132,6 +141,14 @@ def _count(episodes: int | FixedEpisodes, sampler: Episodes) -> int:
     if count < 2:
         raise StatisticsError(f"an interval needs at least 2 episodes, got {count}; ask for more")
     return count
+
+
+def _batch(collection: Collection, sampler: Episodes) -> int:
+    """Episodes whose items take about 32 MB as floats: few large ones, many small ones."""
+    first = next(iter(sampler.groups(0, 1)))
+    items = collection.items
+    one = 4 * math.prod(items.shape[1:]) * (first.support.shape[1] + first.query.shape[1])
+    return int(min(256, max(16, 2**25 // max(one, 1))))
 
 
 def _embedded(

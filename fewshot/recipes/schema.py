@@ -88,6 +88,8 @@ class Row(_Section):
     shot: int = Field(1, ge=0)
     query: int | None = Field(None, ge=1)
     dirichlet: float | None = Field(None, gt=0)
+    unlabelled: int = Field(0, ge=0)
+    distractors: int = Field(0, ge=0)
     data_options: dict[str, Any] = {}
     learner_options: dict[str, Any] = {}
 
@@ -115,7 +117,14 @@ class EvaluationSection(_Section):
 
     def spec(self, row: Row) -> EpisodeSpec:
         """Shape of the episodes of a row."""
-        return EpisodeSpec(row.way, row.shot, row.query or self.query, dirichlet=row.dirichlet or self.dirichlet)
+        return EpisodeSpec(
+            row.way,
+            row.shot,
+            row.query or self.query,
+            dirichlet=row.dirichlet or self.dirichlet,
+            unlabelled=row.unlabelled,
+            distractors=row.distractors,
+        )
 
 
 class Recipe(_Section):

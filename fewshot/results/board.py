@@ -31,8 +31,11 @@ class Entry:
 
     @property
     def queries(self) -> str:
-        """How the queries of an episode are spread over its classes."""
-        return self.record.episodes.query_distribution
+        """How the queries of an episode are spread over its classes, and what else it holds without labels."""
+        spec = self.record.episodes.spec
+        pool = f", pool of {spec['unlabelled']} a class" if spec.get("unlabelled") else ""
+        others = f" and {spec['distractors']} other classes" if spec.get("distractors") else ""
+        return self.record.episodes.query_distribution + pool + others
 
 
 def label_of(record: Record) -> str:
