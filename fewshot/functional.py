@@ -52,3 +52,23 @@ def squared_distances(a: Float[Tensor, "*e n dim"], b: Float[Tensor, "*e m dim"]
     a, b = a - centre, b - centre
     a2, b2 = a.square().sum(-1, keepdim=True), b.square().sum(-1).unsqueeze(-2)
     return (a2 + b2 - 2 * (a @ b.mT)).clamp(min=0)
+
+
+def rectifying_weights(
+    near: Float[Tensor, "*e n_way n"], y: Integer[Tensor, "*e s"], over: str = "members"
+) -> Float[Tensor, "*e n_way n"]:
+    """Weights of support and queries in the rectified mean of each class: Liu et al. (2020), eqs. 5 and 6.
+
+    Support items count for their own class, every query for the nearest one.
+
+    Args:
+        near: Scaled cosines of the support's class means to all items, support first.
+        y: Class of each support row.
+        over: The exponentials of the cosines are divided by their sum over the ``"members"`` of a class (the
+            paper), or over the ``"classes"`` and by the number of members (the code of LaplacianShot).
+    """
+    label = torch.cat([y, near[..., y.shape[-1] :].max(-2).indices], -1)
+    member = class_membership(label, near.shape[-2], torch.bool).mT
+    if over == "members":
+        return near.masked_fill(~member, -torch.inf).softmax(-1)
+    return near.softmax(-2) * member / member.sum(-1, keepdim=True)
