@@ -17,6 +17,7 @@ _INDEX = {
     "NearestMean": "fewshot.learners.nearest_mean",
     "Record": "fewshot.results.record",
     "SupportSet": "fewshot.contract",
+    "choose": "fewshot.evaluation.choose",
     "compare": "fewshot.results.compare",
     "evaluate": "fewshot.evaluation.evaluate",
     "from_function": "fewshot.learners.adapters",

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 
-from fewshot.cli import compare, download, evaluate, listing, run, show, start, verify
+from fewshot.cli import compare, download, evaluate, listing, run, show, start, tune, verify
 
 COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
     "quickstart": (start.quickstart, start.EXAMPLES),
     "run": (run.run, run.EXAMPLES),
     "evaluate": (evaluate.evaluate, evaluate.EXAMPLES),
+    "tune": (tune.tune, tune.EXAMPLES),
     "compare": (compare.compare, compare.EXAMPLES),
     "show": (show.show, show.EXAMPLES),
     "list": (listing.list_names, listing.EXAMPLES),

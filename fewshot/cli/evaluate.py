@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fewshot.cli.setting import Setting
     from fewshot.datasets.collection import Collection
     from fewshot.episodes import EpisodeSpec
+    from fewshot.results.choice import Choice
     from fewshot.results.record import Record
 
 EXAMPLES = (
@@ -63,6 +64,9 @@ def evaluate(
     ] = None,
     option: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="An option of the learner; repeatable.")] = [],  # noqa: B006
     data_option: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="An option of the data.")] = [],  # noqa: B006
+    tuned: Annotated[
+        Path | None, typer.Option(help="A choice of options on other classes, written by fewshot-bench tune.")
+    ] = None,
     allow_seen: Annotated[
         bool, typer.Option("--allow-seen", help="Let classes be asked that were trained on.")
     ] = False,
@@ -77,6 +81,7 @@ def evaluate(
     """
     from fewshot.cli.setting import Setting
     from fewshot.episodes import EpisodeSpec
+    from fewshot.results.choice import Choice
 
     if episodes is not None and half_width is not None:
         raise FewShotError("either --episodes or --half-width decides how many episodes, got both; leave one out")
@@ -87,7 +92,8 @@ def evaluate(
     extra = {"episodes": 1000 if episodes is None else episodes, "half_width": half_width, "seed": seed,
              "open_interval": ci != Ci.closed, "keep_scores": scores, "allow_seen": allow_seen}  # fmt: skip
     with stdout_kept():
-        path, record = _finished_or_new(setting, spec, extra, out, again)
+        chosen = None if tuned is None else Choice.load(tuned)
+        path, record = _finished_or_new(setting, spec, extra, chosen, out, again)
     if as_json:
         document(record.as_json())
     else:
@@ -95,46 +101,58 @@ def evaluate(
 
 
 def _finished_or_new(
-    setting: "Setting", spec: "EpisodeSpec", extra: dict[str, Any], out: Path | None, again: bool
+    setting: "Setting",
+    spec: "EpisodeSpec",
+    extra: dict[str, Any],
+    chosen: "Choice | None",
+    out: Path | None,
+    again: bool,
 ) -> "tuple[Path, Record]":
     """The record of an earlier run with the same settings and data, or a new one."""
     from fewshot.cli.judge import judge
+    from fewshot.cli.setting import named_settings
     from fewshot.results.record import Record
 
     whole, asked = setting.load()
-    settings, name = _settings(setting, spec, extra, whole)
+    if chosen is not None:
+        setting, extra = _tuned(setting, chosen, whole), extra | {"selection": chosen.selection}
+    settings, name = named_settings(setting, spec, extra, whole)
     path = (out or Path("fewshot-results") / name) / f"{name}.json"
     if path.exists() and not again:
         record = Record.load(path)
         if record.settings == settings and record.data.hash == asked.hash:
             note(f"already done, printed again from '{path}' (--again computes it anew)")
             return path, record
-    record = judge(setting, spec, extra, whole, asked).model_copy(update={"settings": settings})
+    record = judge(setting, spec, extra, whole, asked, chosen).model_copy(update={"settings": settings})
     return path, record.save(path)
 
 
-def _settings(
-    setting: "Setting", spec: "EpisodeSpec", extra: dict[str, Any], whole: "Collection"
-) -> tuple[dict[str, Any], str]:
-    """All that decides the record, as JSON, and a name for it: readable, and different for different settings."""
-    import hashlib
-    import json
-    import re
-    from dataclasses import asdict
+def _tuned(setting: "Setting", chosen: "Choice", whole: "Collection") -> "Setting":
+    """The setting with the chosen options.
 
-    resolved = {"split": setting.chosen_split(whole), "backbone": setting.backbone_name(whole)}
-    settings = json.loads(json.dumps(asdict(setting) | resolved | {"spec": spec.as_dict()} | extra, default=str))
-    key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
-    parts = [Path(setting.data).stem, setting.backbone or "", setting.learner, f"{spec.way}w{spec.shot}s", key]
-    return settings, "-".join(re.sub(r"[^\w.]+", "-", part).strip("-.") for part in parts if part)
+    Raises:
+        FewShotError: If the choice is for another learner or backbone, or an option is given twice.
+    """
+    from dataclasses import replace
+
+    backbone = chosen.backbone.name if chosen.backbone else None
+    if (chosen.learner, backbone) != (setting.learner, setting.backbone_name(whole)):
+        raise FewShotError(
+            f"--tuned must be a choice for '{setting.learner}' on the backbone '{setting.backbone_name(whole)}', "
+            f"got one for '{chosen.learner}' on '{backbone}'"
+        )
+    twice = sorted(set(setting.options) & set(chosen.options))
+    if twice:
+        raise FewShotError(f"an option comes from --tuned or from --option, got '{twice[0]}' in both; leave one out")
+    return replace(setting, options=setting.options | chosen.options)
 
 
 def _show(record: "Record", path: Path, ci: Ci) -> None:
     from dataclasses import replace
 
-    from fewshot.results.facts import interval_table
+    from fewshot.results.facts import interval_table, open_set_table
     from fewshot.results.interval import CLOSED, OPEN
-    from fewshot.results.tables import open_set_table, results_table
+    from fewshot.results.tables import results_table
 
     hidden = {Ci.closed: OPEN, Ci.open: CLOSED, Ci.both: None}[ci]
     intervals = interval_table(record)

@@ -12,11 +12,19 @@ from fewshot.errors import NotFittedError, ShapeError
 from fewshot.evaluation.answers import eval_mode, score, support_set
 from fewshot.evaluation.evaluate import evaluate
 from fewshot.evaluation.guard import check_overlap, classes_seen
-from fewshot.results.record import Record
+from fewshot.results.choice import Choice
+from fewshot.results.record import Record, SeenClasses
 from fewshot.results.stopping import PILOT_EPISODES, two_stage_count
 
 
-def judge(setting: Setting, spec: EpisodeSpec, extra: dict[str, Any], whole: Collection, asked: Collection) -> Record:
+def judge(
+    setting: Setting,
+    spec: EpisodeSpec,
+    extra: dict[str, Any],
+    whole: Collection,
+    asked: Collection,
+    chosen: Choice | None = None,
+) -> Record:
     """The record of one learner on one data set, named as it was asked for.
 
     Args:
@@ -25,19 +33,20 @@ def judge(setting: Setting, spec: EpisodeSpec, extra: dict[str, Any], whole: Col
         extra: ``episodes`` or ``half_width``, ``seed``, ``open_interval``, ``keep_scores``, ``allow_seen``.
         whole: All of the data.
         asked: The part that is asked.
+        chosen: How the options were chosen, if they were.
 
     Raises:
         FewShotError: As `fewshot.evaluation.evaluate.evaluate`, or if the items are none that the learner can take.
     """
-    built, known = setting.build(whole), {}
-    base, allow_seen = setting.base_classes(whole), extra["allow_seen"]
-    if base is not None:
-        everything = SimpleNamespace(classes_seen={*base.qualified_names(), *classes_seen(built)})
-        known["pretraining_classes"] = check_overlap(everything, asked, allow_seen)
-    options = {name: extra[name] for name in ("open_interval", "keep_scores")} | {"allow_seen": allow_seen}
+    if chosen is not None:
+        chosen.require_new(asked.qualified_names())  # told before anything is computed
+    built = setting.build(whole)
+    seen = check_base(setting, built, whole, asked, extra["allow_seen"])
+    known = {} if seen is None else {"pretraining_classes": seen}
+    options = {name: extra[name] for name in ("open_interval", "keep_scores", "allow_seen")} | {"chosen": chosen}
     with progress_line() as report:
         try:
-            _ask_once(setting, built, asked, spec)
+            ask_once(setting, built, asked, spec)
             count = extra["episodes"] if extra["half_width"] is None else _count(built, asked, spec, extra)
             record = evaluate(built, asked, spec, count, extra["seed"], report=report, **options)
         except NotFittedError as error:
@@ -45,7 +54,22 @@ def judge(setting: Setting, spec: EpisodeSpec, extra: dict[str, Any], whole: Col
     return setting.named(record.model_copy(update=known), whole).with_answers(record.load_answers())
 
 
-def _ask_once(setting: Setting, learner: Any, asked: Collection, spec: EpisodeSpec) -> None:
+def check_base(
+    setting: Setting, learner: Any, whole: Collection, asked: Collection, allowed: bool
+) -> SeenClasses | None:
+    """What a learner with base classes has seen, those included; nothing where it has none.
+
+    Raises:
+        LeakageError: If they are asked, and that was not allowed.
+    """
+    base = setting.base_classes(whole)
+    if base is None:
+        return None
+    everything = SimpleNamespace(classes_seen={*base.qualified_names(), *classes_seen(learner)})
+    return check_overlap(everything, asked, allowed)
+
+
+def ask_once(setting: Setting, learner: Any, asked: Collection, spec: EpisodeSpec) -> None:
     """One episode in advance, so that items which learner or backbone cannot take are told in a sentence."""
     sampler = EpisodeSampler(asked.labels, spec, class_names=asked.class_names, groups=asked.groups)
     (batch,) = sampler.groups(0, 1)

@@ -67,12 +67,30 @@ def parsed(pairs: list[str], option: str) -> dict[str, Any]:
     Raises:
         FewShotError: As `key_values`, or if a value is no YAML or no plain value.
     """
+    return {key: _yaml(text, key, option) for key, text in _with_names(pairs, option)}
+
+
+def parsed_lists(pairs: list[str], option: str) -> dict[str, list[Any]]:
+    """The same with several values each, commas between them: ``C=0.1,1,10``.
+
+    Raises:
+        FewShotError: As `parsed`, or if a key has no value.
+    """
+    values = {key: _yaml(f"[{text}]", key, option) for key, text in _with_names(pairs, option)}
+    for key, listed in values.items():
+        if not listed:
+            raise FewShotError(f"{option} {key} needs values with commas between them, got none")
+    return values
+
+
+def _with_names(pairs: list[str], option: str) -> list[tuple[str, str]]:
+    return [(key.replace("-", "_"), text) for key, text in key_values(pairs, option).items()]
+
+
+def _yaml(text: str, key: str, option: str) -> Any:
     import yaml
 
-    values = {}
-    for key, text in key_values(pairs, option).items():
-        try:
-            values[key.replace("-", "_")] = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise FewShotError(f"{option} {key} needs a value in YAML, got '{text}'; put quotes around it") from None
-    return values
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise FewShotError(f"{option} {key} needs a value in YAML, got '{text}'; put quotes around it") from None

@@ -1,6 +1,12 @@
 """From names to objects: the data, the learner on its backbone, and both again from a record."""
 
-from dataclasses import dataclass, field
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fewshot.cli.options import fitting
@@ -8,6 +14,8 @@ from fewshot.errors import DataError, FewShotError
 
 if TYPE_CHECKING:
     from fewshot.datasets.collection import Collection
+    from fewshot.episodes import EpisodeSpec
+    from fewshot.results.choice import Choice
     from fewshot.results.record import Record
 
 TEXT_BACKBONE = "sentence-transformers:all-MiniLM-L6-v2"
@@ -44,13 +52,22 @@ class Setting:
             DataError: If the data are not there, or damaged.
             UnknownNameError: If nobody knows the data, or they have no such split.
         """
+        whole = self.load_whole()
+        split = self.chosen_split(whole)
+        return whole, whole if split is None else whole.split(split)
+
+    def load_whole(self) -> "Collection":
+        """All of the data, with their splits.
+
+        Raises:
+            DataError: If the data are not there, or damaged.
+            UnknownNameError: If nobody knows the data.
+        """
         from fewshot.datasets.index import load_dataset
 
         if not self.data:
             raise DataError("--data must be a name or a path, got ''; see: fewshot-bench list datasets")
-        whole = load_dataset(self.data, **self.data_options)
-        split = self.chosen_split(whole)
-        return whole, whole if split is None else whole.split(split)
+        return load_dataset(self.data, **self.data_options)
 
     def chosen_split(self, whole: "Collection") -> str | None:
         """The name of the split: as asked for, else ``test`` where the data have splits."""
@@ -65,14 +82,26 @@ class Setting:
             UnknownNameError: If nobody knows learner or backbone.
             FewShotError: If texts come without a backbone, or an option is wrong.
         """
+        return self.maker(whole)(**self.options)
+
+    def maker(self, whole: "Collection") -> Callable[..., Any]:
+        """Makes the learner of any options; weights are loaded once, with the first.
+
+        Raises:
+            FewShotError: If texts come without a backbone.
+        """
         from fewshot.backbones.index import load_backbone
         from fewshot.evaluation.assemble import assemble
         from fewshot.learners.index import find_learner
 
-        options = fitting(find_learner(self.learner), self.options, "--option")  # told before weights are loaded
-        name = self.backbone_name(whole)
-        backbone = None if name is None else load_backbone(name)
-        return assemble(self.learner, options, backbone, self.base_classes(whole))
+        name, base = self.backbone_name(whole), self.base_classes(whole)
+        backbone = cache(lambda: None if name is None else load_backbone(name))
+
+        def make(**options: Any) -> Any:
+            fit = fitting(find_learner(self.learner), options, "--option")  # told before weights are loaded
+            return assemble(self.learner, fit, backbone(), base)
+
+        return make
 
     def base_classes(self, whole: "Collection") -> "Collection | None":
         """The split whose classes the learner sees beforehand, if any."""
@@ -115,8 +144,33 @@ class Setting:
             known["training"] = TrainingInfo(split=str(self.base), budget=WITH_BASE, seed=0, classes_hash=base.hash)
         return record.model_copy(update=known)
 
+    def named_choice(self, choice: "Choice", whole: "Collection") -> "Choice":
+        """The same for a choice of options."""
+        data = {"name": self.data, "options": self.data_options, "split": self.chosen_split(whole)}
+        known: dict[str, Any] = {"learner": self.learner, "data": choice.data.model_copy(update=data)}
+        if choice.backbone is not None:
+            known["backbone"] = choice.backbone.model_copy(update={"name": self.backbone_name(whole)})
+        return choice.model_copy(update=known)
+
+
+def named_settings(
+    setting: Setting, spec: "EpisodeSpec", extra: dict[str, Any], whole: "Collection"
+) -> tuple[dict[str, Any], str]:
+    """All that decides a result, as JSON, and a name for it: readable, and different for different settings.
+
+    Args:
+        setting: What is judged on what.
+        spec: Shape of the episodes.
+        extra: All else.
+        whole: All of the data.
+    """
+    resolved = {"split": setting.chosen_split(whole), "backbone": setting.backbone_name(whole)}
+    settings = json.loads(json.dumps(asdict(setting) | resolved | {"spec": spec.as_dict()} | extra, default=str))
+    key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
+    parts = [Path(setting.data).stem, setting.backbone or "", setting.learner, f"{spec.way}w{spec.shot}s", key]
+    return settings, "-".join(re.sub(r"[^\w.]+", "-", part).strip("-.") for part in parts if part)
+
 
 def is_text(items: Any) -> bool:
     """Whether items are texts."""
     return getattr(getattr(items, "dtype", None), "kind", "") in ("T", "U")
-

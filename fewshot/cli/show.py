@@ -33,9 +33,8 @@ def show(
     from dataclasses import replace
 
     from fewshot.results.class_tables import class_table, confusion_table
-    from fewshot.results.facts import facts_table, interval_table
+    from fewshot.results.facts import facts_table, interval_table, open_set_table
     from fewshot.results.record import Record
-    from fewshot.results.tables import open_set_table
 
     loaded = Record.load(record)
     answers = loaded.load_answers(record.parent) if per_class or confusion else None

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from fewshot.results.record import Record
 from fewshot.results.seen import seen_sentence
-from fewshot.results.tables import Table, accuracy_cell, data_name, percent, shot_cell, whole
+from fewshot.results.tables import Table, accuracy_cell, data_name, mean_cell, percent, shot_cell, whole
 
 
 def interval_table(record: Record) -> Table:
@@ -14,6 +14,17 @@ def interval_table(record: Record) -> Table:
         for i in (record.summary, *record.intervals)
     )  # fmt: skip
     return Table(("speaks of", "interval %", "half width", "level", "method", "units"), rows)
+
+
+def open_set_table(record: Record) -> Table:
+    """AUROC and FPR95 of a record by each measure of how known a query is."""
+    rows = tuple((m.known_by, mean_cell(m.auroc), mean_cell(m.fpr95)) for m in record.open_set)
+    kinds = dict.fromkeys((m.auroc.level, m.auroc.estimand) for m in record.open_set)
+    notes = tuple(
+        f"AUROC, FPR95: each episode's own value, mean over episodes, {level:.0%} intervals for {estimand}"
+        for level, estimand in kinds
+    )
+    return Table(("known by", "AUROC %", "FPR95 %"), rows, notes=notes)
 
 
 def facts_table(record: Record) -> Table:

@@ -30,7 +30,7 @@ def summarize(answers: Answers, level: float = 0.95) -> Summary:
         accuracy=interval.estimate,
         fifth_percentile=fifth_percentile(correct / queries),
         calibration_error=None if confidence is None else expected_calibration_error(confidence, right),
-        **_fields(interval),
+        **interval_fields(interval),
     )
 
 
@@ -51,7 +51,7 @@ def summarize_open_set(answers: Answers, level: float = 0.95) -> list[OpenSetInf
     def mean(figure: Callable[[Any, Any], float], values: np.ndarray, distinct: int) -> MeanInfo:
         each = [figure(values[part][known[part]], values[part][~known[part]]) for part in parts]
         interval = fraction_interval(np.array(each), level, CLOSED, distinct)
-        return MeanInfo(mean=interval.estimate, **_fields(interval))
+        return MeanInfo(mean=interval.estimate, **interval_fields(interval))
 
     # where every episode is perfect, the evidence is pairs that share no query (AUROC), or open queries (FPR95)
     asked, opened = (len(np.unique(answers.rows[mask])) for mask in (known, ~known))
@@ -76,7 +76,7 @@ def further_intervals(answers: Answers, disjoint: Answers | None, level: float) 
         intervals.append(class_interval(answers.correct / answers.queries, classes, level))
     except StatisticsError as error:
         notes.append(f"interval for new classes: not given, {error}")
-    return [IntervalInfo(**_fields(interval)) for interval in intervals], notes
+    return [IntervalInfo(**interval_fields(interval)) for interval in intervals], notes
 
 
 def open_note(episodes: int) -> str | None:
@@ -86,7 +86,8 @@ def open_note(episodes: int) -> str | None:
     return f"interval for new images: not given, the items allow {episodes} disjoint episodes and it needs {LEAST_DISJOINT}"
 
 
-def _fields(interval: Interval) -> dict[str, Any]:
+def interval_fields(interval: Interval) -> dict[str, Any]:
+    """An interval as a record holds it, field by field."""
     return {
         "low": interval.low,
         "high": interval.high,

@@ -13,8 +13,9 @@ from fewshot.results.record import EpisodesInfo, IntervalInfo, MeanInfo, Record
 from fewshot.results.seen import NOTHING, seen_cell
 
 ABSENT = "–"
+RESULT_COLUMNS = ("record", "learner", "backbone", "data", "way", "shot", "episodes", "accuracy %", "5th percentile %")
 OPEN_SET_NOTE = "accuracy: of known classes only; AUROC, FPR95: by the classifier's own measure, or its largest score"
-NO_NUMBER = ("", ABSENT, "reference")  # may stand in a column of numbers
+NO_NUMBER = ("", ABSENT, "reference", "chosen")  # may stand in a column of numbers
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def accuracy_cell(record: Record) -> str:
 
 def results_table(records: Mapping[str, Record]) -> Table:
     """One row a record: what was judged, on what, and how it did; AUROC and FPR95 where open classes are asked."""
-    columns = ("record", "learner", "backbone", "data", "way", "shot", "episodes", "accuracy %", "5th percentile %")
+    columns: tuple[str, ...] = RESULT_COLUMNS
     rows = tuple(_result_row(name, record) for name, record in records.items())
     notes = _speaks_of([record.summary for record in records.values()])
     if any(record.open_set for record in records.values()):
@@ -77,20 +78,9 @@ def results_table(records: Mapping[str, Record]) -> Table:
     return Table(columns, rows, notes=notes)
 
 
-def open_set_table(record: Record) -> Table:
-    """AUROC and FPR95 of a record by each measure of how known a query is."""
-    rows = tuple((m.known_by, mean_cell(m.auroc), mean_cell(m.fpr95)) for m in record.open_set)
-    kinds = dict.fromkeys((m.auroc.level, m.auroc.estimand) for m in record.open_set)
-    notes = tuple(
-        f"AUROC, FPR95: each episode's own value, mean over episodes, {level:.0%} intervals for {estimand}"
-        for level, estimand in kinds
-    )
-    return Table(("known by", "AUROC %", "FPR95 %"), rows, notes=notes)
-
-
-def mean_cell(mean: MeanInfo) -> str:
-    """A mean over episodes with its interval, in per cent."""
-    return with_interval(mean.mean, mean.low, mean.high)
+def mean_cell(mean: MeanInfo, signed: bool = False) -> str:
+    """A mean over episodes with its interval, in per cent; a positive one with a sign if asked for."""
+    return with_interval(mean.mean, mean.low, mean.high, signed)
 
 
 def _open_cells(record: Record) -> tuple[str, str]:

@@ -1,0 +1,135 @@
+"""``fewshot-bench tune``: choose a learner's options on validation classes."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fewshot.cli.options import Again, AsJson, Out, parsed, parsed_lists
+from fewshot.cli.output import document, note, show_tables, stdout_kept
+from fewshot.errors import LeakageError
+
+if TYPE_CHECKING:
+    from fewshot.cli.setting import Setting
+    from fewshot.datasets.collection import Collection
+    from fewshot.episodes import EpisodeSpec
+    from fewshot.results.choice import Choice
+
+EXAMPLES = (
+    "fewshot-bench tune --data omniglot --learner logistic-regression --backbone conv4-omniglot --option C=0.01,0.1,1,10",
+    "fewshot-bench tune --data caltech101 --learner nearest-mean --option metric=squared-euclidean,cosine --out chosen",
+)
+VALIDATION = ("val", "validation")
+
+
+def tune(
+    data: Annotated[str, typer.Option(help="Name of a data set with splits, or a folder of train, val and test.")],
+    learner: Annotated[str, typer.Option(help="Name of a learner; see: fewshot-bench list learners.")],
+    option: Annotated[
+        list[str], typer.Option(metavar="KEY=VALUE,...", help="Values of an option of the learner; repeatable.")
+    ],
+    backbone: Annotated[
+        str | None,
+        typer.Option(help="Name of a backbone; left out: pixels and arrays in one row; 'none': items as they are."),
+    ] = None,
+    way: Annotated[int, typer.Option(help="Classes of an episode.")] = 5,
+    shot: Annotated[int, typer.Option(help="Support items of each class; 0 is zero-shot.")] = 1,
+    query: Annotated[int, typer.Option(min=1, help="Queries of each class.")] = 15,
+    episodes: Annotated[int, typer.Option(min=2, help="Number of episodes; all candidates get the same.")] = 600,
+    seed: Annotated[int, typer.Option(help="Names the list of episodes.")] = 0,
+    split: Annotated[str | None, typer.Option(help="Validation classes; left out: val. Never test.")] = None,
+    base: Annotated[str | None, typer.Option(help="Split whose classes the learner sees beforehand.")] = None,
+    data_option: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="An option of the data.")] = [],  # noqa: B006
+    out: Out = None,
+    again: Again = False,
+    as_json: AsJson = False,
+) -> None:
+    """Choose options on validation classes.
+
+    Every combination of the values answers the same episodes; the best mean accuracy is taken, of equal ones the first.
+    Writes the choice for evaluate --tuned, which refuses to test on the same classes.
+    """
+    from fewshot.cli.setting import Setting
+    from fewshot.episodes import EpisodeSpec
+
+    setting = Setting(data, learner, parsed(data_option, "--data-option"), split, {}, backbone, base)
+    asked = {"grid": parsed_lists(option, "--option"), "episodes": episodes, "seed": seed}
+    with stdout_kept():
+        path, choice = _finished_or_new(setting, EpisodeSpec(way, shot, query), asked, out, again)
+    if as_json:
+        document(choice.model_dump(mode="json") | {"file": str(path)})
+    else:
+        _show(choice, path)
+
+
+def _finished_or_new(
+    setting: "Setting", spec: "EpisodeSpec", asked: dict[str, Any], out: Path | None, again: bool
+) -> "tuple[Path, Choice]":
+    """The choice of an earlier run with the same settings and data, or a new one."""
+    from dataclasses import replace
+
+    from fewshot.cli.setting import named_settings
+    from fewshot.results.choice import Choice
+
+    whole = setting.load_whole()
+    setting = replace(setting, split=_validation_split(setting, whole))
+    classes = whole.split(str(setting.split))
+    settings, name = named_settings(setting, spec, asked, whole)
+    name = f"tuned-{name}"
+    path = (out or Path("fewshot-results") / name) / f"{name}.json"
+    if path.exists() and not again:
+        choice = Choice.load(path)
+        if choice.settings == settings and choice.data.hash == classes.hash:
+            note(f"already done, printed again from '{path}' (--again computes it anew)")
+            return path, choice
+    choice = _choose(setting, spec, asked, whole, classes).model_copy(update={"settings": settings})
+    choice.save(path)
+    return path, choice
+
+
+def _validation_split(setting: "Setting", whole: "Collection") -> str:
+    """The split that is asked for, or ``val``; never one that holds test classes.
+
+    Raises:
+        LeakageError: If it holds test classes, or the data have no such split.
+    """
+    known = [name for name in VALIDATION if name in whole.splits]
+    split = setting.split or (known[0] if known else "")
+    if not split or split == "all":
+        raise LeakageError(
+            f"options must be chosen on validation classes, got '{split or 'no split'}' of '{setting.data}' with the "
+            f"splits {sorted(whole.splits) or 'none'}; name a split of other classes than the test's with --split"
+        )
+    if "test" in whole.splits:
+        overlap = set(whole.split(split).qualified_names()) & set(whole.split("test").qualified_names())
+        if overlap:
+            raise LeakageError(
+                f"options must be chosen on validation classes, got split '{split}', which shares {len(overlap)} classes "
+                "with the test split; choose another split, such as val"
+            )
+    return split
+
+
+def _choose(
+    setting: "Setting", spec: "EpisodeSpec", asked: dict[str, Any], whole: "Collection", classes: "Collection"
+) -> "Choice":
+    from dataclasses import replace
+
+    from fewshot.cli.judge import ask_once, check_base
+    from fewshot.cli.progress import progress_line
+    from fewshot.evaluation.choose import candidates, choose
+
+    make = setting.maker(whole)
+    first = make(**candidates(asked["grid"])[0])
+    check_base(setting, first, whole, classes, allowed=False)
+    ask_once(replace(setting, options=candidates(asked["grid"])[0]), first, classes, spec)
+    with progress_line("candidates") as report:
+        choice = choose(make, asked["grid"], classes, spec, asked["episodes"], asked["seed"], report=report)
+    return setting.named_choice(choice, whole)
+
+
+def _show(choice: "Choice", path: Path) -> None:
+    from fewshot.results.choice_table import choice_table
+
+    show_tables(choice_table(choice))
+    note(f"choice: {path}; to use it: fewshot-bench evaluate --tuned {path} ...")
