@@ -12,6 +12,7 @@ _INDEX = {
     "Embedded": "fewshot.contract",
     "EpisodeSampler": "fewshot.episodes.sampler",
     "EpisodeSpec": "fewshot.episodes.spec",
+    "FewShotClassifier": "fewshot.estimator.classifier",
     "FewShotError": "fewshot.errors",
     "FixedEpisodes": "fewshot.episodes.fixed",
     "NearestMean": "fewshot.learners.nearest_mean",

@@ -1,0 +1,211 @@
+"""``FewShotClassifier``: few labelled items of a user's own become a classifier."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import NotFittedError as SklearnNotFittedError
+
+from fewshot.errors import DataError, NotFittedError, StatisticsError
+from fewshot.estimator.items import kind_of, read
+from fewshot.estimator.labels import checked_labels, ids_of, sorted_classes
+from fewshot.estimator.model import Model
+from fewshot.estimator.parts import DEFAULTS, make_backbone, make_learner
+from fewshot.estimator.rows import read_rows
+from fewshot.estimator.saving import load_model, save_model
+from fewshot.estimator.sets import cross_sets, split_sets
+
+
+class UnfittedError(NotFittedError, SklearnNotFittedError):  # type: ignore[misc]
+    """The classifier was asked before ``fit``; scikit-learn knows it as its own error too."""
+
+
+class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A scikit-learn classifier on images, texts or rows of features, from few examples of each class.
+
+    Items are embedded once by a backbone that stays as it is; a learner adapts to their features. Labels are
+    the user's own, of any kind. Images are paths, PIL images or arrays; texts are strings.
+
+    Args:
+        backbone: A name that `load_backbone` knows, a module, ``"none"`` for items as they are, or nothing:
+            EfficientNet-Lite0 for images, all-MiniLM-L6-v2 for texts, none for rows.
+        learner: A name that `load_learner` knows, or a learner. A transductive one takes all items of a
+            call to ``predict`` as the queries, and its answers depend on them.
+        backbone_options: Of a backbone given by name.
+        learner_options: Of a learner given by name.
+        calibrate: Whether probabilities are fitted to answers about left-out examples.
+        reject_below: Probability of the best class below which ``predict`` answers ``reject_label``.
+        reject_label: The answer in that case.
+        seed: Of learners that draw random numbers.
+
+    Attributes:
+        classes_: The labels, sorted.
+        model_: The examples, the adapted learner, and its ``calibration``: the temperature by which scores are
+            divided, and how many left-out examples were answered rightly.
+
+    Example:
+        >>> classifier = FewShotClassifier().fit([[0.0, 0.1], [0.2, 0.0], [3.0, 3.1], [3.2, 3.0]], ["a", "a", "b", "b"])
+        >>> classifier.predict([[0.1, 0.1], [2.9, 3.0]]).tolist()
+        ['a', 'b']
+    """
+
+    def __init__(
+        self,
+        backbone: Any = None,
+        learner: Any = "logistic-regression",
+        *,
+        backbone_options: Any = None,
+        learner_options: Any = None,
+        calibrate: Any = True,
+        reject_below: Any = None,
+        reject_label: Any = None,
+        seed: Any = 0,
+    ) -> None:
+        self.backbone, self.learner = backbone, learner
+        self.backbone_options, self.learner_options = backbone_options, learner_options
+        self.calibrate, self.seed = calibrate, seed
+        self.reject_below, self.reject_label = reject_below, reject_label
+
+    def fit(self, X: Any, y: Any) -> "FewShotClassifier":
+        """Embed the items, adapt the learner, calibrate; forgets what was learned before.
+
+        Args:
+            X: Items, all of one kind.
+            y: One label an item.
+
+        Raises:
+            DataError: If an item cannot be read, is empty or not finite, kinds are mixed, or labels do not fit.
+            UnknownNameError: If nobody knows backbone or learner.
+            FewShotError: If the learner refuses the examples.
+        """
+        return self._start(X, y, None)
+
+    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> "FewShotClassifier":
+        """Add examples, of new classes too; nothing that was embedded is embedded again.
+
+        Args:
+            X: Items of the kind of the first call.
+            y: One label an item.
+            classes: All labels that will ever come, in the first call; without it any label may come.
+
+        Raises:
+            UnknownNameError: If classes were declared, and a label is not among them.
+            DataError: As in `fit`, or if classes are declared in a later call.
+        """
+        if not self.__sklearn_is_fitted__():
+            return self._start(X, y, classes)
+        known = self.model_.declared
+        if classes is not None and (known is None or set(sorted_classes(classes)) != set(known)):
+            raise DataError(
+                "classes must be declared in the first call of partial_fit, got others later; call fit anew"
+            )
+        items = self._items(X)
+        return self._know(self.model_.extended(items, checked_labels(y, len(items), type(self).__name__)))
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The most likely label of each item; ``reject_label`` where its probability lies below ``reject_below``.
+
+        Raises:
+            UnfittedError: If there was no ``fit``.
+            DataError: If an item cannot be read, or is of another kind than those of ``fit``.
+            StatisticsError: If answers shall be rejected, and the learner has no probabilities.
+        """
+        scores = self._fitted().scores(self._items(X))
+        labels: np.ndarray = self.classes_[self.model_.present[scores.argmax(1)]]
+        if self.reject_below is None:
+            return labels
+        known = self.model_.probabilities(scores).max(1) >= self.reject_below
+        answers = [label if sure else self.reject_label for label, sure in zip(labels.tolist(), known, strict=True)]
+        return np.array(answers, None if isinstance(self.reject_label, type(labels.tolist()[0])) else object)
+
+    def predict_proba(self, X: Any) -> Float[np.ndarray, "q n_classes"]:
+        """Probability of each class, in the order of ``classes_``; of a class without example it is 0.
+
+        Raises:
+            UnfittedError: If there was no ``fit``.
+            DataError: As in `predict`.
+            StatisticsError: If scores of the learner only rank, and no example could be left out.
+        """
+        return self._fitted().probabilities(self.model_.scores(self._items(X)))
+
+    def predict_set(self, X: Any, coverage: float = 0.9, calibration: Any = None) -> list[tuple[Any, ...]]:
+        """The labels that cannot be ruled out for each item, as many as the coverage needs; sorted.
+
+        The set of an item like those of ``fit`` holds its true label with about the probability ``coverage``.
+        A large set, or an empty one, says "I don't know".
+
+        Args:
+            X: Items.
+            coverage: Share of items whose set shall hold the true label.
+            calibration: ``(X, y)``, labelled items that ``fit`` did not see, for the exact promise;
+                without them the examples of ``fit`` are left out in turn.
+
+        Raises:
+            StatisticsError: If there are too few examples, or the learner is transductive.
+            UnknownNameError: If a label of the calibration has no example.
+        """
+        model, query = self._fitted(), self._items(X)
+        if getattr(model.learner, "transductive", False):
+            raise StatisticsError(
+                "prediction sets need a learner that answers each item by itself, got a transductive one; take another"
+            )
+        names = self.classes_[model.present]
+        if calibration is None:
+            held = cross_sets(model.learner, model.support, query, coverage)
+        else:
+            known = self._items(calibration[0])
+            ids = ids_of(checked_labels(calibration[1], len(known), type(self).__name__), names)
+            held = split_sets(model.scores(known), ids, model.scores(query), coverage)
+        return [tuple(names[row].tolist()) for row in held]
+
+    def save(self, path: str | Path) -> Path:
+        """Write the classifier as one safetensors file: features of the examples, all else in it as JSON.
+
+        Raises:
+            UnfittedError: If there was no ``fit``.
+            FewShotError: If backbone or learner were given as objects that no name makes.
+        """
+        return save_model(Path(path), self._fitted(), self.get_params())
+
+    @classmethod
+    def load(cls, path: str | Path) -> "FewShotClassifier":
+        """A classifier from the file of `save`, ready to predict and to learn more.
+
+        Raises:
+            MissingDataError: If there is no such file.
+            DataError: If it is no whole file of `save`, or the backbone here has other weights.
+        """
+        model, parameters = load_model(Path(path))
+        return cls(**parameters)._know(model)
+
+    def _start(self, X: Any, y: Any, classes: Any) -> "FewShotClassifier":
+        kind = kind_of(X)
+        backbone = make_backbone(DEFAULTS[kind] if self.backbone is None else self.backbone, self.backbone_options)
+        learner = make_learner(self.learner, self.learner_options)
+        items = read_rows(self, X, backbone, True) if kind == "rows" else read(X, kind, backbone)
+        labels = checked_labels(y, len(items), type(self).__name__)
+        declared = None if classes is None else sorted_classes(classes)
+        return self._know(Model(kind, backbone, learner, items, labels, declared, self.seed, self.calibrate))
+
+    def _know(self, model: Model) -> "FewShotClassifier":
+        self.model_ = model.ready()
+        self.classes_ = model.classes
+        return self
+
+    def _items(self, X: Any) -> Any:
+        """Items of the kind of ``fit``, embedded."""
+        model = self._fitted()
+        return (
+            read_rows(self, X, model.backbone, False) if model.kind == "rows" else read(X, model.kind, model.backbone)
+        )
+
+    def _fitted(self) -> Model:
+        if not self.__sklearn_is_fitted__():
+            raise UnfittedError(f"{type(self).__name__} must be fitted before it is asked, got no fit; call fit(X, y)")
+        return self.model_
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Whether there was a ``fit``."""
+        return hasattr(self, "model_")

@@ -1,0 +1,95 @@
+"""A classifier as one file: safetensors with the features of the examples, and JSON in its metadata."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from fewshot.errors import DataError, MissingDataError
+from fewshot.estimator import labels
+from fewshot.estimator.model import Calibration, Model
+from fewshot.estimator.parts import DEFAULTS, make_backbone, make_learner, named_backbone, named_learner, plain
+from fewshot.evaluation.describe import versions
+from fewshot.files import write_bytes
+
+SCHEMA = 1
+KEY = "fewshot-classifier"
+
+
+def save_model(path: Path, model: Model, parameters: dict[str, Any]) -> Path:
+    """Write a model with the parameters of its estimator; see `FewShotClassifier.save`."""
+    given = DEFAULTS[model.kind] if parameters["backbone"] is None else parameters["backbone"]
+    backbone, backbone_options = named_backbone(given, parameters["backbone_options"])
+    learner, learner_options = named_learner(parameters["learner"], parameters["learner_options"])
+    others = {name: parameters[name] for name in ("calibrate", "reject_below", "reject_label", "seed")}
+    content = {
+        "schema": SCHEMA,
+        "parameters": {
+            "backbone": backbone, "backbone_options": backbone_options or None,
+            "learner": learner, "learner_options": learner_options or None,
+            **plain(others, "parameters"),
+        },
+        "kind": model.kind,
+        "fingerprint": fingerprint(model.backbone),
+        "labels": labels.as_json(model.labels),
+        "declared": None if model.declared is None else labels.as_json(model.declared),
+        "calibration": model.calibration._asdict(),
+        "texts": model.items.tolist() if isinstance(model.items, np.ndarray) else None,
+        "versions": versions(),
+    }  # fmt: skip
+    tensors = {} if isinstance(model.items, np.ndarray) else {"items": model.items.contiguous()}
+    return write_bytes(path, save(tensors, {KEY: json.dumps(content, ensure_ascii=False, allow_nan=False)}))
+
+
+def load_model(path: Path) -> tuple[Model, dict[str, Any]]:
+    """A model and the parameters of its estimator; see `FewShotClassifier.load`."""
+    items, content = _read(path)
+    parameters = content["parameters"]
+    backbone = make_backbone(parameters["backbone"], parameters["backbone_options"])
+    if fingerprint(backbone) != content["fingerprint"]:
+        raise DataError(
+            f"'{path}' must be loaded with the weights that it was made with, got others for the backbone "
+            f"'{parameters['backbone']}'; install those, or fit the classifier anew"
+        )
+    declared = content["declared"]
+    model = Model(
+        content["kind"],
+        backbone,
+        make_learner(parameters["learner"], parameters["learner_options"]),
+        items,
+        labels.from_json(content["labels"]),
+        None if declared is None else labels.from_json(declared),
+        parameters["seed"],
+        parameters["calibrate"],
+        Calibration(**content["calibration"]),
+    )
+    return model, parameters
+
+
+def fingerprint(backbone: Any) -> str | None:
+    """What names weights and preprocessing of a backbone, where it has a name for them."""
+    own = getattr(backbone, "fingerprint", None)
+    return None if own is None else str(own())
+
+
+def _read(path: Path) -> tuple[Any, dict[str, Any]]:
+    if not path.is_file():
+        raise MissingDataError(f"'{path}' must be a saved classifier, got no file; check the path")
+    try:
+        with safe_open(path, framework="pt") as file:
+            content = json.loads((file.metadata() or {})[KEY])
+            items = file.get_tensor("items") if content["texts"] is None else _strings(content["texts"])
+    except (SafetensorError, OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise DataError(f"'{path}' must be a whole saved classifier, got {error}; save it again") from None
+    if content["schema"] != SCHEMA:
+        raise DataError(
+            f"'{path}' must have schema {SCHEMA}, got {content['schema']}; update fewshot, or save it again"
+        )
+    return items, content
+
+
+def _strings(items: list[str]) -> np.ndarray:
+    return np.array(items, np.dtypes.StringDType())

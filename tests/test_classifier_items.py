@@ -1,0 +1,181 @@
+"""What ``FewShotClassifier`` takes for images, texts and rows, and what it refuses."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fewshot import load_backbone
+from fewshot.datasets.pixels import square
+from fewshot.errors import DataError, MissingDataError, ShapeError
+from fewshot.estimator.classifier import FewShotClassifier
+from fewshot.estimator.items import kind_of, read, side_of
+
+RNG = np.random.default_rng(0)
+
+
+def pictures(count=4, height=9, width=12):
+    return [Image.fromarray(RNG.integers(0, 256, (height + k, width, 3), dtype=np.uint8)) for k in range(count)]
+
+
+@pytest.fixture
+def files(tmp_path):
+    paths = [tmp_path / f"{k}.png" for k in range(4)]
+    for path, picture in zip(paths, pictures(), strict=True):
+        picture.save(path)
+    return paths
+
+
+def strings(items):
+    return np.array(items, np.dtypes.StringDType())
+
+
+@pytest.mark.parametrize(
+    ("x", "kind"),
+    [
+        (["a text", "another"], "texts"),
+        (strings(["a", "b"]), "texts"),
+        (np.array(["a", "b"]), "texts"),
+        (np.array(["a", "b"], object), "texts"),
+        (["a.png", "b.JPG"], "images"),
+        ([Path("a"), Path("b.png")], "images"),
+        (["look at a.png", "see b.png", "nothing"], "texts"),
+        (pictures(2), "images"),
+        ([np.zeros((3, 3), np.uint8), Path("a")], "images"),
+        (np.zeros((2, 8, 8)), "images"),
+        (torch.zeros(2, 3, 8, 8), "images"),
+        ([[1.0, 2], [3, 4]], "rows"),
+        ([np.zeros(3), np.ones(3)], "rows"),
+        (np.zeros((2, 3)), "rows"),
+        (np.zeros(3), "rows"),
+        ([], "rows"),
+    ],
+)
+def test_kinds(x, kind):
+    assert kind_of(x) == kind
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (["a text", Path("a.png")], r"texts such as 'a text' and images such as .*a.png.* in row 1"),
+        (["a text", None], "rows such as None in row 1"),
+        ([[1, 2], "a text"], "rows such as list and texts such as 'a text' in row 1"),
+        (["a text", pictures(1)[0]], "images such as Image in row 1"),
+    ],
+)
+def test_mixed_kinds_are_refused(x, message):
+    with pytest.raises(DataError, match=message):
+        FewShotClassifier().fit(x, ["a", "b"])
+
+
+def test_a_file_between_texts_is_refused(files):
+    with pytest.raises(DataError, match="give files as Path objects"):
+        kind_of(["a text", str(files[0])])
+
+
+def test_paths_pictures_and_arrays_are_the_same_images(files):
+    wanted = np.stack([square(Image.open(path), 84, "x") for path in files])
+    arrays = [np.asarray(Image.open(path)) for path in files]
+    for x in (
+        files,
+        [str(path) for path in files],
+        [Image.open(path) for path in files],
+        arrays,
+        [files[0], *arrays[1:]],
+    ):
+        np.testing.assert_array_equal(read(x, "images", None).numpy(), wanted)
+    np.testing.assert_array_equal(read([a.transpose(2, 0, 1) for a in arrays], "images", None).numpy(), wanted)
+
+
+def test_arrays_of_images_come_channels_first():
+    x = RNG.integers(0, 256, (5, 3, 6, 7), dtype=np.uint8)
+    for given in (x, torch.from_numpy(x), np.moveaxis(x, 1, -1)):
+        np.testing.assert_array_equal(read(given, "images", None).numpy(), x)
+    assert read(x[:, 0], "images", None).shape == (5, 1, 6, 7)
+
+
+def test_the_backbone_says_how_large_single_images_become():
+    assert side_of(load_backbone("pixels")) == side_of(None) == 84
+    assert side_of(load_backbone("timm:tf_efficientnet_lite0")) == 256
+
+
+def test_features_are_those_of_the_backbone(files):
+    backbone = load_backbone("conv4", in_channels=3, size=84)
+    x = torch.from_numpy(np.stack([square(Image.open(path), 84, "x") for path in files]))
+    with torch.no_grad():
+        wanted = backbone(x.float() / 255)
+    torch.testing.assert_close(read(files, "images", backbone), wanted)
+
+
+def test_texts_are_embedded_by_default():
+    texts = ["lost my card", "card stolen", "show balance", "how much money"]
+    classifier = FewShotClassifier().fit(strings(texts), [0, 0, 1, 1])
+    backbone = load_backbone("sentence-transformers:all-MiniLM-L6-v2")
+    with torch.no_grad():
+        torch.testing.assert_close(classifier.model_.items, backbone(backbone.preprocess(texts)))
+    assert classifier.predict(["where is my card", "my savings"]).tolist() == [0, 1]
+
+
+def test_learners_on_images_get_them_as_they_are(files):
+    x = np.kron(RNG.random((6, 1, 5, 5)) > 0.5, np.ones((1, 1, 2, 2))).astype(np.float32)
+    y = ["a", "b", "c"] * 2
+    classifier = FewShotClassifier("none", "modified-hausdorff").fit(x, y)
+    assert classifier.predict(x).tolist() == y
+
+
+def test_a_backbone_on_rows():
+    x = RNG.normal(size=(6, 4)).astype(np.float32)
+    module = torch.nn.Linear(4, 2)
+    classifier = FewShotClassifier(module).fit(x, [0, 1] * 3)
+    with torch.no_grad():
+        torch.testing.assert_close(classifier.model_.items, module(torch.from_numpy(x)))
+
+
+def test_unreadable_missing_and_huge_images_are_refused(files, tmp_path, monkeypatch):
+    y = list("aabb")
+    torn = tmp_path / "torn.png"
+    torn.write_bytes(files[0].read_bytes()[:60])
+    with pytest.raises(DataError, match=r"torn.png' must be a whole image file"):
+        FewShotClassifier("pixels").fit([*files[:3], torn], y)
+    with pytest.raises(MissingDataError, match=r"none.png' must be an image file, got none"):
+        FewShotClassifier("pixels").fit([*files[:3], "none.png"], y)
+    with Image.open(torn) as image, pytest.raises(DataError, match="image 3 must be whole"):
+        FewShotClassifier("pixels").fit([*files[:3], image], y)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40)
+    with pytest.raises(DataError, match="decompression bomb"):
+        FewShotClassifier("pixels").fit(files, y)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (["a", " \n"], r"every text needs a word, got ' \\n' in row 1"),
+        ([np.zeros((4, 4)), np.zeros((4, 4))], "image 0 must have uint8 pixels in 0..255, got float64"),
+        ([np.zeros((4, 4, 5), np.uint8)] * 2, r"\(height, width, 3\), got \(4, 4, 5\)"),
+        (np.zeros((2, 1, 1, 4, 4)), r"\(n, channels, height, width\), got \(2, 1, 1, 4, 4\)"),
+        (np.full((2, 1, 4, 4), np.nan), "features must be finite"),
+        (np.zeros((0, 1, 4, 4)), "at least one item, got none"),
+    ],
+)
+def test_bad_items_are_refused(x, message):
+    with pytest.raises(DataError, match=message):
+        FewShotClassifier("pixels" if not isinstance(x[0:1], list) or not isinstance(x[0], str) else None).fit(
+            x, [0, 1]
+        )
+
+
+def test_another_kind_than_that_of_fit_is_refused(files):
+    texts = FewShotClassifier().fit(["lost card", "my balance"], [0, 1])
+    with pytest.raises(DataError, match="every text must be a string"):
+        texts.predict(files)
+    assert texts.predict(["balance.png"]).tolist() == [1]  # a text, because fit saw texts
+    images = FewShotClassifier("pixels").fit(files, list("aabb"))
+    with pytest.raises(MissingDataError, match="'a text' must be an image file"):
+        images.predict(["a text"])
+    with pytest.raises(DataError, match=r"an array \(n, channels, height, width\), got \(2, 3\)"):
+        images.predict(np.zeros((2, 3)))
+    with pytest.raises(ShapeError, match="items must have the shape of those of fit"):
+        images.predict(np.zeros((2, 3, 5, 5), np.uint8))
