@@ -18,6 +18,7 @@ _INDEX = {
     "NearestMean": "fewshot.learners.nearest_mean",
     "Record": "fewshot.results.record",
     "SupportSet": "fewshot.contract",
+    "Transformed": "fewshot.learners.transformed",
     "choose": "fewshot.evaluation.choose",
     "compare": "fewshot.results.compare",
     "evaluate": "fewshot.evaluation.evaluate",

@@ -8,7 +8,7 @@ import pytest
 from fewshot.learners.index import LEARNERS
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ["contract.md", "your-own-learner.md"]
+PAGES = ["contract.md", "your-own-learner.md", "transforms.md"]
 LEARNER_PAGES = [f"learners/{name}.md" for name in LEARNERS]
 SECTIONS = ("Formula", "Variants and differences", "Options", "Example")
 

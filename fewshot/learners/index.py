@@ -36,6 +36,7 @@ LEARNERS = {
     "nearest-mean": Entry("nearest_mean:NearestMean", "metric", "Snell et al. 2017"),
     "protonet": Entry("protonet:ProtoNet", "metric", "Snell et al. 2017"),
     "simpleshot": Entry("simpleshot:SimpleShot", "metric", "Wang et al. 2019"),
+    "transformed": Entry("transformed:Transformed", "wrapper", "Wang et al. 2019; Hu et al. 2021"),
 }
 
 
