@@ -29,6 +29,7 @@ class Entry(NamedTuple):
 LEARNERS = {
     "bd-cspn": Entry("bd_cspn:BDCSPN", "transductive", "Liu et al. 2020"),
     "k-nearest-neighbours": Entry("k_nearest_neighbours:KNearestNeighbours", "metric", "Cover and Hart 1967"),
+    "laplacian-shot": Entry("laplacian_shot:LaplacianShot", "transductive", "Ziko et al. 2020"),
     "logistic-regression": Entry("logistic_regression:LogisticRegression", "linear", "Cox 1958"),
     "mahalanobis": Entry("mahalanobis:Mahalanobis", "metric", "Fisher 1936; Bateni et al. 2020"),
     "matching-attention": Entry("matching_attention:MatchingAttention", "metric", "Vinyals et al. 2016"),
