@@ -18,7 +18,7 @@ def multinomial_logistic(
     items alone, so with fewer items than features the problem is solved in
     ``s`` coordinates that have the same ones. At the minimum
     ``W = xᵀ (target - weight · softmax(x W + b)) / penalty``.
-    Give float64; no gradient flows through the solution.
+    Computed and returned in the type of the target, which should be float64; no gradient flows through.
 
     Args:
         x: Items.
@@ -29,16 +29,19 @@ def multinomial_logistic(
     Raises:
         EpisodeError: If Newton's method does not converge, as for classes without any weight.
     """
+    shares = target.mT.contiguous()  # from here on a row a class: the quicker way round
+    x = x.to(target.dtype, copy=True)
     centre = x.mean(-2, keepdim=True)
-    x = x - centre
+    x -= centre
+    size = torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True) / x.shape[-2]
+    unit = torch.where(size > 0, size, 1)  # of the intercept: as large as the features, for the solver's sake
     coordinates = x if x.shape[-2] > x.shape[-1] else _square_root(x @ x.mT)
-    design = torch.cat([coordinates, torch.ones_like(x[..., :1])], -1)  # (*e, s, k + 1)
-    strength = torch.full_like(design[..., :1, :].mT, penalty)
-    strength[..., -1, :] = 0
-    theta, p = _newton(design, target, strength)
-    residual = target - target.sum(-1, keepdim=True) * p
-    weights = (residual.mT.contiguous() @ x / penalty).mT  # rows in memory are classes: products with it are quick
-    return weights, theta[..., -1:, :] - centre @ weights
+    design = torch.cat([coordinates, unit.expand_as(x[..., :1])], -1)  # (*e, s, k + 1)
+    strength = torch.full_like(design[..., :1, :], penalty)
+    strength[..., -1] = 0
+    theta, p = _newton(design, shares, strength)
+    weights = (shares - shares.sum(-2, keepdim=True) * p) @ x / penalty
+    return weights.mT, (theta[..., -1:] * unit - weights @ centre.mT).mT
 
 
 def _square_root(gram: Tensor) -> Tensor:
@@ -49,17 +52,17 @@ def _square_root(gram: Tensor) -> Tensor:
 
 
 def _newton(z: Tensor, target: Tensor, strength: Tensor, steps: int = 100) -> tuple[Tensor, Tensor]:
-    """Coefficients and probabilities by Newton's method, within 1e-14 or so of the least objective."""
-    mass = target.sum(-1, keepdim=True)
+    """Coefficients ``(n, k)`` and probabilities ``(n, s)``: Newton steps to within 1e-14 or so of the least objective."""
+    mass = target.sum(-2, keepdim=True)
 
     def objective(theta: Tensor) -> tuple[Tensor, Tensor]:
-        logp = (z @ theta).log_softmax(-1)
+        logp = (theta @ z.mT).log_softmax(-2)
         return _dot(strength * theta, theta) / 2 - _dot(target, logp), logp.exp()
 
-    theta = z.new_zeros(*z.shape[:-2], z.shape[-1], target.shape[-1])
+    theta = z.new_zeros(*z.shape[:-2], target.shape[-2], z.shape[-1])
     value, p = objective(theta)
     for _ in range(steps):
-        gradient = z.mT @ (mass * p - target) + strength * theta
+        gradient = (mass * p - target) @ z + strength * theta
         direction = _newton_direction(z, p, mass, strength, gradient)
         decrement = _dot(gradient, direction)  # twice what is left to gain, nearly; its square after the step
         theta, value, p = _descend(objective, theta, value, direction, decrement)
@@ -78,12 +81,13 @@ def _descend(
     """A whole step, halved in each episode until the objective falls enough (Armijo) up to rounding."""
     size = torch.ones_like(decrement)
     for _ in range(40):
-        after, p = objective(theta - size * direction)
+        there = theta - size * direction
+        after, p = objective(there)
         too_far = after > value - 1e-4 * size * decrement + 1e-13 * value
         if not bool(too_far.any()):
             break
         size = torch.where(too_far, size / 2, size)
-    return theta - size * direction, after, p
+    return there, after, p
 
 
 def _newton_direction(
@@ -93,29 +97,29 @@ def _newton_direction(
 
     Nothing depends on the classes' mean coefficient, and the penalty holds it at 0: all vectors have class mean 0.
     """
-    share = mass * p
-    diagonal = z.square().mT @ (share - share * p) + strength + 1 / p.shape[-1]
+    share, across = mass * p, z.mT.contiguous().mT  # the same numbers, laid out for the other product
+    scale = ((share - share * p) @ z.square() + strength + 1 / p.shape[-2]).reciprocal()
 
     def precondition(residual: Tensor) -> Tensor:
-        scaled = residual / diagonal
-        return scaled - scaled.mean(-1, keepdim=True)
+        scaled = scale * residual
+        return scaled.sub_(scaled.mean(-2, keepdim=True))
 
-    solution, residual = torch.zeros_like(gradient), gradient
+    solution, residual = torch.zeros_like(gradient), gradient.clone()
     direction = precondition(residual)
     rho = _dot(residual, direction)
     goal = rho * rho.clamp(1e-6, 3e-3)  # first roughly, then exactly
     for _ in range(rounds):
-        open_ = rho > goal
-        if not bool(open_.any()):
+        unsolved = rho > goal
+        if not bool(unsolved.any()):
             break
-        moved = share * (z @ direction)
-        curved = z.mT @ torch.addcmul(moved, p, moved.sum(-1, keepdim=True), value=-1) + strength * direction
-        alpha = torch.where(open_, rho / _dot(direction, curved), 0.0)
-        solution = torch.addcmul(solution, alpha, direction)
-        residual = torch.addcmul(residual, alpha, curved, value=-1)
+        moved = share * (direction @ z.mT)
+        curved = (moved - p * moved.sum(-2, keepdim=True)) @ across + strength * direction
+        alpha = torch.where(unsolved, rho / _dot(direction, curved), 0.0)
+        solution.addcmul_(alpha, direction)
+        residual.addcmul_(alpha, curved, value=-1)
         preconditioned = precondition(residual)
         rho, before = _dot(residual, preconditioned), rho
-        direction = torch.addcmul(preconditioned, torch.where(before > 0, rho / before, 0.0), direction)
+        direction = torch.addcmul(preconditioned, torch.where(unsolved, rho / before, 0.0), direction)
     return solution
 
 

@@ -24,7 +24,7 @@ def sklearns(support, query, C=1.0):
     return torch.from_numpy(model.predict_log_proba(query.double().numpy()))
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(episodes(), st.sampled_from([0.1, 1.0, 10.0]))
 def test_log_probabilities_are_scikit_learns(case, C):
     support, query, _ = case

@@ -51,13 +51,13 @@ class LogisticRegression:
         require_every_class(support.y, support.n_way)
         if torch.is_grad_enabled() and support.x.requires_grad:
             raise FewShotError("logistic regression cannot train a backbone through its support; adapt under no_grad")
-        if not bool(support.x.isfinite().all()):
+        if not bool(support.x.sum(-1).isfinite().all()):
             raise EpisodeError("features must be finite, got NaN or infinity in the support")
         # W1 = -W2 = w / 2 turns |W|^2 into |w|^2 / 2, and scikit-learn penalises w
         penalty = (2 if support.n_way == 2 else 1) / self.C
         target = class_membership(support.y, support.n_way, torch.float64)
         with torch.no_grad():
-            weights, intercept = multinomial_logistic(support.x.double(), target, penalty)
+            weights, intercept = multinomial_logistic(support.x, target, penalty)
 
         def classify(query: Tensor) -> Tensor:
             return (query @ weights.to(query) + intercept.to(query)).log_softmax(-1)
