@@ -8,8 +8,8 @@ from fewshot.episodes.fixed import FixedEpisodes as FixedEpisodes
 from fewshot.episodes.sampler import EpisodeSampler as EpisodeSampler
 from fewshot.episodes.spec import EpisodeSpec as EpisodeSpec
 from fewshot.errors import FewShotError as FewShotError
-from fewshot.evaluation.choose import choose as choose
 from fewshot.estimator.classifier import FewShotClassifier as FewShotClassifier
+from fewshot.evaluation.choose import choose as choose
 from fewshot.evaluation.evaluate import evaluate as evaluate
 from fewshot.learners.adapters import from_function as from_function
 from fewshot.learners.adapters import from_sklearn as from_sklearn

@@ -127,6 +127,12 @@ def test_numbers_and_a_number_for_the_rejected_stay_numbers():
     assert answers.dtype.kind == "i" and (answers == -1).all()
 
 
+def test_a_limit_that_is_no_probability_is_refused():
+    x, ids, query = blobs()
+    with pytest.raises(FewShotError, match=r"reject_below must be a probability in 0..1, got 60; 0.6 is 60 %"):
+        FewShotClassifier(reject_below=60).fit(x, ids).predict(query)
+
+
 @dataclass(frozen=True)
 class QueryMean:
     """Distance to class means after the queries were centred: transductive."""

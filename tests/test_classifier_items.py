@@ -8,8 +8,9 @@ import torch
 from PIL import Image
 
 from fewshot import load_backbone
+from fewshot.backbones.weights import weights_hash
 from fewshot.datasets.pixels import square
-from fewshot.errors import DataError, MissingDataError, ShapeError
+from fewshot.errors import DataError, MissingDataError, MissingExtraError, ShapeError
 from fewshot.estimator.classifier import FewShotClassifier
 from fewshot.estimator.items import kind_of, read, side_of
 
@@ -99,7 +100,21 @@ def test_arrays_of_images_come_channels_first():
 
 def test_the_backbone_says_how_large_single_images_become():
     assert side_of(load_backbone("pixels")) == side_of(None) == 84
-    assert side_of(load_backbone("timm:tf_efficientnet_lite0")) == 256
+    assert side_of(load_backbone("efficientnet-lite0")) == 256
+
+
+def test_the_default_for_images_is_in_a_wheel(monkeypatch):
+    from fewshot.backbones import timm_models
+
+    backbone = load_backbone("efficientnet-lite0")
+    assert weights_hash(backbone.network) == weights_hash(load_backbone("timm:tf_efficientnet_lite0").network)
+
+    def absent(module, extra):
+        raise MissingExtraError(f"run: pip install 'fewshot[{extra}]'")
+
+    monkeypatch.setattr(timm_models, "need", absent)
+    with pytest.raises(MissingExtraError, match=r"fewshot\[images\]"):
+        load_backbone("efficientnet-lite0")
 
 
 def test_features_are_those_of_the_backbone(files):

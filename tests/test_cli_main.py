@@ -20,7 +20,18 @@ HEAVY = ("torch", "transformers", "matplotlib", "sklearn", "scipy", "numpy", "se
 
 
 def test_every_command_of_the_contract_is_there():
-    assert list(COMMANDS) == ["quickstart", "run", "evaluate", "tune", "compare", "show", "list", "verify", "download"]
+    assert list(COMMANDS) == [
+        "quickstart",
+        "classify",
+        "run",
+        "evaluate",
+        "tune",
+        "compare",
+        "show",
+        "list",
+        "verify",
+        "download",
+    ]
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -16,6 +16,7 @@ from fewshot.results.seen import NOTHING
 BACKBONES = {
     "conv4": "fewshot.backbones.conv4:Conv4",
     "conv4-omniglot": "fewshot.backbones.packaged:conv4_omniglot",
+    "efficientnet-lite0": "fewshot.backbones.timm_models:efficientnet_lite0",
     "pixels": "fewshot.backbones.pixels:Pixels",
     "resnet12": "fewshot.backbones.resnet12:ResNet12",
     "resnet12-wide": "fewshot.backbones.resnet12:resnet12_wide",

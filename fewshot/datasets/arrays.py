@@ -28,7 +28,7 @@ def load_arrays(path: str | Path, name: str | None = None) -> Collection:
     path = Path(path)
     if not path.is_file():
         raise MissingDataError(f"'{path}' must be a .npz file with 'x' and 'y', got no file; check the path")
-    arrays = _read(path)
+    arrays = read_arrays(path)
     if not {"x", "y"} <= set(arrays):
         raise DataError(
             f"'{path}' must hold the arrays 'x' and 'y', got {sorted(arrays)}; np.savez(path, x=..., y=...)"
@@ -38,7 +38,12 @@ def load_arrays(path: str | Path, name: str | None = None) -> Collection:
     return Collection.from_arrays(arrays["x"], arrays["y"], name=name or path.stem, splits=splits, **known)
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of a ``.npz`` file; nothing is unpickled.
+
+    Raises:
+        DataError: If it is no such file.
+    """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return dict(archive)

@@ -31,18 +31,28 @@ def load_table(path: str | Path, size: int = 84, name: str | None = None) -> Col
         DataError: If a column is missing, a cell is empty, or the file is no UTF-8; file and line are named.
     """
     path = Path(path)
+    rows = read_table(path)
+    kind = item_column(path, rows, ("label",))
+    cells = [cell(path, row, kind) for row in rows]
+    labels = [cell(path, row, "label") for row in rows]
+    items = images_of(path, rows, cells, size) if kind == "path" else cells
+    splits = split_rows([str(row.get("split") or "") for _, row in rows])
+    names = cells if kind == "path" else [f"line {number}" for number, _ in rows]
+    return Collection.from_arrays(items, labels, name=name or path.stem, item_names=names, splits=splits)
+
+
+def read_table(path: Path) -> list[Row]:
+    """All rows of a table, each with its line number.
+
+    Raises:
+        MissingDataError: If there is no such file.
+        DataError: If it is no table in UTF-8; the line is named.
+    """
     if not path.is_file():
         raise MissingDataError(
             f"'{path}' must be a table with 'label' and 'text' or 'path', got no file; check the path"
         )
-    rows = list(_jsonl(path) if path.suffix.lower() == ".jsonl" else _csv(path))
-    kind = _kind(path, rows)
-    cells = [_cell(path, row, kind) for row in rows]
-    labels = [_cell(path, row, "label") for row in rows]
-    items = _images(path, rows, cells, size) if kind == "path" else cells
-    splits = split_rows([str(row.get("split") or "") for _, row in rows])
-    names = cells if kind == "path" else [f"line {number}" for number, _ in rows]
-    return Collection.from_arrays(items, labels, name=name or path.stem, item_names=names, splits=splits)
+    return list(_jsonl(path) if path.suffix.lower() == ".jsonl" else _csv(path))
 
 
 def _csv(path: Path) -> Iterator[Row]:
@@ -67,19 +77,33 @@ def _jsonl(path: Path) -> Iterator[Row]:
         raise DataError(f"'{path}' must have one JSON object a line in UTF-8, got at line {number}: {error}") from None
 
 
-def _kind(path: Path, rows: list[Row]) -> str:
+def item_column(path: Path, rows: list[Row], others: tuple[str, ...] = ()) -> str:
+    """``"text"`` or ``"path"``: which column has the items.
+
+    Args:
+        path: Of the table, for the message.
+        rows: All rows.
+        others: Columns that must be there too.
+
+    Raises:
+        DataError: If there is no row, both columns or neither, or another is missing.
+    """
     if not rows:
         raise DataError(f"'{path}' must have a row for each item, got none")
     columns = [str(column) for column in rows[0][1]]
     kinds = [kind for kind in ("text", "path") if kind in columns]
-    if len(kinds) != 1 or "label" not in columns:
-        raise DataError(
-            f"'{path}' must have the columns 'label' and one of 'text' and 'path', got {columns}; rename them"
-        )
+    if len(kinds) != 1 or not set(others) <= set(columns):
+        wanted = "".join(f"'{name}' and " for name in others)
+        raise DataError(f"'{path}' must have the columns {wanted}one of 'text' and 'path', got {columns}; rename them")
     return kinds[0]
 
 
-def _cell(path: Path, row: Row, column: str) -> str:
+def cell(path: Path, row: Row, column: str) -> str:
+    """The text of a cell.
+
+    Raises:
+        DataError: If it is empty; the line is named.
+    """
     value = row[1].get(column)
     if value is None or isinstance(value, (dict, list)) or not str(value).strip():
         raise DataError(
@@ -88,7 +112,12 @@ def _cell(path: Path, row: Row, column: str) -> str:
     return str(value)
 
 
-def _images(path: Path, rows: list[Row], names: list[str], size: int) -> np.ndarray:
+def images_of(path: Path, rows: list[Row], names: list[str], size: int) -> np.ndarray:
+    """Pixels ``(n, 3, size, size)`` of the images that a table names.
+
+    Raises:
+        MissingDataError: If one is not there; the line is named.
+    """
     for (number, _), name in zip(rows, names, strict=True):
         if not (path.parent / name).is_file():
             raise MissingDataError(

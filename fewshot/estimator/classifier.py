@@ -8,7 +8,7 @@ from jaxtyping import Float
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError as SklearnNotFittedError
 
-from fewshot.errors import DataError, NotFittedError, StatisticsError
+from fewshot.errors import DataError, FewShotError, NotFittedError, StatisticsError
 from fewshot.estimator.items import kind_of, read
 from fewshot.estimator.labels import checked_labels, ids_of, sorted_classes
 from fewshot.estimator.model import Model
@@ -111,11 +111,14 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             UnfittedError: If there was no ``fit``.
             DataError: If an item cannot be read, or is of another kind than those of ``fit``.
             StatisticsError: If answers shall be rejected, and the learner has no probabilities.
+            FewShotError: If ``reject_below`` is no probability.
         """
         scores = self._fitted().scores(self._items(X))
         labels: np.ndarray = self.classes_[self.model_.present[scores.argmax(1)]]
         if self.reject_below is None:
             return labels
+        if not 0 <= self.reject_below <= 1:
+            raise FewShotError(f"reject_below must be a probability in 0..1, got {self.reject_below}; 0.6 is 60 %")
         known = self.model_.probabilities(scores).max(1) >= self.reject_below
         answers = [label if sure else self.reject_label for label, sure in zip(labels.tolist(), known, strict=True)]
         return np.array(answers, None if isinstance(self.reject_label, type(labels.tolist()[0])) else object)

@@ -105,7 +105,12 @@ def embed(parts: Iterator[Any], backbone: Any) -> Any:
     for part in parts:
         if not len(part):
             break
-        done.append(part if backbone is None else embed_rows(part, "", backbone, CHUNK, cache=False))
+        done.append(_tensor(part) if backbone is None else embed_rows(part, "", backbone, CHUNK, cache=False))
     if not done:
         raise DataError("there must be at least one item, got none")
     return done[0] if len(done) == 1 else torch.cat(done)
+
+
+def _tensor(part: Any) -> Any:
+    """An array of its own as a tensor; strings stay an array."""
+    return part if isinstance(part, Tensor) or part.dtype.kind == "T" else torch.from_numpy(np.array(part))

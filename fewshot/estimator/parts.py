@@ -14,7 +14,7 @@ from fewshot.estimator.items import IMAGES, ROWS, TEXTS
 from fewshot.learners.index import load_learner, targets
 
 NONE = "none"  # items as they are
-DEFAULTS = {IMAGES: "timm:tf_efficientnet_lite0", TEXTS: "sentence-transformers:all-MiniLM-L6-v2", ROWS: NONE}
+DEFAULTS = {IMAGES: "efficientnet-lite0", TEXTS: "sentence-transformers:all-MiniLM-L6-v2", ROWS: NONE}
 
 
 def make_backbone(backbone: Any, options: dict[str, Any] | None) -> Any:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
 from fewshot.datasets.conversion import as_items
 from fewshot.datasets.pixels import decode, square
@@ -39,13 +38,12 @@ def images(x: Any, items: list[Any] | None, side: int) -> Iterator[Any]:
 
 def _channels_first(x: Any) -> Any:
     pixels = as_items(x)
-    pixels = pixels if isinstance(pixels, Tensor) else torch.from_numpy(np.ascontiguousarray(pixels))
     if pixels.ndim == 3:
         return pixels[:, None]
     if pixels.ndim != 4:
         raise DataError(f"images must be an array (n, channels, height, width), got {tuple(pixels.shape)}")
     last = pixels.shape[1] not in (1, 3) and pixels.shape[3] in (1, 3)
-    return pixels.movedim(3, 1).contiguous() if last else pixels
+    return pixels.swapaxes(2, 3).swapaxes(1, 2) if last else pixels
 
 
 def _pixels(item: Any, row: int, side: int) -> np.ndarray:

@@ -1,0 +1,109 @@
+"""What ``fewshot-bench classify`` gives out: answers as a table, as CSV, as JSON, as a picture."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fewshot.errors import DataError
+
+if TYPE_CHECKING:
+    from fewshot.datasets.unlabelled import Unlabelled
+    from fewshot.estimator.classifier import FewShotClassifier
+    from fewshot.results.tables import Table
+
+Answer = dict[str, Any]  # item, label (None: rejected), confidence, probabilities by label, set if asked for
+
+
+def answers_of(classifier: "FewShotClassifier", items: "Unlabelled", coverage: float | None) -> list[Answer]:
+    """An answer an item; the label is None where its probability lies below the classifier's ``reject_below``.
+
+    Args:
+        classifier: Fitted.
+        items: Of the kind of its examples.
+        coverage: Of the sets, if sets are wanted.
+    """
+    probabilities = classifier.predict_proba(items.items)
+    sets = None if coverage is None else classifier.predict_set(items.items, coverage)
+    labels = classifier.classes_.tolist()
+    answers: list[Answer] = []
+    for k, (name, row) in enumerate(zip(items.names, probabilities, strict=True)):
+        sure = float(row.max())
+        given = classifier.reject_below is None or sure >= classifier.reject_below
+        answer = {"item": name, "label": labels[row.argmax()] if given else None, "confidence": sure}
+        answer |= {"probabilities": dict(zip(map(str, labels), row.tolist(), strict=True))}
+        answers.append(answer if sets is None else answer | {"set": list(sets[k])})
+    return answers
+
+
+def about(classifier: "FewShotClassifier") -> dict[str, Any]:
+    """What answered, for JSON and for the line below the table."""
+    model = classifier.model_
+    return {
+        "kind": model.kind,
+        "backbone": str(getattr(model.backbone, "name", "none")),
+        "learner": classifier.learner,
+        "options": classifier.learner_options or {},
+        "classes": classifier.classes_.tolist(),
+        "examples": len(model.labels),
+        "left_out": {"right": model.calibration.right, "asked": model.calibration.asked},
+        "temperature": model.calibration.temperature,
+    }
+
+
+def write_csv(path: Path, answers: list[Answer]) -> Path:
+    """One row an item: item, label (empty: rejected), confidence, and the set with bars between labels."""
+    import csv
+    import io
+
+    from fewshot.files import write_text
+
+    text = io.StringIO()
+    columns = ["item", "label", "confidence", *(["set"] if "set" in answers[0] else [])]
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(answer | {"set": "|".join(map(str, answer.get("set", ())))} for answer in answers)
+    return write_text(path, text.getvalue())
+
+
+def write_sheet(path: Path, items: "Unlabelled", answers: list[Answer]) -> Path:
+    """Picture of all images with their labels.
+
+    Raises:
+        DataError: If the items are no images.
+    """
+    from fewshot.results.contact_sheet import contact_sheet
+    from fewshot.results.figures import save_figure
+
+    if items.items.ndim != 4:
+        raise DataError("a contact sheet shows images, got items that are none; leave --sheet out")
+    best = [max(answer["probabilities"], key=answer["probabilities"].get) for answer in answers]
+    rejected = [answer["label"] is None for answer in answers]
+    return save_figure(contact_sheet(items.items, best, [answer["confidence"] for answer in answers], rejected), path)
+
+
+def answer_table(classifier: "FewShotClassifier", answers: list[Answer], coverage: float | None) -> "Table":
+    """One row an item; below, what answered, and how it did on examples that were left out."""
+    from fewshot.results.tables import Table
+
+    known = about(classifier)
+    made = str(known["learner"]) + (f" on {known['backbone']}" if known["backbone"] != "none" else "")
+    notes = [f"{made}, from {known['examples']} examples of {len(known['classes'])} classes"]
+    if known["left_out"]["asked"]:
+        notes.append("examples left out and answered rightly: {right} of {asked}".format(**known["left_out"]))
+    if classifier.reject_below is not None:
+        notes.append(f"no label where its probability lies below {100 * classifier.reject_below:g} %")
+    if coverage is not None:
+        notes.append(f"set: the labels that cannot be ruled out, with coverage {100 * coverage:g} %")
+    columns = ("item", "label", "confidence %", *(("set",) if coverage is not None else ()))
+    return Table(columns, tuple(_row(answer) for answer in answers), notes=tuple(notes))
+
+
+def _row(answer: Answer) -> tuple[str, ...]:
+    from fewshot.results.tables import ABSENT, percent
+
+    label = ABSENT if answer["label"] is None else str(answer["label"])
+    held = (", ".join(map(str, answer["set"])) or ABSENT,) if "set" in answer else ()
+    return (_short(answer["item"]), label, percent(answer["confidence"]), *held)
+
+
+def _short(text: str, most: int = 60) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
