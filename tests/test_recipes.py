@@ -220,3 +220,16 @@ def test_a_record_of_many_gives_its_own_learner_back(many, tmp_path):
 def test_recipes_of_many_that_make_no_sense(tmp_path, old, new, message):
     with pytest.raises(RecipeError, match=message):
         load_recipe(broken(tmp_path, MANY.replace(old, new)))
+
+
+def test_options_are_chosen_on_validation_classes(recipe, tmp_path):
+    path = tmp_path / "chosen.yaml"
+    choose = "{learner: nearest-mean, label: chosen, choose: {metric: [cosine, squared-euclidean]}}"
+    text = MANY.replace("DATA", str(tmp_path / "data")).replace("{learner: simpleshot}", choose)
+    path.write_text(
+        text.replace("evaluation:", "validation: {split: val, way: 2, query: 3, episodes: 10}\nevaluation:")
+    )
+    *_, record, _ = run_recipe(str(path), tmp_path / "out")
+    assert "best of 2 on split 'val'" in record.selection or "best of 2 on" in record.selection
+    assert record.learner.options["metric"] in record.selection
+    assert rebuild_learner(record).head.metric == record.learner.options["metric"]

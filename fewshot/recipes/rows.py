@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from fewshot.datasets.index import load_dataset, load_episodes
+from fewshot.evaluation.choose import choose
 from fewshot.evaluation.evaluate import evaluate
 from fewshot.recipes.build import build_learner, with_options
 from fewshot.recipes.schema import Recipe, Row
+from fewshot.results.choice import Choice
 from fewshot.results.record import Record
 
 
@@ -51,11 +53,14 @@ def judge_row(recipe: Recipe, row: Row, learner: Any, known: dict[str, Any]) -> 
     data_options = recipe.data_options | row.data_options
     data = load_dataset(recipe.data, **data_options)
     novel = data if section.split is None else data.split(section.split)
-    options, selection = _chosen(recipe, row)
-    learner = with_options(recipe, row.learner_options | options, learner)
+    choice = _choice(recipe, row)
+    options = row.learner_options | ({} if choice is None else choice.options)
+    learner = with_options(recipe, options, learner)
     episodes = load_episodes(recipe.data, novel) if section.episodes == "fixed" else section.episodes
-    record = evaluate(learner, novel, section.spec(row), episodes, section.seed, open_interval=section.open_interval)
-    every = recipe.learner_options | row.learner_options | options
+    record = evaluate(
+        learner, novel, section.spec(row), episodes, section.seed, chosen=choice, open_interval=section.open_interval
+    )
+    every = recipe.learner_options | options
     named = {
         "data": record.data.model_copy(update={"name": recipe.data, "options": data_options, "split": section.split}),
         "learner": record.learner.model_copy(update={"name": recipe.learner, "options": every}),
@@ -63,17 +68,20 @@ def judge_row(recipe: Recipe, row: Row, learner: Any, known: dict[str, Any]) -> 
     }
     if record.backbone is not None:
         named["backbone"] = record.backbone.model_copy(update={"name": recipe.backbone})
-    return record.model_copy(update=named | known | selection).with_answers(record.load_answers())
+    return record.model_copy(update=named | known).with_answers(record.load_answers())
 
 
-def _chosen(recipe: Recipe, row: Row) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Options that validation classes choose for a row, and what the record says of it."""
+def _choice(recipe: Recipe, row: Row) -> Choice | None:
+    """Options that validation classes choose for a row."""
     section = recipe.validation
     if not recipe.choose or section is None:
-        return {}, {}
-    from fewshot.evaluation.choose import choose
-
+        return None
     data = load_dataset(recipe.data, **recipe.data_options | row.data_options).split(section.split)
-    spec = recipe.evaluation.spec(row)
-    choice = choose(lambda **o: build_learner(recipe, o), recipe.choose, data, spec, section.episodes, section.seed)
-    return choice.options, {"selection": choice.selection}
+    return choose(
+        lambda **options: build_learner(recipe, row.learner_options | options),
+        recipe.choose,
+        data,
+        recipe.evaluation.spec(row),
+        section.episodes,
+        section.seed,
+    )
