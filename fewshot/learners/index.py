@@ -27,6 +27,7 @@ class Entry(NamedTuple):
 
 
 LEARNERS = {
+    "alpha-tim": Entry("alpha_tim:AlphaTIM", "transductive", "Veilleux et al. 2021"),
     "bd-cspn": Entry("bd_cspn:BDCSPN", "transductive", "Liu et al. 2020"),
     "distribution-calibration": Entry("distribution_calibration:DistributionCalibration", "linear", "Yang et al. 2021"),
     "k-nearest-neighbours": Entry("k_nearest_neighbours:KNearestNeighbours", "metric", "Cover and Hart 1967"),
@@ -39,6 +40,8 @@ LEARNERS = {
     "protonet": Entry("protonet:ProtoNet", "metric", "Snell et al. 2017"),
     "simpleshot": Entry("simpleshot:SimpleShot", "metric", "Wang et al. 2019"),
     "transformed": Entry("transformed:Transformed", "wrapper", "Wang et al. 2019; Hu et al. 2021"),
+    "tim-adm": Entry("tim_adm:TIMADM", "transductive", "Boudiaf et al. 2020"),
+    "tim-gd": Entry("tim_gd:TIMGD", "transductive", "Boudiaf et al. 2020"),
 }
 
 
