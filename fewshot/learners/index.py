@@ -35,6 +35,7 @@ LEARNERS = {
     "logistic-regression": Entry("logistic_regression:LogisticRegression", "linear", "Cox 1958"),
     "mahalanobis": Entry("mahalanobis:Mahalanobis", "metric", "Fisher 1936; Bateni et al. 2020"),
     "matching-attention": Entry("matching_attention:MatchingAttention", "metric", "Vinyals et al. 2016"),
+    "masked-soft-k-means": Entry("soft_k_means:MaskedSoftKMeans", "semi-supervised", "Ren et al. 2018"),
     "modified-hausdorff": Entry("modified_hausdorff:ModifiedHausdorff", "matching", "Dubuisson and Jain 1994"),
     "nearest-mean": Entry("nearest_mean:NearestMean", "metric", "Snell et al. 2017"),
     "protonet": Entry("protonet:ProtoNet", "metric", "Snell et al. 2017"),
@@ -43,6 +44,7 @@ LEARNERS = {
     "tim-adm": Entry("tim_adm:TIMADM", "transductive", "Boudiaf et al. 2020"),
     "tim-gd": Entry("tim_gd:TIMGD", "transductive", "Boudiaf et al. 2020"),
 }
+    "soft-k-means": Entry("soft_k_means:SoftKMeans", "semi-supervised", "Ren et al. 2018"),
 
 
 def targets() -> dict[str, str]:
