@@ -9,6 +9,25 @@ from torch import Tensor
 from fewshot.errors import EpisodeError
 
 
+def ridge(
+    x: Float[Tensor, "*e s dim"], target: Float[Tensor, "*e s n"], penalty: float | Float[Tensor, ""]
+) -> Float[Tensor, "*e dim n"]:
+    """Weights W that minimise ``‖x W - target‖² + penalty ‖W‖²``; gradients flow to all three.
+
+    ``xᵀ (x xᵀ + penalty)⁻¹ target`` with fewer items than features, else ``(xᵀ x + penalty)⁻¹ xᵀ target``.
+
+    Args:
+        x: Items; centre them, or add a column of ones, for an intercept.
+        target: What each item is to be mapped to.
+        penalty: Strength of the penalty on the weights, above 0.
+    """
+    dual = x.shape[-2] < x.shape[-1]
+    gram = x @ x.mT if dual else x.mT @ x
+    factor = torch.linalg.cholesky(gram + penalty * torch.eye(gram.shape[-1], dtype=x.dtype, device=x.device))
+    solved: Tensor = torch.cholesky_solve(target if dual else x.mT @ target, factor)
+    return x.mT @ solved if dual else solved
+
+
 def multinomial_logistic(
     x: Float[Tensor, "*e s dim"], target: Float[Tensor, "*e s n"], penalty: float
 ) -> tuple[Float[Tensor, "*e dim n"], Float[Tensor, "*e 1 n"]]:

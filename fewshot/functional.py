@@ -37,6 +37,16 @@ def require_every_class(y: Integer[Tensor, "*e s"], n_way: int) -> None:
         raise EpisodeError(f"every class needs a support example, got none for classes {absent}")
 
 
+def require_finite(x: Float[Tensor, "*e s dim"]) -> None:
+    """Let support features pass only if all are numbers.
+
+    Raises:
+        EpisodeError: If one is NaN or infinite.
+    """
+    if not bool(x.sum(-1).isfinite().all()):
+        raise EpisodeError("features must be finite, got NaN or infinity in the support")
+
+
 def class_membership(y: Integer[Tensor, "*e s"], n_way: int, dtype: torch.dtype) -> Shaped[Tensor, "*e s {n_way}"]:
     """One where a support row belongs to a class, else zero."""
     return (y.unsqueeze(-1) == torch.arange(n_way, device=y.device)).to(dtype)
@@ -72,3 +82,36 @@ def rectifying_weights(
     if over == "members":
         return near.masked_fill(~member, -torch.inf).softmax(-1)
     return near.softmax(-2) * member / member.sum(-1, keepdim=True)
+
+
+def sinkhorn(
+    cost: Float[Tensor, "*e n m"],
+    rows: Float[Tensor, "*e n"],
+    columns: Float[Tensor, "*e m"],
+    strength: float,
+    tolerance: float = 1e-6,
+    steps: int = 1000,
+) -> Float[Tensor, "*e n m"]:
+    """Logarithm of the plan P with the least ``sum of P · cost − entropy of P / strength`` (Cuturi, 2013).
+
+    Rows and columns of P sum to the given numbers: rows exactly, columns to within the tolerance. Scales stay
+    logarithms and double precision is used throughout, so that nothing underflows.
+
+    Args:
+        cost: Of moving from a row to a column.
+        rows: Sums of the rows, above 0.
+        columns: Sums of the columns, above 0, with the same total.
+        strength: Inverse of the entropy's weight.
+        tolerance: An episode is done when no column is farther from its sum; it is not touched afterwards.
+        steps: Most updates of both sides.
+    """
+    log_k, log_columns, log_rows = -strength * cost.double(), columns.double().log(), rows.double().log()
+    f, g = torch.zeros_like(log_rows), torch.full_like(log_columns, -torch.inf)
+    for _ in range(steps):
+        next_g = log_columns - (log_k + f.unsqueeze(-1)).logsumexp(-2)
+        off = ((g - next_g).expm1().abs() * columns).amax(-1, keepdim=True)  # from the sums, before this update
+        if bool((off <= tolerance).all()):
+            break
+        g = torch.where(off <= tolerance, g, next_g)
+        f = torch.where(off <= tolerance, f, log_rows - (log_k + g.unsqueeze(-2)).logsumexp(-1))
+    return (log_k + f.unsqueeze(-1) + g.unsqueeze(-2)).to(cost.dtype)

@@ -30,21 +30,25 @@ LEARNERS = {
     "alpha-tim": Entry("alpha_tim:AlphaTIM", "transductive", "Veilleux et al. 2021"),
     "bd-cspn": Entry("bd_cspn:BDCSPN", "transductive", "Liu et al. 2020"),
     "distribution-calibration": Entry("distribution_calibration:DistributionCalibration", "linear", "Yang et al. 2021"),
+    "feat": Entry("feat:FEAT", "metric", "Ye et al. 2020"),
     "k-nearest-neighbours": Entry("k_nearest_neighbours:KNearestNeighbours", "metric", "Cover and Hart 1967"),
     "laplacian-shot": Entry("laplacian_shot:LaplacianShot", "transductive", "Ziko et al. 2020"),
     "logistic-regression": Entry("logistic_regression:LogisticRegression", "linear", "Cox 1958"),
     "mahalanobis": Entry("mahalanobis:Mahalanobis", "metric", "Fisher 1936; Bateni et al. 2020"),
-    "matching-attention": Entry("matching_attention:MatchingAttention", "metric", "Vinyals et al. 2016"),
     "masked-soft-k-means": Entry("soft_k_means:MaskedSoftKMeans", "semi-supervised", "Ren et al. 2018"),
+    "matching-attention": Entry("matching_attention:MatchingAttention", "metric", "Vinyals et al. 2016"),
     "modified-hausdorff": Entry("modified_hausdorff:ModifiedHausdorff", "matching", "Dubuisson and Jain 1994"),
     "nearest-mean": Entry("nearest_mean:NearestMean", "metric", "Snell et al. 2017"),
     "protonet": Entry("protonet:ProtoNet", "metric", "Snell et al. 2017"),
+    "r2d2": Entry("r2d2:R2D2", "linear", "Bertinetto et al. 2019"),
+    "relation": Entry("relation:RelationNet", "metric", "Sung et al. 2018"),
+    "ridge": Entry("ridge:Ridge", "linear", "Hoerl and Kennard 1970"),
     "simpleshot": Entry("simpleshot:SimpleShot", "metric", "Wang et al. 2019"),
+    "soft-k-means": Entry("soft_k_means:SoftKMeans", "semi-supervised", "Ren et al. 2018"),
     "transformed": Entry("transformed:Transformed", "wrapper", "Wang et al. 2019; Hu et al. 2021"),
     "tim-adm": Entry("tim_adm:TIMADM", "transductive", "Boudiaf et al. 2020"),
     "tim-gd": Entry("tim_gd:TIMGD", "transductive", "Boudiaf et al. 2020"),
 }
-    "soft-k-means": Entry("soft_k_means:SoftKMeans", "semi-supervised", "Ren et al. 2018"),
 
 
 def targets() -> dict[str, str]:

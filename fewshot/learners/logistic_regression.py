@@ -15,8 +15,8 @@ from torch import Tensor
 
 from fewshot.contract import Classifier, SupportSet
 from fewshot.convex import multinomial_logistic
-from fewshot.errors import EpisodeError, FewShotError
-from fewshot.functional import class_membership, require_every_class
+from fewshot.errors import FewShotError
+from fewshot.functional import class_membership, require_every_class, require_finite
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,7 @@ class LogisticRegression:
         require_every_class(support.y, support.n_way)
         if torch.is_grad_enabled() and support.x.requires_grad:
             raise FewShotError("logistic regression cannot train a backbone through its support; adapt under no_grad")
-        if not bool(support.x.sum(-1).isfinite().all()):
-            raise EpisodeError("features must be finite, got NaN or infinity in the support")
+        require_finite(support.x)
         # W1 = -W2 = w / 2 turns |W|^2 into |w|^2 / 2, and scikit-learn penalises w
         penalty = (2 if support.n_way == 2 else 1) / self.C
         target = class_membership(support.y, support.n_way, torch.float64)
