@@ -30,6 +30,7 @@ def test_every_command_of_the_contract_is_there():
         "show",
         "list",
         "verify",
+        "audit",
         "download",
     ]
 

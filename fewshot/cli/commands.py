@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from fewshot.cli import classify, compare, download, evaluate, listing, run, show, start, tune, verify
+from fewshot.cli import audit, classify, compare, download, evaluate, listing, run, show, start, tune, verify
 
 COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
     "quickstart": (start.quickstart, start.EXAMPLES),
@@ -14,5 +14,6 @@ COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
     "show": (show.show, show.EXAMPLES),
     "list": (listing.list_names, listing.EXAMPLES),
     "verify": (verify.verify, verify.EXAMPLES),
+    "audit": (audit.audit, audit.EXAMPLES),
     "download": (download.download, download.EXAMPLES),
 }
