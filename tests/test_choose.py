@@ -213,6 +213,24 @@ def test_a_choice_for_something_else_is_refused(named, change, message):
     assert message in refused("evaluate", *ASKED, "--episodes", 5, "--tuned", written, *change)
 
 
+def test_items_that_a_backbone_cannot_take_are_told_before_anything_is_computed(named, no_shape_hook):
+    """Also where the first to be embedded are the base classes."""
+    asked = (
+        "--data",
+        "made",
+        "--learner",
+        "simpleshot",
+        "--base",
+        "train",
+        "--backbone",
+        "conv4-omniglot",
+        "--query",
+        5,
+    )
+    for told in (refused("tune", *asked, "--option", "transform=CL2N"), refused("evaluate", *asked)):
+        assert "must take items" in told and "'conv4-omniglot'" in told
+
+
 def test_options_that_are_not_tuned_can_be_given_beside_a_choice(named):
     asked = ("--data", "made", "--learner", "nearest-mean", "--way", 3, "--query", 5)
     written = as_json("tune", *asked, "--option", "metric=cosine,squared-euclidean", "--episodes", 5)["file"]

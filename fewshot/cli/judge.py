@@ -1,7 +1,11 @@
 """What ``evaluate`` computes: a learner with its base classes, as many episodes as needed, a record."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
+
+import numpy as np
 
 from fewshot.cli.output import note
 from fewshot.cli.progress import progress_line
@@ -40,7 +44,8 @@ def judge(
     """
     if chosen is not None:
         chosen.require_new(asked.qualified_names())  # told before anything is computed
-    built = setting.build(whole)
+    with unfit_items_told(setting, whole):  # base classes are embedded here
+        built = setting.build(whole)
     seen = check_base(setting, built, whole, asked, extra["allow_seen"])
     known = {} if seen is None else {"pretraining_classes": seen}
     options = {name: extra[name] for name in ("open_interval", "keep_scores", "allow_seen")} | {"chosen": chosen}
@@ -74,17 +79,27 @@ def ask_once(setting: Setting, learner: Any, asked: Collection, spec: EpisodeSpe
     sampler = EpisodeSampler(asked.labels, spec, class_names=asked.class_names, groups=asked.groups)
     (batch,) = sampler.groups(0, 1)
     support, query = support_set(asked, batch, sampler.seeds(batch.index)), asked.take(batch.query)
+    with unfit_items_told(setting, asked), eval_mode(learner):
+        score(learner, support, query)
+
+
+@contextmanager
+def unfit_items_told(setting: Setting, asked: Collection) -> Iterator[None]:
+    """Turns complaints about shapes and types of items into a sentence with what to do.
+
+    Raises:
+        ShapeError: If learner or backbone cannot take the items.
+    """
     try:
-        with eval_mode(learner):
-            score(learner, support, query)
+        yield
     except ShapeError as error:
         remedy = "" if setting.backbone else " (here: --backbone none gives it the items as they are)"
         raise ShapeError(f"{error}{remedy}") from None
     except RuntimeError as error:  # torch's own complaint about shapes and types
-        complaint = str(error).partition("\n")[0]
+        complaint, one = str(error).partition("\n")[0], asked.take(np.zeros(1, int))
         raise ShapeError(
-            f"learner '{setting.learner}' and backbone '{setting.backbone}' must take items {tuple(query.shape[2:])} "
-            f"of type {query.dtype}, got: {complaint}"
+            f"learner '{setting.learner}' and backbone '{setting.backbone}' must take items {tuple(one.shape[1:])} "
+            f"of type {one.dtype}, got: {complaint}"
         ) from error
 
 

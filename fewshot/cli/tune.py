@@ -115,12 +115,13 @@ def _choose(
 ) -> "Choice":
     from dataclasses import replace
 
-    from fewshot.cli.judge import ask_once, check_base
+    from fewshot.cli.judge import ask_once, check_base, unfit_items_told
     from fewshot.cli.progress import progress_line
     from fewshot.evaluation.choose import candidates, choose
 
     make = setting.maker(whole)
-    first = make(**candidates(asked["grid"])[0])
+    with unfit_items_told(setting, whole):
+        first = make(**candidates(asked["grid"])[0])
     check_base(setting, first, whole, classes, allowed=False)
     ask_once(replace(setting, options=candidates(asked["grid"])[0]), first, classes, spec)
     with progress_line("candidates") as report:
