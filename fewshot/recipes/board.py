@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from fewshot.backbones.index import load_backbone
+from fewshot.datasets.index import load_dataset
+from fewshot.evaluation.audit import audit
 from fewshot.files import write_text
 from fewshot.recipes.schema import Recipe
 from fewshot.results.board import learners_table
@@ -27,6 +30,13 @@ def write_board(recipe: Recipe, records: Sequence[Record], folder: Path) -> tupl
         DataError: If a file cannot be written.
     """
     assert recipe.reference is not None
-    table = learners_table(records, recipe.reference)
+    table = learners_table(records, recipe.reference, [_audit_line(recipe)] if recipe.base and recipe.backbone else ())
     text = write_text(folder / "table.md", markdown(table) + "\n")
     return table, (text, save_figure(learners_figure(records, recipe.reference), folder / "figure.png"))
+
+
+def _audit_line(recipe: Recipe) -> str:
+    """How many items of a split have a near-duplicate in another, by the backbone of the table."""
+    assert recipe.backbone is not None
+    backbone = load_backbone(recipe.backbone, **recipe.backbone_options)
+    return audit(load_dataset(recipe.data, **recipe.data_options), backbone).line()

@@ -7,6 +7,7 @@ from fewshot.errors import RecordError
 from fewshot.results.compare import compare
 from fewshot.results.interval import Interval
 from fewshot.results.record import Record
+from fewshot.results.seen import seen_sentence
 from fewshot.results.tables import ABSENT, Table, accuracy_cell, data_name, shot_cell, whole, with_interval
 
 
@@ -116,5 +117,5 @@ def _notes(every: Sequence[Entry], reference: str) -> tuple[str, ...]:
         f"{first.summary.estimand}; s: seconds of the evaluation",
         f"difference: accuracy minus that of {reference} on the same episodes, in percentage points; above 0 is better",
         *([f"options or weights chosen on validation classes: {', '.join(chosen)}"] if chosen else []),
-        *dict.fromkeys(note for e in every for note in e.record.notes if "class" in note and "saw" in note),
+        *dict.fromkeys(f"seen before: {seen_sentence(e.record)}" for e in every if seen_sentence(e.record)),
     )
