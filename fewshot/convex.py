@@ -25,7 +25,9 @@ def ridge(
     gram = x @ x.mT if dual else x.mT @ x
     factor = torch.linalg.cholesky(gram + penalty * torch.eye(gram.shape[-1], dtype=x.dtype, device=x.device))
     solved: Tensor = torch.cholesky_solve(target if dual else x.mT @ target, factor)
-    return x.mT @ solved if dual else solved
+    if dual:
+        solved = x.mT @ solved
+    return solved
 
 
 def multinomial_logistic(
