@@ -17,7 +17,7 @@ from torch import Tensor
 
 from fewshot.contract import Classifier, SupportSet
 from fewshot.errors import FewShotError
-from fewshot.functional import class_means, class_membership, squared_distances
+from fewshot.functional import class_means, class_membership
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,11 @@ def inverse_form(
         return whitened(z.mT.unsqueeze(-3) - means.unsqueeze(-1))
 
     def by_items(z: Tensor) -> Tensor:
-        products = (x @ z.mT).unsqueeze(-3) - (means @ x.mT).unsqueeze(-1)  # (*e, n_way, s, q)
-        return (squared_distances(means, z) - whitened(root @ products)) / beta.squeeze(-1)
+        both = torch.cat([x, means], -2) @ z.mT
+        length: Tensor = torch.linalg.vector_norm(z, dim=-1)
+        apart = length.square().unsqueeze(-2) - 2 * both[..., size:, :] + means.square().sum(-1, keepdim=True)
+        products = both[..., :size, :].unsqueeze(-3) - (means @ x.mT).unsqueeze(-1)  # (*e, n_way, s, q)
+        return (apart - whitened(root @ products)) / beta.squeeze(-1)
 
     if few:
         return by_items, log_det + (dim - size) * beta.log().squeeze(-1)

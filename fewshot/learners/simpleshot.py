@@ -8,6 +8,7 @@ Code: github.com/mileyan/simple_shot, ``src/train.py``, ``metric_class_type``. N
 
 from dataclasses import dataclass, replace
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -53,17 +54,26 @@ class SimpleShot:
             NotFittedError: If CL2N has seen no base classes.
             EpisodeError: If a class has no example.
         """
-        means = class_means(self._transformed(support.x), support.y, support.n_way)  # (e, n_way, dim)
-        return lambda query: -squared_distances(self._transformed(query), means)  # (e, q, n_way)
-
-    def _transformed(self, z: Float[Tensor, "*e n dim"]) -> Float[Tensor, "*e n dim"]:
+        x = self._moved(support.x)
         if self.transform == "UN":
+            means = class_means(x, support.y, support.n_way)  # (e, n_way, dim)
+            return lambda query: -squared_distances(query, means)  # (e, q, n_way)
+        unit_means = class_means(normalize(x, dim=-1), support.y, support.n_way)
+        return lambda query: -unit_distances(self._moved(query), unit_means)
+
+    def _moved(self, z: Float[Tensor, "*e n dim"]) -> Float[Tensor, "*e n dim"]:
+        if self.transform != "CL2N":
             return z
-        if self.transform == "L2N":
-            return normalize(z, dim=-1)
         if self.centre is None:
             raise NotFittedError(
                 "SimpleShot with CL2N needs the mean of the base classes, got no base classes; "
                 "call learner.with_base(base) first, or choose transform='L2N', which needs none"
             )
-        return normalize(z - self.centre.to(z), dim=-1)
+        return z - self.centre.to(z)
+
+
+def unit_distances(z: Float[Tensor, "*e q dim"], c: Float[Tensor, "*e k dim"]) -> Float[Tensor, "*e q k"]:
+    """Squared distance of z / ‖z‖ to every row of c: 1 - 2 z·c / ‖z‖ + ‖c‖², which needs no copy of z."""
+    length: Tensor = torch.linalg.vector_norm(z, dim=-1, keepdim=True)
+    cosine = z @ c.mT / length.clamp(min=1e-12)  # a row of zeros stays zero, as in torch's normalize
+    return (length.sign() - 2 * cosine + c.square().sum(-1).unsqueeze(-2)).clamp(min=0)
