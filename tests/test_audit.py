@@ -11,7 +11,7 @@ from torch import nn
 
 from fewshot import load_backbone
 from fewshot.datasets.collection import Collection
-from fewshot.errors import DataError, ShapeError
+from fewshot.errors import DataError, FewShotError, ShapeError
 from fewshot.evaluation.audit import SAMPLE, audit, planted_threshold
 from fewshot.evaluation.copies import CALIBRATING, COPIES
 from fewshot.results.audit import Audit
@@ -153,6 +153,16 @@ def test_what_cannot_be_audited_is_told():
         audit(rows, load_backbone("pixels"), cache=False)
     with pytest.raises(DataError, match=r"a threshold must be a cosine, between -1 and 1, got 2\.0"):
         audit(rows, load_backbone("pixels"), 2.0, cache=False)
+
+
+def test_a_backbone_that_tells_nothing_apart_is_refused():
+    class Blind(Layout):
+        def forward(self, x):
+            return super().forward(x) + 10
+
+    with pytest.raises(FewShotError, match="must tell copies from other items, got 100% of all pairs as near"):
+        audit(planted(), Blind(), cache=False)
+    assert audit(planted(), Blind(), 0.9, cache=False).found == 20
 
 
 def test_it_survives_the_disk_and_is_no_record(found, tmp_path):

@@ -80,6 +80,12 @@ def test_kept_audits_are_whole(path):
     assert all(b.found == len(b.pairs) and b.near_pairs >= b.found - b.equal for b in audit.between)
 
 
+def test_the_page_on_data_has_the_sentences_of_the_kept_audits():
+    page = (RESULTS.parents[1] / "data" / "README.md").read_text("utf-8")
+    for path in RESULTS.glob("*-audit.json"):
+        assert Audit.model_validate(json.loads(path.read_text("utf-8"))).line() in page, path.name
+
+
 def test_the_audit_of_caltech_is_that_of_these_data(data_root):
     from fewshot import load_dataset
 

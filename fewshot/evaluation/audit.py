@@ -10,14 +10,14 @@ from torch import Tensor
 
 from fewshot.contract import prepare
 from fewshot.datasets.collection import Collection
-from fewshot.errors import DataError
+from fewshot.errors import DataError, FewShotError
 from fewshot.evaluation.answers import eval_mode
 from fewshot.evaluation.copies import CALIBRATING, COPIES
 from fewshot.evaluation.describe import code_hash, describe_backbone, versions
 from fewshot.evaluation.duplicates import byte_ids, equal_items, matches
 from fewshot.results.audit import Audit, Between, Pair
 
-SAMPLE, SHARE = 128, 0.95
+SAMPLE, SHARE, BLIND = 128, 0.95, 0.05
 ORDER = {"train": 0, "test": 2}  # items of the later split are counted; others stay in between, as they are
 
 
@@ -40,6 +40,7 @@ def audit(
 
     Raises:
         DataError: If no threshold is given and the items are no uint8 images, or it is no cosine.
+        FewShotError: If the backbone finds more than 5 % of all pairs as near as planted copies.
 
     Example:
         >>> from fewshot import load_backbone
@@ -57,6 +58,9 @@ def audit(
     features, ids = collection.embed(backbone, cache=cache).items.flatten(1), byte_ids(collection.items)
     splits = dict(sorted(collection.splits.items(), key=lambda part: ORDER.get(part[0], 1)))
     splits = splits or {"all": np.arange(len(collection))}
+    between = [_between(collection, features, ids, a, b, threshold) for a, b in _two_by_two(splits)]
+    if shares:
+        _require_sight(between, splits, threshold)
     return Audit(
         data=collection.name,
         hash=collection.hash,
@@ -67,7 +71,7 @@ def audit(
         copies_found=shares,
         same_class=_same_class(collection, features, threshold),
         repeated=len(ids) - len(np.unique(ids)),
-        between=[_between(collection, features, ids, a, b, threshold) for a, b in _two_by_two(splits)],
+        between=between,
         versions=versions(),
         code=code_hash(),
     )
@@ -103,6 +107,17 @@ def planted_threshold(collection: Collection, backbone: Any, seed: int = 0) -> t
 def _features(backbone: Any, images: Tensor) -> Tensor:
     features: Tensor = backbone(prepare(backbone, images)).flatten(1).cpu()
     return features
+
+
+def _require_sight(between: list[Between], splits: dict[str, np.ndarray], threshold: float) -> None:
+    """Refuse a backbone for which any two items are as near as copies."""
+    pairs = {(b.split, b.other): len(splits[b.split]) * len(splits[b.other]) for b in between}
+    share = max(b.near_pairs / pairs[b.split, b.other] for b in between)
+    if share > BLIND:
+        raise FewShotError(
+            f"a backbone must tell copies from other items, got {share:.0%} of all pairs as near as planted copies "
+            f"(cosine ≥ {threshold:.3g}); choose another backbone, or give a threshold"
+        )
 
 
 def _same_class(collection: Collection, features: Tensor, threshold: float) -> float:
