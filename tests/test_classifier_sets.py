@@ -96,6 +96,54 @@ def test_held_out_sets_are_those_of_mapie(coverage, count):
     np.testing.assert_array_equal(split_sets(known, labels, asked, coverage), sets[:, :, 0])
 
 
+def two_classes(count, seed=0):
+    """An episode of two classes with ``count`` examples, and queries between them."""
+    rng = np.random.default_rng(seed)
+    y = rng.permutation(np.arange(count) % 2)
+    return rng.normal(size=(count, 3)) + 1.6 * y[:, None], y, rng.normal(size=(60, 3)) + 0.8
+
+
+def mapie_cross_sets(x, y, query, coverage):
+    from mapie.classification import CrossConformalClassifier
+    from sklearn.model_selection import PredefinedSplit
+
+    estimator = FewShotClassifier(learner="nearest-mean", calibrate=False)
+    theirs = CrossConformalClassifier(estimator, confidence_level=coverage, cv=PredefinedSplit(deal(y)))
+    return theirs.fit_conformalize(x, y).predict_set(query, agg_scores="crossval")[1][:, :, 0]
+
+
+def own_cross_sets(x, y, query, coverage):
+    support = SupportSet(torch.from_numpy(x)[None], torch.from_numpy(y)[None], 2)
+    return cross_sets(NearestMean(), support, torch.from_numpy(query), coverage)
+
+
+@pytest.mark.parametrize("coverage", [0.6, 0.8])
+def test_sets_from_left_out_examples_are_those_of_mapie_where_both_round_alike(coverage):
+    pytest.importorskip("mapie.classification")
+    x, y, query = two_classes(20)
+    found = own_cross_sets(x, y, query, coverage)
+    np.testing.assert_array_equal(found, mapie_cross_sets(x, y, query, coverage))
+    assert 0 < found.sum() < found.size
+
+
+def test_mapie_asks_for_more_support_than_the_algorithm():
+    """30 examples, coverage 0.95: the algorithm admits a label with one example at least as strange, MAPIE with two."""
+    pytest.importorskip("mapie.classification")
+    x, y, query = two_classes(30)
+    own, theirs = own_cross_sets(x, y, query, 0.95), mapie_cross_sets(x, y, query, 0.95)
+    assert (theirs <= own).all() and theirs.sum() < own.sum()
+    with pytest.raises(AssertionError):
+        np.testing.assert_array_equal(own, theirs)
+    support = SupportSet(torch.from_numpy(x)[None], torch.from_numpy(y)[None], 2)
+    two = admitted_with_two(support, torch.from_numpy(query))
+    np.testing.assert_array_equal(theirs, two)
+
+
+def admitted_with_two(support, query):
+    """The algorithm with MAPIE's count: fewer than 29 of 30 less strange examples."""
+    return cross_sets(NearestMean(), support, query, 28.99 / 31)
+
+
 @pytest.mark.parametrize("learner", ["nearest-mean", "logistic-regression"])
 @pytest.mark.parametrize("coverage", [0.8, 0.9])
 def test_coverage_on_real_digits(learner, coverage):

@@ -54,8 +54,11 @@ def classify(
     Prints a label for each item with its probability. Nothing is trained; examples are embedded, and a small
     classifier is fitted to them.
     """
+    from fewshot.training.memory import keep_freed_memory
+
     if save is not None and save.suffix != SAVED:
         raise FewShotError(f"--save must name a file that ends in {SAVED}, got '{save}'; rename it")
+    keep_freed_memory()  # an image network embeds twice as fast
     with stdout_kept():
         classifier = _classifier(support, backbone, learner, parsed(option, "--option"))
         if reject_below is not None:
