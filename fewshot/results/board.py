@@ -83,7 +83,7 @@ def learners_table(records: Sequence[Record], reference: str, notes: Sequence[st
     for e in every:
         rows.setdefault((e.label, e.queries), {})[e.setting] = e
     kinds = list(dict.fromkeys(e.queries for e in every))
-    columns = ("learner", "looks at queries", "queries", *(c for s in settings for c in (f"{s} %", "difference", "s")))
+    columns = ("learner", "looks at queries", "queries", *(c for s in settings for c in (f"{s} %", "difference")))
     body = tuple(
         (label, _looks(of), queries, *(cell for s in settings for cell in _cells(of.get(s), reference)))
         for (label, queries), of in sorted(rows.items(), key=lambda row: kinds.index(row[0][1]))
@@ -95,12 +95,12 @@ def _looks(of: dict[str, Entry]) -> str:
     return "all at once" if any(e.record.learner.transductive for e in of.values()) else "one by one"
 
 
-def _cells(entry: Entry | None, reference: str) -> tuple[str, str, str]:
+def _cells(entry: Entry | None, reference: str) -> tuple[str, str]:
     if entry is None:
-        return ABSENT, ABSENT, ABSENT
+        return ABSENT, ABSENT
     d = entry.difference
     gap = "reference" if d is None else with_interval(d.estimate, d.low, d.high, signed=True)
-    return accuracy_cell(entry.record), gap, f"{entry.record.seconds:.1f}"
+    return accuracy_cell(entry.record), gap
 
 
 def _title(records: Sequence[Record]) -> str:
@@ -114,7 +114,7 @@ def _notes(every: Sequence[Entry], reference: str) -> tuple[str, ...]:
     chosen = sorted({e.label for e in every if e.record.selection})
     return (
         f"accuracy: mean over {', '.join(f'{c:,}' for c in counts)} episodes, {first.summary.level:.0%} interval for "
-        f"{first.summary.estimand}; s: seconds of the evaluation",
+        f"{first.summary.estimand}",
         f"difference: accuracy minus that of {reference} on the same episodes, in percentage points; above 0 is better",
         *([f"options or weights chosen on validation classes: {', '.join(chosen)}"] if chosen else []),
         *dict.fromkeys(f"seen before: {seen_sentence(e.record)}" for e in every if seen_sentence(e.record)),
