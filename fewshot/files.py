@@ -8,6 +8,7 @@ is either whole or not there, also when two processes write it at once.
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import IO, Any
 from fewshot.errors import DataError
 
 PACKAGE = Path(__file__).parent
+NUMBERS = re.compile(r"\[\n([-+.\deE,\s]+)\n\s*\]")  # no text can match: its line ends are escaped
 
 
 def write(path: Path | str, fill: Callable[[IO[bytes]], object]) -> Path:
@@ -65,8 +67,9 @@ def write_text(path: Path | str, content: str) -> Path:
 
 
 def write_json(path: Path | str, content: Any) -> Path:
-    """Write JSON in one step, NaN refused; see `write`."""
-    return write_text(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write JSON in one step, NaN refused, a list of numbers on one line; see `write`."""
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    return write_text(path, NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text) + "\n")
 
 
 def cache_folder() -> Path:

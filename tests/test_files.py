@@ -133,3 +133,15 @@ def test_digest_knows_where_chunks_end():
 
 def test_packaged_files_are_there():
     assert (files.packaged("data") / "README.md").is_file()
+
+
+def test_numbers_stand_on_one_line_and_texts_are_left_alone(tmp_path):
+    content = {
+        "counts": [1, -2, 3],
+        "nested": [[1, 2], [0.5, 1e-9]],
+        "texts": ["[\n 1,\n 2\n]", "[ 1,  2 ]"],
+        "none": [],
+    }
+    path = files.write_json(tmp_path / "x.json", content)
+    assert json.loads(path.read_text("utf-8")) == content
+    assert '"counts": [1, -2, 3]' in path.read_text("utf-8") and "[0.5, 1e-09]" in path.read_text("utf-8")
