@@ -28,10 +28,15 @@ class Entry(NamedTuple):
 
 LEARNERS = {
     "alpha-tim": Entry("alpha_tim:AlphaTIM", "transductive", "Veilleux et al. 2021"),
+    "baseline": Entry("baseline:Baseline", "linear", "Chen et al. 2019"),
+    "baseline-pp": Entry("baseline_pp:BaselinePlusPlus", "linear", "Chen et al. 2019"),
     "bd-cspn": Entry("bd_cspn:BDCSPN", "transductive", "Liu et al. 2020"),
     "distribution-calibration": Entry("distribution_calibration:DistributionCalibration", "linear", "Yang et al. 2021"),
     "feat": Entry("feat:FEAT", "metric", "Ye et al. 2020"),
     "k-nearest-neighbours": Entry("k_nearest_neighbours:KNearestNeighbours", "metric", "Cover and Hart 1967"),
+    "label-propagation": Entry(
+        "label_propagation:LabelPropagation", "transductive", "Zhou et al. 2003; Liu et al. 2019"
+    ),
     "laplacian-shot": Entry("laplacian_shot:LaplacianShot", "transductive", "Ziko et al. 2020"),
     "logistic-regression": Entry("logistic_regression:LogisticRegression", "linear", "Cox 1958"),
     "mahalanobis": Entry("mahalanobis:Mahalanobis", "metric", "Fisher 1936; Bateni et al. 2020"),
