@@ -54,6 +54,7 @@ class EpisodeSampler:
         self._in_blocks = spec.is_plain() and self.source.query is None
         self._disjoint = draw_disjoint(self.source.support, spec, self.seed) if spec.disjoint else None
         self._cached: tuple[int, IndexEpisodes] | None = None
+        self._rejections: dict[int, int] = {}  # of the episodes drawn so far
 
     def __len__(self) -> int:
         """Number of episodes: finite only where they are disjoint."""
@@ -69,7 +70,7 @@ class EpisodeSampler:
             raise IndexError(f"episode numbers run from 0 to {len(self) - 1}, got {i}")
         if self._disjoint is not None:
             return self._disjoint[i].copy()
-        return self._block(i // BLOCK)[i % BLOCK].copy() if self._in_blocks else self._single(i)[0]
+        return self._block(i // BLOCK)[i % BLOCK].copy() if self._in_blocks else self._single(i)
 
     def __iter__(self) -> Iterator[IndexEpisodes]:
         """All episodes in order."""
@@ -104,7 +105,10 @@ class EpisodeSampler:
         """How many Dirichlet draws were rejected because a class could not fill its share."""
         if self.spec.dirichlet is None:
             return 0
-        return sum(self._single(i)[1] for i in range(start, start + count))
+        for i in range(start, start + count):
+            if i not in self._rejections:
+                self._single(i)
+        return sum(self._rejections[i] for i in range(start, start + count))
 
     def seeds(self, index: Int64[np.ndarray, " e"]) -> Int64[np.ndarray, " e"]:
         """One seed per episode, for learners that draw random numbers."""
@@ -123,14 +127,15 @@ class EpisodeSampler:
         return manifest_line(self.source.content(self.spec), names, f"spec={spec} seed={self.seed}", start, count)
 
     def __getstate__(self) -> dict[str, Any]:
-        """All but the cached block, which a worker draws again."""
-        return {**self.__dict__, "_cached": None}
+        """All but what was drawn, which a worker draws again."""
+        return {**self.__dict__, "_cached": None, "_rejections": {}}
 
     def _check_range(self, start: int, count: int) -> None:
         check_range(start, count, len(self), "a list of disjoint episodes")
 
-    def _single(self, i: int) -> tuple[IndexEpisodes, int]:
-        return draw_one(self.source, self.spec, stream(self.seed, "single", i), i)
+    def _single(self, i: int) -> IndexEpisodes:
+        episode, self._rejections[i] = draw_one(self.source, self.spec, stream(self.seed, "single", i), i)
+        return episode
 
     def _block(self, number: int) -> IndexEpisodes:
         cached = self._cached  # read once: another thread may put its own block there meanwhile
