@@ -69,7 +69,8 @@ def _square_root(gram: Tensor) -> Tensor:
     """Rows with these inner products, up to rounding: the Cholesky factor, of singular matrices too."""
     size, eye = gram.shape[-1], torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
     trace = gram.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
-    return torch.linalg.cholesky(gram + (size * torch.finfo(gram.dtype).eps * trace + 1e-100) * eye)
+    root: Tensor = torch.linalg.cholesky(gram + (size * torch.finfo(gram.dtype).eps * trace + 1e-100) * eye)
+    return root
 
 
 def _newton(z: Tensor, target: Tensor, strength: Tensor, steps: int = 100) -> tuple[Tensor, Tensor]:
