@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -123,3 +125,24 @@ def test_features_that_are_not_finite_are_refused_and_not_kept(own_cache):
     with pytest.raises(DataError, match="features must be finite, got NaN or infinity in row 5"):
         rows().embed(Broken())
     assert cache_files(own_cache) == []
+
+
+def test_features_of_a_part_come_from_those_of_the_whole(own_cache):
+    calls = []
+
+    class Counting:
+        def __call__(self, items):
+            calls.append(len(items))
+            return 2 * items
+
+        def fingerprint(self):
+            return "counting"
+
+    x = torch.arange(12.0).reshape(6, 2)
+    whole = Collection(x, np.array([0, 0, 1, 1, 2, 2]), ("a", "b", "c"), splits={"test": np.array([5, 2, 3])})
+    whole.embed(Counting())
+    part = whole.split("test").subset(np.array([2, 0]))
+    assert part.embed(Counting()).items.tolist() == (2 * x[[3, 5]]).tolist() and calls == [6]
+    changed = replace(part, items=part.items + 1)
+    assert changed.embed(Counting()).items.tolist() == (2 * x[[3, 5]] + 2).tolist() and calls == [6, 2]
+    assert part.embed(Counting(), cache=False).items.tolist() == (2 * x[[3, 5]]).tolist() and calls == [6, 2, 2]

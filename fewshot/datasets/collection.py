@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fewshot.datasets.conversion import as_items, as_labels, as_numpy
-from fewshot.datasets.features import embed_rows
+from fewshot.datasets.features import cached_features, embed_rows
 from fewshot.errors import DataError, UnknownNameError
 from fewshot.files import digest
 from fewshot.names import unknown
@@ -33,6 +33,7 @@ class Collection:
         groups: Group of each class (alphabet, superclass), where there is one.
         descriptors: Attributes, vectors or texts of the classes, ``(n_classes, *side)``.
         splits: Rows of each named split.
+        whole: The collection that this is a part of, and the rows of it, where it is one.
 
     Raises:
         DataError: If labels do not fit the items, or features are not finite.
@@ -52,6 +53,7 @@ class Collection:
     groups: np.ndarray | None = None
     descriptors: Any = None
     splits: Mapping[str, np.ndarray] = field(default_factory=dict)
+    whole: "tuple[Collection, np.ndarray] | None" = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if len(self.items) != len(self.labels) or not len(self.labels):
@@ -143,6 +145,7 @@ class Collection:
         if not len(rows):
             raise DataError(f"a part of '{self.name}' needs at least one item, got no rows")
         kept, labels = np.unique(self.labels[rows], return_inverse=True)
+        whole, own = self.whole or (self, np.arange(len(self)))
         return replace(
             self,
             items=self.items[_as_slice(rows)],
@@ -154,6 +157,7 @@ class Collection:
             groups=None if self.groups is None else self.groups[kept],
             descriptors=None if self.descriptors is None else self.descriptors[kept],
             splits={},
+            whole=(whole, own[rows]),
         )
 
     def qualified_names(self) -> tuple[str, ...]:
@@ -175,13 +179,28 @@ class Collection:
     def embed(self, backbone: Any, batch: int = 512, cache: bool = True) -> "Collection":
         """The same collection with features for items, each item embedded once.
 
+        Features of a part are taken from those of the whole where the cache has these.
+
         Args:
             backbone: A `fewshot.contract.Backbone`; one with ``fingerprint()`` is cached on disk
                 by data, weights and preprocessing.
             batch: Items embedded at once.
             cache: Whether to look in, and write to, the cache folder.
         """
-        return replace(self, items=embed_rows(self.items, self.hash, backbone, batch, cache))
+        features = self._features_of_whole(backbone) if cache else None
+        if features is None:
+            features = embed_rows(self.items, self.hash, backbone, batch, cache)
+        return replace(self, items=features, whole=None)
+
+    def _features_of_whole(self, backbone: Any) -> Tensor | None:
+        """Features from the cache of the whole, if this still holds the very items of it."""
+        if self.whole is None:
+            return None
+        whole, rows = self.whole
+        features = cached_features(whole.hash, backbone, len(whole))
+        if features is None or not np.array_equal(as_numpy(whole.items)[rows], as_numpy(self.items)):
+            return None
+        return features[torch.from_numpy(rows)]
 
     @cached_property
     def hash(self) -> str:

@@ -30,19 +30,34 @@ def embed_rows(items: Any, data_hash: str, backbone: Any, batch: int, cache: boo
     Raises:
         DataError: If a feature is not finite, or the cache cannot be written.
     """
-    fingerprint = getattr(backbone, "fingerprint", None)
-    if fingerprint is None or not cache:
-        return _embed(items, backbone, batch)
-    path = cache_folder() / "features" / f"{digest([data_hash.encode(), str(fingerprint()).encode()])[:32]}.safetensors"
-    features = _cached(path, len(items))
+    features = cached_features(data_hash, backbone, len(items)) if cache else None
     if features is None:
         features = _embed(items, backbone, batch)
-        write_bytes(path, save({"features": features.contiguous()}))
+        path = _path(data_hash, backbone)
+        if cache and path is not None:
+            write_bytes(path, save({"features": features.contiguous()}))
     return features
 
 
-def _cached(path: Path, count: int) -> Tensor | None:
-    """The features in a cache file, or nothing where it is absent, torn, or another's."""
+def _path(data_hash: str, backbone: Any) -> Path | None:
+    """The cache file, named by data, weights and preprocessing; none for a backbone without a fingerprint."""
+    fingerprint = getattr(backbone, "fingerprint", None)
+    if fingerprint is None:
+        return None
+    return cache_folder() / "features" / f"{digest([data_hash.encode(), str(fingerprint()).encode()])[:32]}.safetensors"
+
+
+def cached_features(data_hash: str, backbone: Any, count: int) -> Tensor | None:
+    """The features in the cache, or nothing where they are absent, torn, or another's.
+
+    Args:
+        data_hash: Names the items.
+        backbone: What would turn items into features.
+        count: Number of items.
+    """
+    path = _path(data_hash, backbone)
+    if path is None:
+        return None
     try:
         features = load_file(path)["features"]
     except (OSError, SafetensorError, KeyError):
