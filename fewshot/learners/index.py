@@ -52,6 +52,7 @@ LEARNERS = {
     "soft-k-means": Entry("soft_k_means:SoftKMeans", "semi-supervised", "Ren et al. 2018"),
     "transformed": Entry("transformed:Transformed", "wrapper", "Wang et al. 2019; Hu et al. 2021"),
     "svm": Entry("svm:SVM", "linear", "Crammer and Singer 2001; Lee et al. 2019"),
+    "tied-em": Entry("tied_em:TiedEM", "transductive", "Dempster et al. 1977; Nigam et al. 2000"),
     "tim-adm": Entry("tim_adm:TIMADM", "transductive", "Boudiaf et al. 2020"),
     "tim-gd": Entry("tim_gd:TIMGD", "transductive", "Boudiaf et al. 2020"),
 }
