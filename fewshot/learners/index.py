@@ -44,12 +44,16 @@ LEARNERS = {
     "matching-attention": Entry("matching_attention:MatchingAttention", "metric", "Vinyals et al. 2016"),
     "modified-hausdorff": Entry("modified_hausdorff:ModifiedHausdorff", "matching", "Dubuisson and Jain 1994"),
     "nearest-mean": Entry("nearest_mean:NearestMean", "metric", "Snell et al. 2017"),
+    "prototype-fine-tune": Entry("prototype_fine_tune:PrototypeFineTune", "linear", "Triantafillou et al. 2020"),
     "protonet": Entry("protonet:ProtoNet", "metric", "Snell et al. 2017"),
     "r2d2": Entry("r2d2:R2D2", "linear", "Bertinetto et al. 2019"),
     "relation": Entry("relation:RelationNet", "metric", "Sung et al. 2018"),
     "ridge": Entry("ridge:Ridge", "linear", "Hoerl and Kennard 1970"),
     "simpleshot": Entry("simpleshot:SimpleShot", "metric", "Wang et al. 2019"),
     "soft-k-means": Entry("soft_k_means:SoftKMeans", "semi-supervised", "Ren et al. 2018"),
+    "transductive-fine-tune": Entry(
+        "transductive_fine_tune:TransductiveFineTune", "transductive", "Dhillon et al. 2020"
+    ),
     "transformed": Entry("transformed:Transformed", "wrapper", "Wang et al. 2019; Hu et al. 2021"),
     "svm": Entry("svm:SVM", "linear", "Crammer and Singer 2001; Lee et al. 2019"),
     "tied-em": Entry("tied_em:TiedEM", "transductive", "Dempster et al. 1977; Nigam et al. 2000"),
