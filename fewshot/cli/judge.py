@@ -19,6 +19,7 @@ from fewshot.evaluation.guard import check_overlap, classes_seen
 from fewshot.results.choice import Choice
 from fewshot.results.record import Record, SeenClasses
 from fewshot.results.stopping import PILOT_EPISODES, two_stage_count
+from fewshot.training.memory import keep_freed_memory
 
 
 def judge(

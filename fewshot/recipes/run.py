@@ -14,6 +14,7 @@ from fewshot.recipes.rows import is_done, judge_row, record_path
 from fewshot.recipes.schema import Recipe
 from fewshot.recipes.trained import Announce, trained
 from fewshot.results.record import Record
+from fewshot.training.memory import keep_freed_memory
 from fewshot.training.progress import Progress
 
 
@@ -70,6 +71,7 @@ def run_single(
     announce: Announce = lambda text: None,
 ) -> str:
     """Run a recipe of one learner; its label, or its name, comes back."""
+    keep_freed_memory()
     learner, known = trained(recipe, report, announce)
     for row in recipe.evaluation.rows:
         if again or not is_done(folder, recipe, row):

@@ -14,7 +14,6 @@ from fewshot.recipes.build import build_learner, checkpoint_path
 from fewshot.recipes.schema import Recipe
 from fewshot.results.record import TrainingInfo
 from fewshot.training.episodic import EpisodicTraining, train
-from fewshot.training.memory import keep_freed_memory
 from fewshot.training.progress import Progress
 
 Announce = Callable[[str], None]
@@ -25,7 +24,6 @@ def trained(recipe: Recipe, report: Callable[[Progress], None], announce: Announ
     learner = build_learner(recipe)
     if recipe.training is None:
         return learner, {"recipe": recipe.name}
-    keep_freed_memory()
     data = load_dataset(recipe.data, **recipe.data_options)
     base, path = data.split(recipe.training.split), checkpoint_path(recipe)
     verb = "resuming" if path.exists() else "training"
