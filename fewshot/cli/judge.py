@@ -45,6 +45,7 @@ def judge(
     """
     if chosen is not None:
         chosen.require_new(asked.qualified_names())  # told before anything is computed
+    keep_freed_memory()
     with unfit_items_told(setting, whole):  # base classes are embedded here
         built = setting.build(whole)
     seen = check_base(setting, built, whole, asked, extra["allow_seen"])
