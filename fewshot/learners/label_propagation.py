@@ -1,8 +1,8 @@
 """Label propagation: labels spread over a graph of support and queries, in closed form.
 
 Paper: Zhou, Bousquet, Lal, Weston and Schölkopf, "Learning with Local and Global Consistency", NIPS 2003, section 2:
-    the closed form and its variants; on the graph of Liu et al., "Learning to Propagate Labels: Transductive Propagation
-    Network for Few-shot Learning", ICLR 2019, section 3.2.
+    the closed form and its variants; on the graph of Liu et al., "Learning to Propagate Labels: Transductive
+    Propagation Network for Few-shot Learning", ICLR 2019, section 3.2.
 Code: github.com/csyanbin/TPN, ``models.py``. Intended differences: it learns a length scale for every item; it counts
     the item itself as a neighbour, with affinity 1, where Zhou et al. and this learner have none; it adds machine
     epsilons. Its graph is ``neighbours=20, normalise="both"`` here, and scikit-learn's ``LabelSpreading(kernel="rbf")``
@@ -33,7 +33,7 @@ class LabelPropagation:
         sigma: σ, in units of the root of the mean squared distance between two items of the episode.
         relative: Whether σ has that unit; else it has that of the features.
         normalise: ``"columns"``, P = W D⁻¹, so that labels spread without loss or gain; ``"both"``, P = D^−½ W D^−½,
-            which favours the classes whose examples have many or close neighbours, all the more the nearer alpha is to 1.
+            which favours classes whose examples have many or close neighbours, all the more the nearer alpha is to 1.
         balance: Whether the labels Y of each class sum to 1; else each label is 1, as published, and a class with more
             examples gets more. With equal shots the answers are the same.
 
