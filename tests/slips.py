@@ -3,6 +3,7 @@
 import torch
 
 from fewshot.contract import per_episode
+from fewshot.errors import EpisodeError
 from fewshot.functional import require_every_class
 
 
@@ -11,10 +12,16 @@ class Slipped:
 
     transductive = True
 
-    def __init__(self, oracle, scores="log-probability", **slip):
-        self.oracle, self.scores, self.slip = oracle, scores, slip
+    def __init__(self, oracle, scores="log-probability", least=1, **slip):
+        self.oracle, self.scores, self.least, self.slip = oracle, scores, least, slip
 
     @per_episode
     def adapt(self, support):
         require_every_class(support.y, support.n_way)
-        return lambda query: torch.as_tensor(self.oracle(support, query, **self.slip)).to(query.dtype)
+
+        def classify(query):
+            if len(query) < self.least:
+                raise EpisodeError("more queries")
+            return torch.as_tensor(self.oracle(support, query, **self.slip)).to(query.dtype)
+
+        return classify

@@ -49,6 +49,7 @@ LEARNERS = {
     "r2d2": Entry("r2d2:R2D2", "linear", "Bertinetto et al. 2019"),
     "relation": Entry("relation:RelationNet", "metric", "Sung et al. 2018"),
     "ridge": Entry("ridge:Ridge", "linear", "Hoerl and Kennard 1970"),
+    "pt-map": Entry("pt_map:PTMAP", "transductive", "Hu et al. 2021"),
     "simpleshot": Entry("simpleshot:SimpleShot", "metric", "Wang et al. 2019"),
     "soft-k-means": Entry("soft_k_means:SoftKMeans", "semi-supervised", "Ren et al. 2018"),
     "transductive-fine-tune": Entry(
