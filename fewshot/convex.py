@@ -39,7 +39,8 @@ def multinomial_logistic(
     items alone, so with fewer items than features the problem is solved in
     ``s`` coordinates that have the same ones. At the minimum
     ``W = xᵀ (target - weight · softmax(x W + b)) / penalty``.
-    Computed and returned in the type of the target, which should be float64; no gradient flows through.
+    Computed in the type of the target, which should be float64, and returned in that of the items; no gradient
+    flows through.
 
     Args:
         x: Items.
@@ -51,18 +52,21 @@ def multinomial_logistic(
         EpisodeError: If Newton's method does not converge, as for classes without any weight.
     """
     shares = target.mT.contiguous()  # from here on a row a class: the quicker way round
-    x = x.to(target.dtype, copy=True)
-    centre = x.mean(-2, keepdim=True)
-    x -= centre
-    size = torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True) / x.shape[-2]
+    centred = x.to(target.dtype, copy=True)
+    centre = centred.mean(-2, keepdim=True)
+    centred -= centre
+    size = torch.linalg.vector_norm(centred, dim=(-2, -1), keepdim=True) / x.shape[-2]
     unit = torch.where(size > 0, size, 1)  # of the intercept: as large as the features, for the solver's sake
-    coordinates = x if x.shape[-2] > x.shape[-1] else _square_root(x @ x.mT)
+    coordinates = centred if x.shape[-2] > x.shape[-1] else _square_root(centred @ centred.mT)
     design = torch.cat([coordinates, unit.expand_as(x[..., :1])], -1)  # (*e, s, k + 1)
     strength = torch.full_like(design[..., :1, :], penalty)
     strength[..., -1] = 0
-    theta, p = _newton(design, shares, strength)
-    weights = (shares - shares.sum(-2, keepdim=True) * p) @ x / penalty
-    return weights.mT, (theta[..., -1:] * unit - weights @ centre.mT).mT
+    theta, p = _newton(design, shares, strength.repeat_interleave(target.shape[-1], -2))
+    coefficients = (
+        shares - shares.sum(-2, keepdim=True) * p
+    ) / penalty  # of an item for a class; those of a class sum to 0
+    intercept = theta[..., -1:] * unit - coefficients @ (centred @ centre.mT)
+    return (coefficients.to(x.dtype) @ x).mT, intercept.mT.to(x.dtype)
 
 
 def _square_root(gram: Tensor) -> Tensor:
@@ -135,7 +139,8 @@ def _newton_direction(
         if not bool(unsolved.any()):
             break
         moved = share * (direction @ z.mT)
-        curved = (moved - p * moved.sum(-2, keepdim=True)) @ across + strength * direction
+        moved = torch.addcmul(moved, p, moved.sum(-2, keepdim=True), value=-1)
+        curved = torch.addcmul(moved @ across, strength, direction)
         alpha = torch.where(unsolved, rho / _dot(direction, curved), 0.0)
         solution.addcmul_(alpha, direction)
         residual.addcmul_(alpha, curved, value=-1)
