@@ -25,7 +25,7 @@ from fewshot.learners.prototype_fine_tune import PrototypeFineTune
 
 EPISODES, WAY, QUERY, DIM, STEPS = 64, 5, 15, 640, 200
 SPREAD = 0.13  # of a class mean, in units of the noise
-LR = {"gradient-descent": 10.0, "adam": 1e-2}  # prototypes are about 25 long at 1 shot; both change some answers
+LR = {"gradient-descent": 10.0, "adam": 1e-3}  # prototypes are about 25 long at 1 shot; both change some answers
 TARGET, SAME = 35.0, 1e-5
 
 
