@@ -62,9 +62,8 @@ def multinomial_logistic(
     strength = torch.full_like(design[..., :1, :], penalty)
     strength[..., -1] = 0
     theta, p = _newton(design, shares, strength.repeat_interleave(target.shape[-1], -2))
-    coefficients = (
-        shares - shares.sum(-2, keepdim=True) * p
-    ) / penalty  # of an item for a class; those of a class sum to 0
+    coefficients = (shares - shares.sum(-2, keepdim=True) * p) / penalty  # of an item for a class
+    coefficients = coefficients - coefficients.mean(-1, keepdim=True)  # 0 at the minimum: the origin does not matter
     intercept = theta[..., -1:] * unit - coefficients @ (centred @ centre.mT)
     return (coefficients.to(x.dtype) @ x).mT, intercept.mT.to(x.dtype)
 
