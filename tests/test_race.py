@@ -221,3 +221,17 @@ def test_the_shim_is_gone_when_the_peer_is_built():
         Sampler(data_source=None)
     assert Sampler.__init__ is before
     assert bool(peers.notes()) == (not peers._sampler_takes_data_source())
+
+
+def test_the_race_of_logistic_regressions_stops_at_other_probabilities_and_other_answers(monkeypatch):
+    module = importlib.import_module("logistic_regression")
+    monkeypatch.setattr(module, "EPISODES", 3)
+    monkeypatch.setattr(module, "SAME", 3)
+    support, query = module.episodes(2)
+    answers = {"fewshot": module.ours(support, query)(), "scikit-learn": module.scikit_learns(support, query)()}
+    facts = module.check(answers, support, query)
+    assert facts["largest_difference_of_probabilities"] < 1e-4
+    with pytest.raises(AssertionError, match="probabilities must agree"):
+        module.check({**answers, "fewshot": 1.01 * answers["fewshot"]}, support, query)
+    with pytest.raises(AssertionError, match="probabilities must agree"):
+        module.check({**answers, "scikit-learn": answers["scikit-learn"].roll(1, -1)}, support, query)

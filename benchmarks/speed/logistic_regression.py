@@ -51,8 +51,8 @@ def ours(support: SupportSet, query: Tensor) -> race.Contestant:
     return answer
 
 
-def scikit_learns(support: SupportSet, query: Tensor, count: int = EPISODES, **options: Any) -> race.Contestant:
-    """Log-probabilities, one episode after another."""
+def scikit_learns(support: SupportSet, query: Tensor, count: int | None = None, **options: Any) -> race.Contestant:
+    """Log-probabilities of the first ``count`` episodes, or all, one after another."""
     from sklearn.linear_model import LogisticRegression as Peer
 
     x, y, q = support.x[:count].numpy(), support.y[:count].numpy(), query[:count].numpy()
@@ -60,7 +60,7 @@ def scikit_learns(support: SupportSet, query: Tensor, count: int = EPISODES, **o
     def one(k: int) -> np.ndarray:
         return Peer(C=1.0, **options).fit(x[k], y[k]).predict_log_proba(q[k])
 
-    return lambda: torch.from_numpy(np.stack([one(k) for k in range(count)]))
+    return lambda: torch.from_numpy(np.stack([one(k) for k in range(len(x))]))
 
 
 def check(answers: dict[str, Tensor], support: SupportSet, query: Tensor) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from fewshot.files import write_json
 
 OURS = "fewshot"
 RESULTS = Path(__file__).parent / "results"
+LIBRARIES = ("numpy", "torch", "fewshot", "easyfsl", "learn2learn", "scikit-learn")
 Contestant = Callable[[], Any]
 
 
@@ -205,7 +206,7 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "load_average": os.getloadavg(),
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in ("numpy", "torch", "fewshot", "easyfsl", "learn2learn")},
+        "versions": {name: _version(name) for name in LIBRARIES},
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
     }
 
