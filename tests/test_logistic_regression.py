@@ -14,7 +14,9 @@ from torch.testing import assert_close
 from fewshot.contract import SupportSet
 from fewshot.convex import multinomial_logistic
 from fewshot.errors import EpisodeError, FewShotError
+from fewshot.learners.adapters import from_function
 from fewshot.learners.logistic_regression import LogisticRegression
+from fewshot.testing import check_learner
 
 
 def sklearns(support, query, C=1.0):
@@ -94,6 +96,18 @@ def test_wrong_objectives_are_caught(wrong):
     assert_close(LogisticRegression(0.1).adapt(support)(query), exact, rtol=1e-5, atol=1e-5)
     with pytest.raises(AssertionError):
         assert_close(wrong(support, query, 0.1), exact, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["mean of losses", "penalty not halved", "classes weighted", "one against the rest"])
+def test_wrong_objectives_keep_the_contract_all_the_same(name):
+    def scores(x, y, query):
+        return WRONG[name](SupportSet(x.double(), y, int(y.max()) + 1), query.double(), 0.1).to(query)
+
+    check_learner(from_function(scores), tolerance=1e-4)
+
+
+def test_it_keeps_the_contract():
+    check_learner(LogisticRegression())
 
 
 def test_two_classes_share_one_penalised_weight_vector():
