@@ -10,7 +10,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from torch.utils.data import Sampler
+
+from fewshot.contract import SupportSet
+from fewshot.learners.nearest_mean import NearestMean
 
 SPEED = Path(__file__).parents[1] / "benchmarks" / "speed"
 
@@ -225,13 +229,42 @@ def test_the_shim_is_gone_when_the_peer_is_built():
 
 def test_the_race_of_logistic_regressions_stops_at_other_probabilities_and_other_answers(monkeypatch):
     module = importlib.import_module("logistic_regression")
-    monkeypatch.setattr(module, "EPISODES", 3)
     monkeypatch.setattr(module, "SAME", 3)
-    support, query = module.episodes(2)
-    answers = {"fewshot": module.ours(support, query)(), "scikit-learn": module.scikit_learns(support, query)()}
+    clouds = importlib.import_module("clouds")
+    support, query = clouds.episodes(3, 2)
+    answers = {
+        "fewshot": clouds.ours(module.LogisticRegression(), support, query)(),
+        "scikit-learn": module.scikit_learns(support, query)(),
+    }
     facts = module.check(answers, support, query)
     assert facts["largest_difference_of_probabilities"] < 1e-4
     with pytest.raises(AssertionError, match="probabilities must agree"):
         module.check({**answers, "fewshot": 1.01 * answers["fewshot"]}, support, query)
     with pytest.raises(AssertionError, match="probabilities must agree"):
         module.check({**answers, "scikit-learn": answers["scikit-learn"].roll(1, -1)}, support, query)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"), [(lambda a: 1.01 * a, "scores must agree"), (lambda a: a.roll(1, -1), "scores must agree")]
+)
+def test_races_against_easyfsl_stop_at_other_scores(wrong, message):
+    clouds = importlib.import_module("clouds")
+    scores = torch.rand(4, 15, 5, generator=torch.Generator().manual_seed(0))
+    assert clouds.differing({"fewshot": scores, "easyfsl": scores}, 1e-4) == {"largest_difference_from_easyfsl": 0.0}
+    with pytest.raises(AssertionError, match=message):
+        clouds.differing({"fewshot": scores, "easyfsl": wrong(scores)}, 1e-4)
+
+
+def test_a_peer_answers_episode_by_episode():
+    clouds = importlib.import_module("clouds")
+    support, query = clouds.episodes(3, 2)
+
+    class Peer:
+        def process_support_set(self, x, y):
+            self.x, self.y = x, y
+
+        def __call__(self, q):
+            return NearestMean().adapt(SupportSet(self.x, self.y, 5))(q)
+
+    theirs = clouds.easyfsls(Peer, support, query)()
+    clouds.differing({"fewshot": clouds.ours(NearestMean(), support, query)(), "easyfsl": theirs}, 1e-3)

@@ -1,7 +1,7 @@
 """Race: multinomial logistic regression on 256 episodes, 5-way 15-query, features of 640 numbers, from arrays to scores.
 
-Contestants: ``LogisticRegression().adapt(support)(query)``, all episodes in one
-call, and a loop over scikit-learn's ``LogisticRegression(C=1.0)`` with its
+Contestants: ``LogisticRegression().adapt(support)(query)``, all episodes in a few
+calls, and a loop over scikit-learn's ``LogisticRegression(C=1.0)`` with its
 default solver and tolerance, ``fit`` and ``predict_log_proba``. Both get the
 same float32 arrays.
 
@@ -13,6 +13,7 @@ and every answer must be ours unless the two classes are closer than that.
 
 from typing import Any
 
+import clouds
 import numpy as np
 import race
 import torch
@@ -21,34 +22,9 @@ from torch import Tensor
 from fewshot.contract import SupportSet
 from fewshot.learners.logistic_regression import LogisticRegression
 
-EPISODES, WAY, QUERY, DIM = 256, 5, 15, 640
-SPREAD = 0.13  # of a class mean, in units of the noise
+EPISODES = 256
 TARGETS = {1: {"scikit-learn": 80.0}, 5: {"scikit-learn": 20.0}}
 EXACT, EARLY, SAME = 1e-4, 0.1, 50  # allowed differences of probabilities, and episodes that are solved exactly
-
-
-def episodes(shot: int) -> tuple[SupportSet, Tensor]:
-    """Normal clouds around normal class means, in random order; float32."""
-    rng = np.random.default_rng(0)
-    means = SPREAD * rng.standard_normal((EPISODES, WAY, DIM))
-
-    def items(each: int) -> tuple[Tensor, Tensor]:
-        y = rng.permuted(np.tile(np.repeat(np.arange(WAY), each), (EPISODES, 1)), axis=1)
-        x = np.take_along_axis(means, y[..., None], 1) + rng.standard_normal((*y.shape, DIM))
-        return torch.from_numpy(x.astype(np.float32)), torch.from_numpy(y)
-
-    (x, y), (query, _) = items(shot), items(QUERY)
-    return SupportSet(x, y, WAY), query
-
-
-def ours(support: SupportSet, query: Tensor) -> race.Contestant:
-    """Log-probabilities of all episodes."""
-
-    @torch.no_grad()
-    def answer() -> Tensor:
-        return LogisticRegression().adapt(support)(query)
-
-    return answer
 
 
 def scikit_learns(support: SupportSet, query: Tensor, count: int | None = None, **options: Any) -> race.Contestant:
@@ -66,7 +42,7 @@ def scikit_learns(support: SupportSet, query: Tensor, count: int | None = None, 
 def check(answers: dict[str, Tensor], support: SupportSet, query: Tensor) -> dict[str, Any]:
     """Raise unless answers are equal as the top of this file says."""
     mine, theirs = (answers[name].double().exp() for name in ("fewshot", "scikit-learn"))
-    double = SupportSet(support.x.double(), support.y, WAY)
+    double = SupportSet(support.x.double(), support.y, clouds.WAY)
     exact = scikit_learns(double, query.double(), SAME, tol=1e-9, max_iter=1000)().exp()
     gap, early = float((mine[:SAME] - exact).abs().max()), float((mine - theirs).abs().max())
     if gap > EXACT or early > EARLY:
@@ -84,9 +60,12 @@ def check(answers: dict[str, Tensor], support: SupportSet, query: Tensor) -> dic
 
 def heat(shot: int, rounds: int) -> race.Heat:
     """One number of shots."""
-    support, query = episodes(shot)
-    builders = {"fewshot": lambda: ours(support, query), "scikit-learn": lambda: scikit_learns(support, query)}
-    name = f"{WAY}-way {shot}-shot {QUERY}-query"
+    support, query = clouds.episodes(EPISODES, shot)
+    builders = {
+        "fewshot": lambda: clouds.ours(LogisticRegression(), support, query),
+        "scikit-learn": lambda: scikit_learns(support, query),
+    }
+    name = f"{clouds.WAY}-way {shot}-shot {clouds.QUERY}-query"
     return race.run(name, race.present(builders), lambda a: check(a, support, query), rounds, TARGETS[shot])
 
 

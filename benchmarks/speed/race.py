@@ -25,6 +25,7 @@ import threadpoolctl
 import torch
 
 from fewshot.files import write_json
+from fewshot.training.memory import keep_freed_memory
 
 OURS = "fewshot"
 RESULTS = Path(__file__).parent / "results"
@@ -233,6 +234,7 @@ def arguments(description: str, rounds: int = 15) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1, help="threads of every contestant (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the result file")
     settings = parser.parse_args()
+    keep_freed_memory()  # for every contestant alike
     torch.set_num_threads(settings.threads)
     threadpoolctl.threadpool_limits(settings.threads)
     return settings

@@ -14,12 +14,15 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 from torch.nn.functional import pad
+from torch.nn.utils.rnn import pad_sequence
 
-from fewshot.contract import Classifier, SupportSet, per_episode
+from fewshot.contract import Classifier, SupportSet
 from fewshot.convex import multinomial_logistic
 from fewshot.errors import FewShotError, NotFittedError
 from fewshot.functional import class_membership, require_every_class
 from fewshot.transforms import Power
+
+TOGETHER = 2**19  # numbers of the samples that are fitted at once
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,6 @@ class DistributionCalibration:
         most = max(len(root) for root in roots)
         return replace(self, means=means, roots=torch.stack([pad(root, (0, 0, 0, most - len(root))) for root in roots]))
 
-    @per_episode
     def adapt(self, support: SupportSet) -> Classifier:
         """Draw samples and fit; the support is a constant here: no gradient flows back to it.
 
@@ -93,16 +95,27 @@ class DistributionCalibration:
             raise FewShotError(
                 "distribution calibration cannot train a backbone through its support; adapt under no_grad"
             )
+        alone = support.y.ndim == 1
+        episodes = [support] if alone else [support[k] for k in range(len(support))]
+        each = max(1, TOGETHER // (support.n_way * self.samples * support.x.shape[-1]))
         with torch.no_grad():
-            x, y = self._with_samples(self._transformed(support.x).double(), support)
-            penalty = (2 if support.n_way == 2 else 1) / self.C  # on one weight vector for two classes, as scikit-learn
-            weights, intercept = multinomial_logistic(x, class_membership(y, support.n_way, x.dtype), penalty)
+            parts = [self._fit(episodes[k : k + each]) for k in range(0, len(episodes), each)]
+        weights, intercept = (torch.cat(part)[0] if alone else torch.cat(part) for part in zip(*parts, strict=True))
 
         def classify(query: Tensor) -> Tensor:
             logits = self._transformed(query).double() @ weights + intercept
             return logits.log_softmax(-1).to(query.dtype)
 
         return classify
+
+    def _fit(self, episodes: list[SupportSet]) -> tuple[Float[Tensor, "e dim n"], Float[Tensor, "e 1 n"]]:
+        """Weights and intercepts; episodes of fewer items are filled up with items of no weight."""
+        n_way = episodes[0].n_way
+        drawn = [self._with_samples(self._transformed(e.x).double(), e) for e in episodes]
+        targets = [class_membership(y, n_way, torch.float64) for _, y in drawn]
+        x = pad_sequence([x for x, _ in drawn], batch_first=True)
+        penalty = (2 if n_way == 2 else 1) / self.C  # on one weight vector for two classes, as scikit-learn
+        return multinomial_logistic(x, pad_sequence(targets, batch_first=True), penalty)
 
     def _transformed(self, z: Tensor) -> Tensor:
         return z if self.power == 1 else Power(self.power)(z)
