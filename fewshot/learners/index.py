@@ -42,6 +42,7 @@ LEARNERS = {
     "mahalanobis": Entry("mahalanobis:Mahalanobis", "metric", "Fisher 1936; Bateni et al. 2020"),
     "masked-soft-k-means": Entry("soft_k_means:MaskedSoftKMeans", "semi-supervised", "Ren et al. 2018"),
     "matching-attention": Entry("matching_attention:MatchingAttention", "metric", "Vinyals et al. 2016"),
+    "maml": Entry("maml:MAML", "gradient", "Finn et al. 2017"),
     "modified-hausdorff": Entry("modified_hausdorff:ModifiedHausdorff", "matching", "Dubuisson and Jain 1994"),
     "nearest-mean": Entry("nearest_mean:NearestMean", "metric", "Snell et al. 2017"),
     "prototype-fine-tune": Entry("prototype_fine_tune:PrototypeFineTune", "linear", "Triantafillou et al. 2020"),
