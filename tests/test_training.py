@@ -10,7 +10,8 @@ from fewshot.episodes import EpisodeSampler, EpisodeSpec
 from fewshot.errors import CheckpointError, EpisodeError
 from fewshot.learners.nearest_mean import NearestMean
 from fewshot.training.checkpoint import memory_format, read_checkpoint, save_checkpoint
-from fewshot.training.episodic import EpisodicTraining, learning_rate, train
+from fewshot.training.episodic import EpisodicTraining, train
+from fewshot.training.settings import learning_rate
 
 SPEC = EpisodeSpec(way=3, shot=2, query=2)
 

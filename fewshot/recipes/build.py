@@ -1,7 +1,6 @@
 """From a recipe to its learner, and to the file in which its training is saved."""
 
 import hashlib
-import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -9,11 +8,9 @@ from typing import Any
 import torch
 
 from fewshot.backbones.index import load_backbone
-from fewshot.contract import Embedded
 from fewshot.datasets.index import load_dataset
 from fewshot.evaluation.assemble import assemble, takes_base
 from fewshot.files import cache_folder
-from fewshot.learners.index import find_learner
 from fewshot.recipes.schema import Recipe
 
 TRAINED_BY = (
@@ -56,12 +53,11 @@ def build_learner(recipe: Recipe, options: dict[str, Any] | None = None) -> Any:
 
 
 def with_options(recipe: Recipe, options: dict[str, Any], learner: Any) -> Any:
-    """The same learner with other options: on the same, perhaps trained, backbone where there is one."""
+    """The same learner with other options, and with the weights that it was trained to where it was."""
     if not options:
         return learner
-    if recipe.training is None or not isinstance(learner, Embedded):
-        return build_learner(recipe, options)
-    make, every = find_learner(recipe.learner), recipe.learner_options | options
-    if "backbone" in inspect.signature(make).parameters:
-        return make(backbone=learner.backbone, **every)
-    return assemble(recipe.learner, every, learner.backbone)
+    other = build_learner(recipe, options)
+    if recipe.training is not None:
+        other.load_state_dict(learner.state_dict())
+        other.classes_seen = learner.classes_seen
+    return other

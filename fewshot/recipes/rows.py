@@ -16,6 +16,8 @@ from fewshot.results.record import Record
 def row_name(recipe: Recipe, row: Row) -> str:
     """File name of a row's record: ``omniglot-protonet-5w1s``, then what else differs."""
     asked = {key: getattr(row, key) for key in ("dirichlet", "unlabelled", "distractors") if getattr(row, key)}
+    if row.query and not row.dirichlet:
+        asked["query"] = row.query
     options = asked | row.data_options | row.learner_options
     start = [recipe.name, *([recipe.label] if recipe.label else []), f"{row.way}w{row.shot}s"]
     return "-".join([*start, *(f"{k}-{v}" for k, v in options.items())])

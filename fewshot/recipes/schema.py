@@ -24,9 +24,16 @@ class TrainingSection(_Section):
         query: Queries of each class.
         episodes: Training episodes in all.
         tasks: Episodes of one optimiser step.
-        learning_rate: Of Adam.
+        at_once: Episodes of one forward pass; see `EpisodicTraining`.
+        rotation: ``"class"`` or ``"episode"``: images are turned by a quarter turn, drawn for each.
+        optimizer: ``"adam"``, ``"adamw"`` or ``"sgd"``.
+        momentum: Of ``"sgd"``.
+        weight_decay: Of the optimiser.
+        learning_rate: At the first step.
+        schedule: See `TrainingSettings`.
         halve_every: Steps after which the learning rate is halved; 0 keeps it.
         clip: Largest gradient norm.
+        average: Share that an exponential average of the weights keeps in every step.
         validate_every: Steps between validations.
         save_every: Steps between checkpoints.
         seed: Of the initial weights and of the list of training episodes.
@@ -38,9 +45,16 @@ class TrainingSection(_Section):
     query: int = Field(ge=1)
     episodes: int = Field(ge=1)
     tasks: int = Field(1, ge=1)
+    at_once: int | None = Field(None, ge=1)
+    rotation: Literal["class", "episode"] | None = None
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(0.0, ge=0)
     learning_rate: float = Field(1e-3, gt=0)
+    schedule: Literal["halve", "steps", "linear", "cosine", "constant"] = "halve"
     halve_every: int = Field(2000, ge=0)
     clip: float | None = Field(None, gt=0)
+    average: float = Field(0.0, ge=0, lt=1)
     validate_every: int = Field(500, ge=1)
     save_every: int = Field(100, ge=1)
     seed: int = Field(0, ge=0)

@@ -61,17 +61,9 @@ def features(learner: Any, recipe: Recipe, collection: Collection) -> Collection
 def _settings(recipe: Recipe) -> EpisodicTraining:
     section = recipe.training
     assert section is not None
-    return EpisodicTraining(
-        EpisodeSpec(section.way, section.shot, section.query),
-        steps=section.episodes // section.tasks,
-        tasks=section.tasks,
-        seed=section.seed,
-        learning_rate=section.learning_rate,
-        halve_every=section.halve_every,
-        clip=section.clip,
-        validate_every=section.validate_every,
-        save_every=section.save_every,
-    )
+    same = section.model_dump(exclude={"split", "way", "shot", "query", "episodes"})
+    spec = EpisodeSpec(section.way, section.shot, section.query)
+    return EpisodicTraining(spec, steps=section.episodes // section.tasks, **same)
 
 
 def _validate(learner: Any, recipe: Recipe, data: Collection) -> Callable[[Any], float] | None:

@@ -1,6 +1,8 @@
 """Where a training run stands, and how it is saved and resumed."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from torch import Tensor, nn
 
 from fewshot.datasets.collection import Collection
 from fewshot.errors import CheckpointError
+from fewshot.files import write_text
 from fewshot.training.checkpoint import (
     memory_format,
     optimizer_tensors,
@@ -30,6 +33,8 @@ class TrainingState:
         validations: Pairs (step, accuracy on validation classes).
         seconds: Time spent, over all resumptions.
         best: Weights of the best validation; of two equal ones, the earlier.
+        average: Exponential average of the weights, where the settings ask for one.
+        rates: Learning rate of each step.
     """
 
     step: int = 0
@@ -37,6 +42,8 @@ class TrainingState:
     validations: list[tuple[int, float]] = field(default_factory=list)
     seconds: float = 0.0
     best: dict[str, Tensor] = field(default_factory=dict, repr=False)
+    average: dict[str, Tensor] = field(default_factory=dict, repr=False)
+    rates: list[float] = field(default_factory=list)
 
     @classmethod
     def resume(
@@ -67,21 +74,61 @@ class TrainingState:
         learner.load_state_dict(part(tensors, "weights"))
         restore_optimizer(optimizer, tensors)
         validations = [(int(s), float(a)) for s, a in progress["validations"]]
-        return cls(progress["step"], progress["losses"], validations, progress["seconds"], part(tensors, "best"))
+        return cls(
+            progress["step"],
+            progress["losses"],
+            validations,
+            progress["seconds"],
+            part(tensors, "best"),
+            part(tensors, "average"),
+            progress["rates"],
+        )
 
     def save(
         self, path: Path, learner: nn.Module, optimizer: torch.optim.Optimizer, collection: Collection, settings: Any
     ) -> None:
-        """Replace the checkpoint in one step."""
+        """Replace the checkpoint in one step, and the log beside it."""
         weights = {f"weights.{name}": value for name, value in learner.state_dict().items()}
         best = {f"best.{name}": value for name, value in self.best.items()}
         progress = {
             **_identity(learner, collection, settings),
             "threads": torch.get_num_threads(),
             "classes_seen": list(collection.qualified_names()),
-            **{k: getattr(self, k) for k in ("step", "losses", "validations", "seconds")},
+            **{k: getattr(self, k) for k in ("step", "losses", "validations", "seconds", "rates")},
         }
-        save_checkpoint(path, {**weights, **best, **optimizer_tensors(optimizer)}, progress)
+        average = {f"average.{name}": value for name, value in self.average.items()}
+        save_checkpoint(path, {**weights, **best, **average, **optimizer_tensors(optimizer)}, progress)
+        write_text(path.with_suffix(".csv"), self.log())
+
+    def log(self) -> str:
+        """The run as CSV: step, loss, learning rate, and accuracy on validation classes where it was measured."""
+        accuracy = dict(self.validations)
+        rows = enumerate(zip(self.losses, self.rates, strict=True), 1)
+        lines = [f"{step},{loss!r},{rate!r},{accuracy.get(step, '')}" for step, (loss, rate) in rows]
+        return "\n".join(["step,loss,learning_rate,validation_accuracy", *lines]) + "\n"
+
+    def stepped(self, learner: nn.Module, loss: float, rate: float, decay: float) -> None:
+        """Count a step, and move the average of the weights if one is kept."""
+        self.step += 1
+        self.losses.append(loss)
+        self.rates.append(rate)
+        if decay:
+            now = {name: value.detach() for name, value in learner.state_dict().items()}
+            if not self.average:
+                self.average = {name: value.clone() for name, value in now.items()}
+            for name, value in now.items():
+                mean = self.average[name]
+                mean.lerp_(value, 1 - decay) if value.is_floating_point() else mean.copy_(value)
+
+    @contextmanager
+    def averaged(self, learner: nn.Module) -> Iterator[None]:
+        """Give the learner the averaged weights for a while, where they are kept."""
+        own = {name: value.clone() for name, value in learner.state_dict().items()} if self.average else {}
+        if self.average:
+            learner.load_state_dict(self.average)
+        yield
+        if own:
+            learner.load_state_dict(own)
 
     def validated(self, learner: nn.Module, accuracy: float) -> None:
         """Note an accuracy on validation classes, and keep the weights if none was better."""
@@ -90,9 +137,9 @@ class TrainingState:
         self.validations.append((self.step, accuracy))
 
     def restore_best(self, learner: nn.Module) -> None:
-        """Give the learner the weights of the best validation, where there was one."""
-        if self.best:
-            learner.load_state_dict(self.best)
+        """Give the learner the weights of the best validation, else the averaged ones, where there are any."""
+        if self.best or self.average:
+            learner.load_state_dict(self.best or self.average)
 
 
 def _identity(learner: nn.Module, collection: Collection, settings: Any) -> dict[str, Any]:

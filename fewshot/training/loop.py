@@ -1,0 +1,131 @@
+"""The loop behind episodic and supervised training, in the open.
+
+Step ``t`` sees what ``shares(t)`` says, a pure function of the settings. Stop at any time and start again with the
+same arguments: the weights come out the same.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.state import AcceleratorState
+from torch import Tensor, nn
+
+from fewshot.datasets.collection import Collection
+from fewshot.training.progress import Progress, TrainingState
+from fewshot.training.settings import TrainingSettings, learning_rate, make_optimizer
+
+
+def default_accelerator(settings: TrainingSettings) -> Accelerator:
+    """The default device; on a CPU it must be said, or several processes would not find each other."""
+    no_card = not (torch.cuda.is_available() or torch.backends.mps.is_available())
+    if AcceleratorState._shared_state.get("_mixed_precision", settings.precision) != settings.precision:
+        AcceleratorState._reset_state()  # an earlier run of this process had another precision
+    handlers = [DistributedDataParallelKwargs(broadcast_buffers=False)]
+    return Accelerator(cpu=no_card, mixed_precision=settings.precision, kwargs_handlers=handlers)
+
+
+def optimise(
+    learner: nn.Module,
+    loss: nn.Module,
+    shares: Callable[[int], list[tuple[Any, ...]]],
+    collection: Collection,
+    settings: TrainingSettings,
+    accelerator: Accelerator,
+    *,
+    unit: int,
+    validate: Callable[[Any], float] | None,
+    checkpoint: Path | None,
+    report: Callable[[Progress], None],
+) -> TrainingState:
+    """Take all optimiser steps; the learner ends with the weights of its best validation.
+
+    Args:
+        learner: What is trained, saved and validated, in place.
+        loss: Its ``forward(*share)`` is the mean loss of a share, which is where processes average their gradients.
+        shares: This process's shares of a step, equally large; their gradients are accumulated.
+        collection: Base classes. Their names are kept as the classes that the learner has seen.
+        settings: Optimiser and budget.
+        accelerator: Device, precision, processes.
+        unit: Episodes, or items, of a step, for the speed.
+        validate: Accuracy on *validation* classes, higher is better; without it the last weights are kept.
+        checkpoint: File to save to and to resume from; a CSV log is written beside it.
+        report: Called after every step.
+    """
+    optimizer = make_optimizer(settings, loss.parameters())
+    state = TrainingState.resume(checkpoint, learner, optimizer, collection, settings)
+    loss_of, prepared = accelerator.prepare(torch.compile(loss) if settings.compile else loss, optimizer)
+    started, before, first = time.perf_counter(), state.seconds, state.step
+    while state.step < settings.steps:
+        learner.train()
+        rate = learning_rate(settings, state.step)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        mean = _gradients(loss_of, shares(state.step), learner, accelerator)
+        if settings.clip is not None:
+            accelerator.clip_grad_norm_(learner.parameters(), settings.clip)
+        prepared.step()
+        prepared.zero_grad()
+        state.stepped(learner, accelerator.reduce(mean, "mean").item(), rate, settings.average)
+        state.seconds = before + time.perf_counter() - started
+        accelerator.log({"loss": state.losses[-1], "learning_rate": rate}, step=state.step)
+        if validate is not None and is_due(state.step, settings.validate_every, settings):
+            with state.averaged(learner):
+                state.validated(learner, validate(learner))
+            accelerator.log({"validation_accuracy": state.validations[-1][1]}, step=state.step)
+        if checkpoint is not None and accelerator.is_main_process and is_due(state.step, settings.save_every, settings):
+            state.save(checkpoint, learner, optimizer, collection, settings)
+        speed = (state.step - first) * unit / (time.perf_counter() - started)
+        report(Progress(state, settings.steps, unit, speed))
+    state.restore_best(learner)
+    learner.classes_seen = collection.qualified_names()  # type: ignore[assignment]
+    return state
+
+
+def _gradients(
+    loss_of: nn.Module, shares: list[tuple[Any, ...]], learner: nn.Module, accelerator: Accelerator
+) -> Tensor:
+    """Accumulate the gradients of the mean loss over all shares; processes talk to each other once."""
+    total, buffers = torch.zeros((), device=accelerator.device), MeanBuffers(learner)
+    for k, share in enumerate(shares):
+        with nullcontext() if k == len(shares) - 1 else accelerator.no_sync(loss_of):
+            with accelerator.autocast():
+                loss = loss_of(*share) / len(shares)
+            accelerator.backward(loss)
+        total = total + loss.detach()
+        buffers.passed()
+    buffers.settle(accelerator)
+    return total
+
+
+class MeanBuffers:
+    """Floating-point buffers, such as running statistics: every pass of a step starts at the same, their mean remains."""
+
+    def __init__(self, learner: nn.Module) -> None:
+        self.buffers = [b for b in learner.buffers() if b.is_floating_point()]
+        self.start = [b.clone() for b in self.buffers]
+        self.ends: list[list[Tensor]] = []
+
+    def passed(self) -> None:
+        """Note where a pass has left the buffers, and go back to the start."""
+        self.ends.append([b.clone() for b in self.buffers])
+        self._set(self.start)
+
+    def settle(self, accelerator: Accelerator) -> None:
+        """Leave the mean over all passes of all processes."""
+        means = [torch.stack(ends).mean(0) for ends in zip(*self.ends, strict=True)]
+        self._set([accelerator.reduce(m, "mean") if accelerator.num_processes > 1 else m for m in means])
+
+    def _set(self, values: list[Tensor]) -> None:
+        with torch.no_grad():
+            for buffer, value in zip(self.buffers, values, strict=True):
+                buffer.copy_(value)
+
+
+def is_due(step: int, every: int, settings: TrainingSettings) -> bool:
+    """Whether something that is done every so many steps, and at the end, is done now."""
+    return step % every == 0 or step == settings.steps
