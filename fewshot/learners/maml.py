@@ -9,13 +9,28 @@ Code: github.com/cbfinn/maml, ``maml.py``. It sums the loss over the classes, so
 
 from collections.abc import Callable
 
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+import torch
+from torch import nn
 
 from fewshot.contract import Classifier, SupportSet, per_episode
-from fewshot.errors import EpisodeError, FewShotError
-from fewshot.functional import require_every_class
-from fewshot.inner_loop import Headed, Parameters, answer, check_policy, descend, run, support_statistics
+from fewshot.errors import FewShotError
+from fewshot.inner_loop import (
+    Headed,
+    Parameters,
+    answer,
+    check_policy,
+    check_steps,
+    descend,
+    is_transductive,
+    support_loss,
+)
+
+PARTS: dict[str, Callable[[str], bool]] = {
+    "all": lambda name: True,
+    "head": lambda name: name.startswith("head."),
+    "body": lambda name: not name.startswith("head."),
+}
+RATES = ("fixed", "tensor", "element")
 
 
 class MAML(nn.Module):
@@ -28,8 +43,11 @@ class MAML(nn.Module):
         steps: Inner steps in training.
         test_steps: Inner steps in evaluation; as in training when left out.
         adapts: ``"all"``, ``"head"`` (ANIL), ``"body"`` (BOIL), or a function of a parameter's name.
+        rates: ``"fixed"``, or learned from ``lr`` on: one for each ``"tensor"``, or each ``"element"`` (Meta-SGD).
         first_order: Leave out the derivatives of the inner gradients (FOMAML).
         batch_norm: See `fewshot.inner_loop.answer`; ``"query-batch"`` is the paper's, and transductive.
+        dim: Number of features; the backbone's own ``dim`` when left out.
+        seed: Of the head's initial weights.
 
     Raises:
         FewShotError: If an option is out of range, or no parameter adapts.
@@ -43,32 +61,35 @@ class MAML(nn.Module):
         steps: int = 1,
         test_steps: int | None = None,
         adapts: str | Callable[[str], bool] = "all",
+        rates: str = "fixed",
         first_order: bool = False,
         batch_norm: str = "query-batch",
+        dim: int | None = None,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         check_policy(batch_norm)
-        if not (steps >= 0 and (test_steps or 0) >= 0 and lr >= 0):
-            raise FewShotError(f"steps and lr must not be negative, got {steps}, {test_steps} and {lr}")
-        self.network = Headed(backbone, way)
+        check_steps(lr, steps, test_steps)
+        if isinstance(adapts, str) and adapts not in PARTS:
+            raise FewShotError(f"adapts must be one of {', '.join(PARTS)}, or a function of a name, got '{adapts}'")
+        if rates not in RATES:
+            raise FewShotError(f"rates must be one of {', '.join(RATES)}, got '{rates}'")
+        self.network = Headed(backbone, way, dim, seed)
         self.way, self.lr, self.steps, self.test_steps = way, lr, steps, test_steps
         self.adapts, self.first_order, self.batch_norm = adapts, first_order, batch_norm
         if not self.fast():
             raise FewShotError(f"adapts must choose parameters of the network, got {adapts!r}, which chooses none")
+        shapes = {"fixed": [], "tensor": [torch.empty(())] * len(self.fast()), "element": list(self.fast().values())}
+        self.rates = nn.ParameterList([nn.Parameter(torch.full_like(p, lr)) for p in shapes[rates]])
 
     @property
     def transductive(self) -> bool:
         """Whether an answer depends on the other queries, through their batch statistics."""
-        return self.batch_norm == "query-batch"
+        return is_transductive(self.network, self.batch_norm)
 
     def fast(self) -> Parameters:
         """The parameters that adapt, by name."""
-        choose = {
-            "all": lambda n: True,
-            "head": lambda n: n.startswith("head."),
-            "body": lambda n: not n.startswith("head."),
-        }
-        wanted = choose[self.adapts] if isinstance(self.adapts, str) else self.adapts
+        wanted = PARTS[self.adapts] if isinstance(self.adapts, str) else self.adapts
         return {name: p for name, p in self.network.named_parameters() if wanted(name)}
 
     @per_episode
@@ -78,18 +99,9 @@ class MAML(nn.Module):
         Raises:
             EpisodeError: If the number of classes is not the head's, a class has no example, or a step diverges.
         """
-        if support.n_way != self.way:
-            raise EpisodeError(
-                f"the head is of {self.way} ways, got an episode of {support.n_way}; train another, or evaluate with way={self.way}"
-            )
-        require_every_class(support.y, support.n_way)
-        parameters = self.fast()
-
-        def loss_of(p: Parameters) -> Tensor:
-            with support_statistics(self.network, self.batch_norm):
-                return cross_entropy(run(self.network, p, support.x), support.y)
-
-        steps = self.steps if self.training or self.test_steps is None else self.test_steps
-        for _ in range(steps):
-            parameters = descend(loss_of, parameters, self.lr, second_order=not self.first_order)
+        self.network.require_ways(support)
+        parameters, loss = self.fast(), support_loss(self.network, support, self.batch_norm)
+        rates = dict(zip(parameters, self.rates, strict=True)) if self.rates else self.lr
+        for _ in range(self.steps if self.training or self.test_steps is None else self.test_steps):
+            parameters = descend(loss, parameters, rates, second_order=not self.first_order)
         return lambda query: answer(self.network, parameters, support.x, query, self.batch_norm).log_softmax(-1)
