@@ -3,13 +3,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from fewshot.datasets.index import load_dataset
+from fewshot.episodes import EpisodeSpec
 from fewshot.errors import RecipeError, UnknownNameError
+from fewshot.evaluation.evaluate import evaluate
 from fewshot.learners.nearest_mean import NearestMean
-from fewshot.recipes.build import checkpoint_path
+from fewshot.recipes.build import checkpoint_path, with_options
 from fewshot.recipes.load import load_recipe, recipe_names
 from fewshot.recipes.rebuild import rebuild_learner
 from fewshot.recipes.run import run_recipe
+from fewshot.recipes.trained import trained
 from fewshot.results.record import Record
 
 TEXT = """\
@@ -233,3 +238,52 @@ def test_options_are_chosen_on_validation_classes(recipe, tmp_path):
     assert "best of 2 on split 'val'" in record.selection or "best of 2 on" in record.selection
     assert record.learner.options["metric"] in record.selection
     assert rebuild_learner(record).head.metric == record.learner.options["metric"]
+
+
+PRETRAINED = """\
+pretraining: {steps: 4, batch_size: 10, validate_every: 2, save_every: 2}
+"""
+
+
+def pretrained(recipe, text):
+    """The small recipe with a backbone that is pre-trained, and then trained on episodes or not."""
+    head, rest = recipe.read_text().split("training:\n", 1)
+    episodic, rest = rest.split("validation:", 1)
+    path = recipe.with_name("pretrained.yaml")
+    path.write_text(
+        head + PRETRAINED + ("training:\n" + episodic if text == "and trained" else "") + "validation:" + rest
+    )
+    return str(path)
+
+
+def test_a_backbone_is_pre_trained_and_the_records_tell_of_it(recipe, tmp_path):
+    path, told = pretrained(recipe, "only"), []
+    first = run_recipe(path, tmp_path / "out", announce=told.append)
+    assert told[0].startswith("pretraining on data/train: 5 classes")
+    assert first[0].training.budget["steps"] == 4 and first[0].training.split == "data/train"
+    assert first[0].selection.startswith("best of 2 validations")
+    assert first[0].pretraining_classes.count == 5
+    learner = rebuild_learner(first[0])
+    novel = load_dataset(load_recipe(path).data).split("test")
+    spec = EpisodeSpec(2, 1, 3)
+    assert evaluate(learner, novel, spec, 20).correct == first[0].correct
+    untrained = run_recipe(path, tmp_path / "out2", {"pretraining.learning_rate": "1.0e-12"})
+    assert untrained[0].settings != first[0].settings
+    again = run_recipe(path, tmp_path / "out3", announce=told.append)  # from its checkpoint
+    assert any(line.startswith("resuming") for line in told) and again[0].correct == first[0].correct
+
+
+def test_pre_training_comes_before_episodes(recipe, tmp_path):
+    both = run_recipe(pretrained(recipe, "and trained"), tmp_path / "out")
+    assert both[0].training.budget["pretraining"]["steps"] == 4 and both[0].training.budget["episodes"] == 6
+    files = sorted(p.name for p in (tmp_path / "cache" / "checkpoints").glob("*.safetensors"))
+    assert len(files) == 2 and any("pretraining" in name for name in files)
+
+
+def test_other_options_of_a_trained_learner_keep_its_weights(recipe, tmp_path):
+    loaded = load_recipe(str(recipe))
+    learner, _ = trained(loaded, lambda progress: None, lambda text: None)
+    other = with_options(loaded, {"metric": "cosine"}, learner)
+    assert other.head.metric == "cosine" and other.classes_seen == tuple(learner.classes_seen)
+    for name, value in learner.state_dict().items():
+        assert torch.equal(other.state_dict()[name], value)

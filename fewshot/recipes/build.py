@@ -27,12 +27,20 @@ TRAINED_BY = (
 """What decides the weights of a training run; a frozen backbone is added where it is one."""
 
 
-def checkpoint_path(recipe: Recipe) -> Path:
-    """Where a recipe's training run is saved: named by recipe and settings."""
-    fields = {*TRAINED_BY, *(["freeze_backbone"] if recipe.freeze_backbone else [])}
-    settings = json.dumps(recipe.model_dump(mode="json", include=fields), sort_keys=True)
-    name = "-".join([recipe.name, *([recipe.label] if recipe.label else [])])
-    return cache_folder() / "checkpoints" / f"{name}-{hashlib.sha256(settings.encode()).hexdigest()[:12]}.safetensors"
+def checkpoint_path(recipe: Recipe, of: str = "training") -> Path:
+    """Where a recipe's run is saved, named by recipe and settings: its ``"training"`` or its ``"pretraining"``."""
+    settings = recipe.model_dump(
+        mode="json", include={*TRAINED_BY, *(["freeze_backbone"] if recipe.freeze_backbone else [])}
+    )
+    if of == "training" and recipe.pretraining is not None:
+        settings["pretraining"] = recipe.pretraining.model_dump(mode="json")
+    if of == "pretraining":
+        keys = ("data", "data_options", "backbone", "backbone_options", "validation")
+        settings = {key: settings[key] for key in keys} | recipe.model_dump(mode="json", include={"pretraining"})
+    label = [recipe.label] if recipe.label and of == "training" else []
+    name = "-".join([recipe.name, *label, *(["pretraining"] if of == "pretraining" else [])])
+    named = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+    return cache_folder() / "checkpoints" / f"{name}-{named}.safetensors"
 
 
 def build_learner(recipe: Recipe, options: dict[str, Any] | None = None) -> Any:
@@ -42,7 +50,8 @@ def build_learner(recipe: Recipe, options: dict[str, Any] | None = None) -> Any:
         recipe: Of one learner.
         options: Other values of the learner's options.
     """
-    seed = recipe.training.seed if recipe.training else 0
+    first = recipe.pretraining or recipe.training
+    seed = first.seed if first else 0
     backbone = recipe.backbone and load_backbone(recipe.backbone, seed=seed, **recipe.backbone_options)
     base = None
     if recipe.base is not None and takes_base(recipe.learner):
@@ -57,7 +66,7 @@ def with_options(recipe: Recipe, options: dict[str, Any], learner: Any) -> Any:
     if not options:
         return learner
     other = build_learner(recipe, options)
-    if recipe.training is not None:
+    if recipe.training is not None or recipe.pretraining is not None:
         other.load_state_dict(learner.state_dict())
-        other.classes_seen = learner.classes_seen
+        other.classes_seen = tuple(getattr(learner, "classes_seen", ()))
     return other

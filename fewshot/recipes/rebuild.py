@@ -1,5 +1,6 @@
 """From the record of a recipe back to its learner, with the weights that were trained then."""
 
+from pathlib import Path
 from typing import Any
 
 from fewshot.backbones.index import BACKBONES, load_backbone
@@ -7,7 +8,7 @@ from fewshot.contract import Embedded
 from fewshot.errors import MissingDataError, RecordError
 from fewshot.recipes.build import build_learner, checkpoint_path, with_options
 from fewshot.recipes.schema import Recipe
-from fewshot.recipes.trained import trained_part
+from fewshot.recipes.trained import backbone_of, trained_part
 from fewshot.results.record import Record
 from fewshot.training.checkpoint import part, read_checkpoint
 
@@ -28,7 +29,7 @@ def rebuild_learner(record: Record) -> Any:
         )
     recipe = Recipe.model_validate(record.settings)
     learner = build_learner(recipe)
-    if recipe.training is not None:
+    if recipe.training is not None or recipe.pretraining is not None:
         _restore(learner, recipe, record)
     chosen = {k: v for k, v in record.learner.options.items() if recipe.learner_options.get(k) != v}
     return with_options(recipe, chosen, learner)
@@ -36,19 +37,36 @@ def rebuild_learner(record: Record) -> Any:
 
 def _restore(learner: Any, recipe: Recipe, record: Record) -> None:
     """Give a learner its trained weights, in place."""
-    path, training = checkpoint_path(recipe), recipe.training
-    if path.exists() and training is not None:
-        tensors, progress = read_checkpoint(path)
-        if progress["step"] >= training.episodes // training.tasks:
-            trained_part(learner, recipe).load_state_dict(part(tensors, "best") or part(tensors, "weights"))
-            return
+    runs: list[tuple[Any, Path, int, str | None]] = []  # what is loaded, from which file, if so many steps were taken
+    if recipe.pretraining is not None:
+        runs.append(
+            (backbone_of(learner), checkpoint_path(recipe, "pretraining"), recipe.pretraining.steps, "backbone")
+        )
+    if recipe.training is not None:
+        steps = recipe.training.episodes // recipe.training.tasks
+        runs.append((trained_part(learner, recipe), checkpoint_path(recipe), steps, None))
+    if all(_loaded(*run) for run in runs):
+        return
     shipped = _shipped(record)
     if shipped is None or not isinstance(learner, Embedded):
         raise MissingDataError(
-            f"the trained weights of recipe '{recipe.name}' must lie in '{path}', got no finished run there; "
+            f"the trained weights of recipe '{recipe.name}' must lie in '{runs[-1][1]}', got no finished run there; "
             f"run: fewshot-bench run {recipe.name}"
         )
     learner.backbone.load_state_dict(shipped.state_dict())
+
+
+def _loaded(module: Any, path: Path, steps: int, of: str | None) -> bool:
+    """Load the weights of a finished run, or of one module in it, and say whether there was one."""
+    if not path.exists():
+        return False
+    tensors, progress = read_checkpoint(path)
+    if progress["step"] < steps:
+        return False
+    weights = part(tensors, "best") or part(tensors, "average") or part(tensors, "weights")
+    module.load_state_dict(weights if of is None else part(weights, of))
+    module.classes_seen = progress["classes_seen"]
+    return True
 
 
 def _shipped(record: Record) -> Any:

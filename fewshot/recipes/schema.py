@@ -14,18 +14,11 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class TrainingSection(_Section):
-    """Episodic training on the classes of one split.
+class _Optimisation(_Section):
+    """What both kinds of training share.
 
     Attributes:
         split: Base classes.
-        way: Classes of a training episode.
-        shot: Support items of each class.
-        query: Queries of each class.
-        episodes: Training episodes in all.
-        tasks: Episodes of one optimiser step.
-        at_once: Episodes of one forward pass; see `EpisodicTraining`.
-        rotation: ``"class"`` or ``"episode"``: images are turned by a quarter turn, drawn for each.
         optimizer: ``"adam"``, ``"adamw"`` or ``"sgd"``.
         momentum: Of ``"sgd"``.
         weight_decay: Of the optimiser.
@@ -36,17 +29,10 @@ class TrainingSection(_Section):
         average: Share that an exponential average of the weights keeps in every step.
         validate_every: Steps between validations.
         save_every: Steps between checkpoints.
-        seed: Of the initial weights and of the list of training episodes.
+        seed: Of the initial weights and of the list of what is trained on.
     """
 
     split: str = "train"
-    way: int = Field(ge=2)
-    shot: int = Field(ge=1)
-    query: int = Field(ge=1)
-    episodes: int = Field(ge=1)
-    tasks: int = Field(1, ge=1)
-    at_once: int | None = Field(None, ge=1)
-    rotation: Literal["class", "episode"] | None = None
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     momentum: float = Field(0.9, ge=0, lt=1)
     weight_decay: float = Field(0.0, ge=0)
@@ -59,11 +45,49 @@ class TrainingSection(_Section):
     save_every: int = Field(100, ge=1)
     seed: int = Field(0, ge=0)
 
+
+class TrainingSection(_Optimisation):
+    """Episodic training on the classes of one split.
+
+    Attributes:
+        way: Classes of a training episode.
+        shot: Support items of each class.
+        query: Queries of each class.
+        episodes: Training episodes in all.
+        tasks: Episodes of one optimiser step.
+        at_once: Episodes of one forward pass; see `EpisodicTraining`.
+        rotation: ``"class"`` or ``"episode"``: images are turned by a quarter turn, drawn for each.
+    """
+
+    way: int = Field(ge=2)
+    shot: int = Field(ge=1)
+    query: int = Field(ge=1)
+    episodes: int = Field(ge=1)
+    tasks: int = Field(1, ge=1)
+    at_once: int | None = Field(None, ge=1)
+    rotation: Literal["class", "episode"] | None = None
+
     @model_validator(mode="after")
     def _tasks_divide_episodes(self) -> "TrainingSection":
         if self.episodes % self.tasks:
             raise ValueError(f"episodes must be a multiple of tasks, got {self.episodes} and {self.tasks}")
         return self
+
+
+class PretrainingSection(_Optimisation):
+    """Supervised training of the backbone on the classes of one split, before anything else.
+
+    Attributes:
+        steps: Optimiser steps.
+        batch_size: Items of a step.
+        cosine: Scale of cosine logits, as in Baseline++; a linear head when left out.
+        rotation: Weight of the loss on quarter turns.
+    """
+
+    steps: int = Field(ge=1)
+    batch_size: int = Field(64, ge=1)
+    cosine: float | None = Field(None, gt=0)
+    rotation: float = Field(0.0, ge=0)
 
 
 class ValidationSection(_Section):
@@ -85,13 +109,15 @@ class Candidate(_Section):
         learner: Name of the learner.
         learner_options: Of the learner.
         choose: Values of an option, of which validation classes choose one for every row.
-        training: Absent for learners that are not trained.
+        pretraining: Absent for backbones that are not pre-trained.
+        training: Absent for learners that are not trained on episodes.
     """
 
     label: str | None = None
     learner: str
     learner_options: dict[str, Any] = {}
     choose: dict[str, list[Any]] = {}
+    pretraining: PretrainingSection | None = None
     training: TrainingSection | None = None
 
 
@@ -155,7 +181,8 @@ class Recipe(_Section):
         base: Split whose classes are shown to learners that take base classes.
         backbone: Name of a backbone; none for learners on the items themselves.
         freeze_backbone: Whether training leaves the backbone as it is.
-        training: Absent for learners that are not trained.
+        pretraining: Absent for backbones that are not pre-trained.
+        training: Absent for learners that are not trained on episodes.
         validation: How weights and options are chosen; without it the last weights are kept.
         reference: Label that all others are compared with, where a recipe compares many.
     """
@@ -173,6 +200,7 @@ class Recipe(_Section):
     backbone: str | None = None
     backbone_options: dict[str, Any] = {}
     freeze_backbone: bool = False
+    pretraining: PretrainingSection | None = None
     training: TrainingSection | None = None
     validation: ValidationSection | None = None
     evaluation: EvaluationSection
@@ -192,7 +220,7 @@ class Recipe(_Section):
         """A recipe for each of the learners: this one, where it has only one."""
         if not self.learners:
             return [self]
-        many = ("learner", "learner_options", "choose", "training")
+        many = ("learner", "learner_options", "choose", "pretraining", "training")
         return [
             self.model_copy(
                 update={"learners": [], "reference": None, "label": c.label or c.learner}

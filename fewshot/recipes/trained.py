@@ -3,46 +3,90 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
+
+import torch
 
 from fewshot.contract import Embedded
 from fewshot.datasets.collection import Collection
 from fewshot.datasets.index import load_dataset
 from fewshot.episodes import EpisodeSpec
 from fewshot.evaluation.evaluate import evaluate
+from fewshot.learners.nearest_mean import NearestMean
 from fewshot.recipes.build import build_learner, checkpoint_path
 from fewshot.recipes.schema import Recipe
 from fewshot.results.record import TrainingInfo
 from fewshot.training.episodic import EpisodicTraining, train
-from fewshot.training.progress import Progress
+from fewshot.training.progress import Progress, TrainingState
+from fewshot.training.supervised import ClassHead, SupervisedTraining, pretrain
 
 Announce = Callable[[str], None]
 
 
 def trained(recipe: Recipe, report: Callable[[Progress], None], announce: Announce) -> tuple[Any, dict[str, Any]]:
     """The learner, trained where the recipe says so, and fields of its records."""
-    learner = build_learner(recipe)
-    if recipe.training is None:
-        return learner, {"recipe": recipe.name}
-    data = load_dataset(recipe.data, **recipe.data_options)
-    base, path = data.split(recipe.training.split), checkpoint_path(recipe)
-    verb = "resuming" if path.exists() else "training"
-    announce(f"{verb} on {base.name}: {len(base.class_names)} classes; checkpoint '{path}'")
-    state = train(
+    learner, data = build_learner(recipe), load_dataset(recipe.data, **recipe.data_options)
+    known: dict[str, Any] = {"recipe": recipe.name}
+    if recipe.pretraining is not None:
+        state = _pretrained(learner, recipe, data, report, announce)
+        known |= _facts(recipe, recipe.pretraining, data, state)
+    if recipe.training is not None:
+        state = _episodic(learner, recipe, data, report, announce)
+        before = known["training"].budget if "training" in known else None
+        known |= _facts(recipe, recipe.training, data, state, {} if before is None else {"pretraining": before})
+    return learner, known
+
+
+def _pretrained(learner: Any, recipe: Recipe, data: Collection, report: Any, announce: Announce) -> TrainingState:
+    """Train the learner's backbone to tell the base classes apart."""
+    section, backbone = recipe.pretraining, backbone_of(learner)
+    assert section is not None
+    base = data.split(section.split)
+    path = _announced(recipe, base, announce, "pretraining")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(section.seed)
+        network = ClassHead(backbone, len(base.class_names), cosine=section.cosine, turns=section.rotation > 0)
+    settings = SupervisedTraining(**section.model_dump(exclude={"split"}))
+    judge = _validate(Embedded(backbone, NearestMean("cosine", 0.1)), recipe, data)
+    judged = None if judge is None else lambda b: judge(Embedded(b, NearestMean("cosine", 0.1)))
+    state = pretrain(network, base, settings, validate=judged, checkpoint=path, report=report)
+    backbone.classes_seen = network.classes_seen
+    return state
+
+
+def _episodic(learner: Any, recipe: Recipe, data: Collection, report: Any, announce: Announce) -> TrainingState:
+    """Train the learner on episodes of the base classes."""
+    assert recipe.training is not None
+    base = data.split(recipe.training.split)
+    return train(
         trained_part(learner, recipe),
         features(learner, recipe, base),
         _settings(recipe),
         validate=_validate(learner, recipe, data),
-        checkpoint=path,
+        checkpoint=_announced(recipe, base, announce, "training"),
         report=report,
     )
-    info = TrainingInfo(
-        split=base.name,
-        budget=json.loads(recipe.training.model_dump_json()) | {"seconds": round(state.seconds, 1)},
-        seed=recipe.training.seed,
-        classes_hash=base.hash,
-    )
-    return learner, {"recipe": recipe.name, "training": info, "selection": _selection(recipe, state.validations)}
+
+
+def _announced(recipe: Recipe, base: Collection, announce: Announce, of: str) -> Path:
+    path = checkpoint_path(recipe, of)
+    verb = "resuming" if path.exists() else of
+    announce(f"{verb} on {base.name}: {len(base.class_names)} classes; checkpoint '{path}'")
+    return path
+
+
+def _facts(recipe: Recipe, section: Any, data: Collection, state: TrainingState, more: Any = None) -> dict[str, Any]:
+    """What the records tell of a run."""
+    base = data.split(section.split)
+    budget = json.loads(section.model_dump_json()) | {"seconds": round(state.seconds, 1)} | (more or {})
+    info = TrainingInfo(split=base.name, budget=budget, seed=section.seed, classes_hash=base.hash)
+    return {"training": info, "selection": _selection(recipe, state.validations)}
+
+
+def backbone_of(learner: Any) -> Any:
+    """The backbone inside a learner: its own, or that of its network."""
+    return learner.backbone if hasattr(learner, "backbone") else learner.network.backbone
 
 
 def trained_part(learner: Any, recipe: Recipe) -> Any:
