@@ -160,3 +160,17 @@ def test_confusion_has_a_row_a_true_class():
     table = confusion_table(TRUE, PREDICTED, ["cat", "cow", "dog"])
     assert table.columns[1:] == ("cat", "dog")
     assert table.rows == (("cat", "1", "2"), ("dog", "1", "3"))
+
+
+def test_the_query_distribution_stands_beside_transductive_rows():
+    plain_one = record()
+    looking = plain_one.model_copy(update={"learner": plain_one.learner.model_copy(update={"transductive": True})})
+    uneven = plain_one.model_copy(
+        update={"episodes": plain_one.episodes.model_copy(update={"query_distribution": "dirichlet(2.0)"})}
+    )
+    assert "queries" not in results_table({"a": plain_one}).columns
+    assert results_table({"a": looking}).rows[0][-1] == "balanced"
+    table = results_table({"a": plain_one, "b": uneven})
+    assert table.columns[-1] == "queries" and [row[-1] for row in table.rows] == ["balanced", "dirichlet(2.0)"]
+    compared = {"a": looking, "b": looking}
+    assert comparison_table(compared, "a", compare(compared, "a")).columns[-1] == "queries"

@@ -8,7 +8,16 @@ from fewshot.results.compare import compare
 from fewshot.results.interval import Interval
 from fewshot.results.record import Record
 from fewshot.results.seen import seen_sentence
-from fewshot.results.tables import ABSENT, Table, accuracy_cell, data_name, shot_cell, whole, with_interval
+from fewshot.results.tables import (
+    ABSENT,
+    Table,
+    accuracy_cell,
+    data_name,
+    queries_cell,
+    shot_cell,
+    whole,
+    with_interval,
+)
 
 
 @dataclass(frozen=True)
@@ -33,10 +42,7 @@ class Entry:
     @property
     def queries(self) -> str:
         """How the queries of an episode are spread over its classes, and what else it holds without labels."""
-        spec = self.record.episodes.spec
-        pool = f", pool of {spec['unlabelled']} a class" if spec.get("unlabelled") else ""
-        others = f" and {spec['distractors']} other classes" if spec.get("distractors") else ""
-        return self.record.episodes.query_distribution + pool + others
+        return queries_cell(self.record)
 
 
 def label_of(record: Record) -> str:

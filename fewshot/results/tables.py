@@ -72,10 +72,29 @@ def results_table(records: Mapping[str, Record]) -> Table:
     if any(record.open_set for record in records.values()):
         columns, notes = (*columns, "AUROC %", "FPR95 %"), (*notes, OPEN_SET_NOTE)
         rows = tuple((*row, *_open_cells(record)) for row, record in zip(rows, records.values(), strict=True))
+    columns, rows = with_queries(columns, rows, list(records.values()))
     seen = [seen_cell(record) for record in records.values()]
     if set(seen) - {"", NOTHING}:
         columns, rows = (*columns, "seen before"), tuple((*r, s or ABSENT) for r, s in zip(rows, seen, strict=True))
     return Table(columns, rows, notes=notes)
+
+
+def with_queries(
+    columns: tuple[str, ...], rows: tuple[tuple[str, ...], ...], records: Sequence[Record]
+) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """A further column with the queries, where some are unbalanced or a learner looks at all of them together."""
+    cells = [queries_cell(record) for record in records]
+    if not any(record.learner.transductive for record in records) and set(cells) <= {"balanced"}:
+        return columns, rows
+    return (*columns, "queries"), tuple((*row, cell) for row, cell in zip(rows, cells, strict=True))
+
+
+def queries_cell(record: Record) -> str:
+    """How the queries of an episode are spread over its classes, and what else it holds without labels."""
+    spec = record.episodes.spec
+    pool = f", pool of {spec['unlabelled']} a class" if spec.get("unlabelled") else ""
+    others = f" and {spec['distractors']} other classes" if spec.get("distractors") else ""
+    return record.episodes.query_distribution + pool + others
 
 
 def mean_cell(mean: MeanInfo, signed: bool = False) -> str:
@@ -131,7 +150,8 @@ def comparison_table(records: Mapping[str, Record], reference: str, comparisons:
     by_name = {c.name: c for c in comparisons}
     ordered = [reference, *(name for name in records if name != reference)]
     rows = tuple(_comparison_row(name, records[name], by_name.get(name)) for name in ordered)
-    columns = ("record", "learner", "accuracy %", "difference", "p", "p (Holm)")
+    columns: tuple[str, ...] = ("record", "learner", "accuracy %", "difference", "p", "p (Holm)")
+    columns, rows = with_queries(columns, rows, [records[name] for name in ordered])
     tests = dict.fromkeys(_test_note(c.test) for c in comparisons)
     level = comparisons[0].difference.level if comparisons else records[reference].summary.level
     notes = (
