@@ -287,3 +287,20 @@ def test_other_options_of_a_trained_learner_keep_its_weights(recipe, tmp_path):
     assert other.head.metric == "cosine" and other.classes_seen == tuple(learner.classes_seen)
     for name, value in learner.state_dict().items():
         assert torch.equal(other.state_dict()[name], value)
+
+
+def test_learners_share_a_run_and_differ_in_what_holds_after_it(recipe, tmp_path):
+    text = recipe.read_text().replace("learner: protonet\n", "run: shared\nreference: plain\n")
+    episodic = text[text.index("training:") : text.index("validation:")]
+    inline = "{way: 3, shot: 1, query: 2, episodes: 6, validate_every: 3, save_every: 2}"
+    learners = (
+        f"learners:\n  - {{label: plain, learner: protonet, training: {inline}}}\n"
+        f"  - {{label: warm, learner: protonet, test_options: {{temperature: 5.0}}, training: {inline}}}\n"
+    )
+    path, told = recipe.with_name("shared.yaml"), []
+    path.write_text(text.replace(episodic, learners))
+    records = run_recipe(str(path), tmp_path / "out", announce=told.append)
+    assert [line.split()[0] for line in told if "checkpoint" in line] == ["training", "resuming"]
+    assert [r.learner.options for r in records[::2]] == [{}, {"temperature": 5.0}]
+    assert records[0].correct == records[2].correct  # the temperature changes no answer
+    assert records[0].training == records[2].training

@@ -32,13 +32,14 @@ def checkpoint_path(recipe: Recipe, of: str = "training") -> Path:
     settings = recipe.model_dump(
         mode="json", include={*TRAINED_BY, *(["freeze_backbone"] if recipe.freeze_backbone else [])}
     )
+    settings["name"] = recipe.run or recipe.name
     if of == "training" and recipe.pretraining is not None:
         settings["pretraining"] = recipe.pretraining.model_dump(mode="json")
     if of == "pretraining":
         keys = ("data", "data_options", "backbone", "backbone_options", "validation")
         settings = {key: settings[key] for key in keys} | recipe.model_dump(mode="json", include={"pretraining"})
-    label = [recipe.label] if recipe.label and of == "training" else []
-    name = "-".join([recipe.name, *label, *(["pretraining"] if of == "pretraining" else [])])
+    label = [recipe.label] if recipe.label and of == "training" and not recipe.run else []
+    name = "-".join([recipe.run or recipe.name, *label, *(["pretraining"] if of == "pretraining" else [])])
     named = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
     return cache_folder() / "checkpoints" / f"{name}-{named}.safetensors"
 

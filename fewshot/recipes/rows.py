@@ -56,7 +56,7 @@ def judge_row(recipe: Recipe, row: Row, learner: Any, known: dict[str, Any]) -> 
     data = load_dataset(recipe.data, **data_options)
     novel = data if section.split is None else data.split(section.split)
     choice = _choice(recipe, row)
-    options = row.learner_options | ({} if choice is None else choice.options)
+    options = recipe.test_options | row.learner_options | ({} if choice is None else choice.options)
     learner = with_options(recipe, options, learner)
     episodes = load_episodes(recipe.data, novel) if section.episodes == "fixed" else section.episodes
     record = evaluate(
@@ -80,7 +80,7 @@ def _choice(recipe: Recipe, row: Row) -> Choice | None:
         return None
     data = load_dataset(recipe.data, **recipe.data_options | row.data_options).split(section.split)
     return choose(
-        lambda **options: build_learner(recipe, row.learner_options | options),
+        lambda **options: build_learner(recipe, recipe.test_options | row.learner_options | options),
         recipe.choose,
         data,
         recipe.evaluation.spec(row),

@@ -108,6 +108,7 @@ class Candidate(_Section):
         label: What the table calls it; the learner's name when left out.
         learner: Name of the learner.
         learner_options: Of the learner.
+        test_options: Options that hold after training only.
         choose: Values of an option, of which validation classes choose one for every row.
         pretraining: Absent for backbones that are not pre-trained.
         training: Absent for learners that are not trained on episodes.
@@ -116,6 +117,7 @@ class Candidate(_Section):
     label: str | None = None
     learner: str
     learner_options: dict[str, Any] = {}
+    test_options: dict[str, Any] = {}
     choose: dict[str, list[Any]] = {}
     pretraining: PretrainingSection | None = None
     training: TrainingSection | None = None
@@ -172,9 +174,11 @@ class Recipe(_Section):
 
     Attributes:
         name: The recipe's own name, as its file's.
+        run: Name of the training run, where recipes or learners share one; the recipe's own when left out.
         about: One line for people.
         data: Name of a data set, or a path.
         learner: Name of a learner.
+        test_options: Options of the learner that hold after training only.
         learners: Many of them instead, each to be judged on every row.
         label: What the table calls the learner, where a recipe compares many.
         choose: Values of an option, of which validation classes choose one for every row.
@@ -188,11 +192,13 @@ class Recipe(_Section):
     """
 
     name: str
+    run: str | None = None
     about: str = ""
     data: str
     data_options: dict[str, Any] = {}
     learner: str = ""
     learner_options: dict[str, Any] = {}
+    test_options: dict[str, Any] = {}
     learners: list[Candidate] = []
     label: str | None = None
     choose: dict[str, list[Any]] = {}
@@ -220,7 +226,7 @@ class Recipe(_Section):
         """A recipe for each of the learners: this one, where it has only one."""
         if not self.learners:
             return [self]
-        many = ("learner", "learner_options", "choose", "pretraining", "training")
+        many = ("learner", "learner_options", "test_options", "choose", "pretraining", "training")
         return [
             self.model_copy(
                 update={"learners": [], "reference": None, "label": c.label or c.learner}
