@@ -117,7 +117,8 @@ def _require_finite(parameters: Parameters, rate: Mapping[str, Tensor | float]) 
     if bool(torch.stack([p.isfinite().all() for p in parameters.values()]).all()):
         return
     name = next(n for n, p in parameters.items() if not bool(p.isfinite().all()))
-    size = float(torch.as_tensor(rate[name]).abs().max())
+    own = rate[name]
+    size = float(own.abs().max()) if isinstance(own, Tensor) else own
     raise EpisodeError(
         f"parameters must stay finite in an inner step, got nan or inf in '{name}' at rate {size:g}; "
         "lower the rate, or look for nan in the items"

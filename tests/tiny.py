@@ -46,19 +46,21 @@ def images(case, side=8):
     )
 
 
-def differences(loss, parameters, step=1e-5):
-    """Central differences of a loss for every element of the parameters, which are moved in place and put back."""
-    found = []
+def differences(loss, parameters, step=1e-5, seed=0):
+    """Central differences of a loss for every parameter tensor, each along a random direction, and the directions."""
+    generator, found, directions = torch.Generator().manual_seed(seed), [], []
     with torch.no_grad():
         for p in parameters:
-            flat, slopes = p.view(-1), torch.zeros_like(p).view(-1)
-            for k in range(len(flat)):
-                was = flat[k].item()
-                flat[k] = was + step
-                above = float(loss())
-                flat[k] = was - step
-                below = float(loss())
-                flat[k] = was
-                slopes[k] = (above - below) / (2 * step)
-            found.append(slopes.view_as(p))
-    return found
+            direction, was = torch.randn(p.shape, generator=generator, dtype=p.dtype), p.clone()
+            p.copy_(was + step * direction)
+            above = float(loss())
+            p.copy_(was - step * direction)
+            found.append((above - float(loss())) / (2 * step))
+            directions.append(direction)
+            p.copy_(was)
+    return torch.tensor(found, dtype=torch.float64), directions
+
+
+def along(gradients, directions):
+    """What `differences` should have found."""
+    return torch.stack([(g * d).sum() for g, d in zip(gradients, directions, strict=True)])
