@@ -42,6 +42,14 @@ def own_cache(tmp_path, monkeypatch):
     return tmp_path / "cache"
 
 
+def pytest_configure(config):
+    """One thread a worker: two workers with threads of their own would wait for each other."""
+    if hasattr(config, "workerinput"):
+        import torch
+
+        torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _quiet_imports():
     """Warnings of other packages at import time are theirs, not ours."""
