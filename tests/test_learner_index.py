@@ -22,7 +22,9 @@ def needed(name):
     """Options without which a learner cannot be made."""
     module, attribute = targets()[name].split(":")
     parameters = inspect.signature(getattr(importlib.import_module(module), attribute)).parameters
-    return {k: 8 if k == "dim" else nn.Identity() for k, p in parameters.items() if p.default is p.empty}
+    backbone = nn.Linear(8, 8)
+    backbone.dim = 8
+    return {k: 8 if k == "dim" else backbone for k, p in parameters.items() if p.default is p.empty}
 
 
 @pytest.mark.parametrize("name", LEARNERS)
