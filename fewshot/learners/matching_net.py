@@ -86,7 +86,7 @@ class FullContext(nn.Module):
     def read(self, x: Float[Tensor, "*e s dim"]) -> Float[Tensor, "*e s dim"]:
         """g(x_i, S): both directions of an LSTM over the support and its features, added (A.2)."""
         forth, back = self.reader(x)[0].chunk(2, -1)
-        return torch.add(x, forth) + back
+        return torch.add(x, torch.add(forth, back))
 
     def ask(self, query: Float[Tensor, "*e q dim"], g: Float[Tensor, "*e s dim"]) -> Float[Tensor, "*e q dim"]:
         """f(x, S): an LSTM on the query's features that reads the support by attention in each step (eqs. 3 to 6)."""
