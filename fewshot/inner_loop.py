@@ -1,14 +1,10 @@
 """Gradient steps on an unmodified module: what MAML and its family, Reptile and fine-tuning share.
 
-A module is run with other parameters than its own through ``torch.func.functional_call``; it is never changed. Batch
-norm is a policy of the learner, not a state of the module: `batch_statistics`, `recorded_statistics` and
-`running_statistics` say by which mean and variance the layers normalise, and touch no running average.
+A module is run with other parameters than its own through ``torch.func.functional_call``; it is never changed. By which statistics
+its batch norm layers normalise is a policy of the learner; see `fewshot.batch_norm`.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field
-from itertools import cycle
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,15 +12,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.functional import batch_norm, cross_entropy
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.functional import cross_entropy
 
+from fewshot.batch_norm import Statistics, batch_norms, batch_statistics, recorded_statistics, support_statistics
 from fewshot.contract import SupportSet, prepare
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.functional import require_every_class
 
 Parameters = dict[str, Tensor]
-POLICIES = ("query-batch", "support", "each-query", "running")
 
 
 class Headed(nn.Module):
@@ -144,98 +139,6 @@ def support_loss(
     return loss_of
 
 
-@dataclass
-class Statistics:
-    """Means and variances by which each batch norm layer normalised, in the order of its calls."""
-
-    moments: dict[nn.Module, list[tuple[Tensor, Tensor]]] = field(default_factory=dict)
-
-
-@contextmanager
-def batch_statistics(module: nn.Module, record: Statistics | None = None) -> Iterator[None]:
-    """Batch norm by the statistics of the batch at hand; running averages are neither read nor written.
-
-    Args:
-        module: Any module; its batch norm layers are found.
-        record: Is given the statistics, with their gradients.
-
-    Raises:
-        EpisodeError: If a layer sees a single value of each channel, whose variance says nothing.
-    """
-
-    def forward(layer: _BatchNorm, x: Tensor) -> Tensor:
-        if x.numel() < 2 * x.shape[1]:
-            raise EpisodeError(
-                f"batch statistics need two values of each channel, got a batch {tuple(x.shape)}; "
-                "give more items, or batch_norm='support' or 'running'"
-            )
-        if record is not None:
-            axes = [0, *range(2, x.ndim)]
-            record.moments.setdefault(layer, []).append((x.mean(axes), x.var(axes, correction=0)))
-        return batch_norm(x, None, None, layer.weight, layer.bias, True, 0.0, layer.eps)
-
-    with _layers_run(module, forward):
-        yield
-
-
-@contextmanager
-def recorded_statistics(module: nn.Module, recorded: Statistics) -> Iterator[None]:
-    """Batch norm by statistics that another batch had, in a forward pass that calls the layers alike."""
-    moments = {layer: cycle(calls) for layer, calls in recorded.moments.items()}
-
-    def forward(layer: _BatchNorm, x: Tensor) -> Tensor:
-        mean, variance = (m.reshape(-1, *[1] * (x.ndim - 2)) for m in next(moments[layer]))
-        z = (x - mean) * torch.rsqrt(variance + layer.eps)
-        if layer.weight is None:
-            return z
-        weight, bias = (p.reshape(-1, *[1] * (x.ndim - 2)) for p in (layer.weight, layer.bias))
-        return torch.addcmul(bias, z, weight)
-
-    with _layers_run(module, forward):
-        yield
-
-
-@contextmanager
-def running_statistics(module: nn.Module) -> Iterator[None]:
-    """Batch norm by the running averages, which stay as they are, in training mode too.
-
-    Raises:
-        FewShotError: If a layer keeps none.
-    """
-
-    def forward(layer: _BatchNorm, x: Tensor) -> Tensor:
-        if layer.running_mean is None:
-            raise FewShotError("batch_norm='running' needs running averages, got a layer that keeps none; take another")
-        return batch_norm(x, layer.running_mean, layer.running_var, layer.weight, layer.bias, False, 0.0, layer.eps)
-
-    with _layers_run(module, forward):
-        yield
-
-
-@contextmanager
-def _layers_run(module: nn.Module, forward: Callable[[Any, Tensor], Tensor]) -> Iterator[None]:
-    """Let every batch norm layer run another function for a while."""
-    with ExitStack() as stack:
-        for layer in batch_norms(module).values():
-            own = vars(layer)
-            was = {"forward": own["forward"]} if "forward" in own else {}
-            stack.callback(own.update, was)
-            stack.callback(own.pop, "forward")  # runs first
-            own["forward"] = forward.__get__(layer)
-        yield
-
-
-def batch_norms(module: nn.Module) -> dict[str, _BatchNorm]:
-    """The batch norm layers of a module, by name."""
-    return {name: layer for name, layer in module.named_modules() if isinstance(layer, _BatchNorm)}
-
-
-def norm_parameters(module: nn.Module) -> Parameters:
-    """Scales and shifts of the batch norm layers, by the names that the module gives them."""
-    own = {id(p) for layer in batch_norms(module).values() for p in layer.parameters(recurse=False)}
-    return {name: p for name, p in module.named_parameters() if id(p) in own}
-
-
 def answer(
     module: nn.Module, parameters: Mapping[str, Tensor], support: Any, query: Any, policy: str
 ) -> Float[Tensor, "q way"]:
@@ -265,16 +168,6 @@ def answer(
         return run(module, parameters, query)
 
 
-def support_statistics(module: nn.Module, policy: str) -> AbstractContextManager[None]:
-    """The context of a pass over the support: its own statistics, or running ones under that policy."""
-    return running_statistics(module) if policy == "running" else batch_statistics(module)
-
-
-def is_transductive(module: nn.Module, policy: str) -> bool:
-    """Whether an answer depends on the other queries, through their batch statistics."""
-    return policy == "query-batch" and bool(batch_norms(module))
-
-
 def check_module(backbone: Any) -> None:
     """Refuse what has no parameters of its own to move.
 
@@ -293,13 +186,3 @@ def check_steps(lr: float, *steps: int | None) -> None:
     """
     if not (lr >= 0 and all((n or 0) >= 0 for n in steps)):
         raise FewShotError(f"rate and inner steps must not be negative, got lr {lr} and steps {list(steps)}")
-
-
-def check_policy(policy: str) -> None:
-    """Refuse a batch norm policy that is not known.
-
-    Raises:
-        FewShotError: Names the policies.
-    """
-    if policy not in POLICIES:
-        raise FewShotError(f"batch_norm must be one of {', '.join(POLICIES)}, got '{policy}'")

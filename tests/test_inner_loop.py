@@ -10,22 +10,18 @@ from tiny import along, conv, differences, images, mlp, network
 from torch import nn
 from torch.testing import assert_close
 
-from fewshot.errors import EpisodeError, FewShotError
-from fewshot.inner_loop import (
+from fewshot.batch_norm import (
     POLICIES,
-    Headed,
     Statistics,
-    answer,
     batch_statistics,
     check_policy,
-    descend,
     is_transductive,
     norm_parameters,
     recorded_statistics,
-    run,
     running_statistics,
-    support_loss,
 )
+from fewshot.errors import EpisodeError, FewShotError
+from fewshot.inner_loop import Headed, answer, descend, run, support_loss
 
 CLOSE = {"rtol": 1e-9, "atol": 1e-10}
 

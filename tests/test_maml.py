@@ -11,9 +11,9 @@ from torch.nn.functional import cross_entropy
 from torch.testing import assert_close
 
 from fewshot.backbones.index import load_backbone
+from fewshot.batch_norm import POLICIES
 from fewshot.contract import SupportSet, episode_loss
 from fewshot.errors import EpisodeError, FewShotError
-from fewshot.inner_loop import POLICIES
 from fewshot.learners.maml import MAML
 from fewshot.testing import check_learner
 

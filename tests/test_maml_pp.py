@@ -11,9 +11,9 @@ from torch.func import grad
 from torch.nn.functional import batch_norm, cross_entropy, linear
 from torch.testing import assert_close
 
+from fewshot.batch_norm import POLICIES
 from fewshot.contract import SupportSet, episode_loss
 from fewshot.errors import EpisodeError, FewShotError
-from fewshot.inner_loop import POLICIES
 from fewshot.learners.maml import MAML
 from fewshot.learners.maml_pp import MAMLPlusPlus
 from fewshot.testing import check_learner

@@ -10,9 +10,9 @@ from torch.func import functional_call, grad
 from torch.nn.functional import cross_entropy, linear
 from torch.testing import assert_close
 
+from fewshot.batch_norm import POLICIES
 from fewshot.contract import SupportSet, episode_loss
 from fewshot.errors import EpisodeError, FewShotError
-from fewshot.inner_loop import POLICIES
 from fewshot.learners.nearest_mean import NearestMean
 from fewshot.learners.proto_maml import ProtoMAML
 from fewshot.testing import check_learner

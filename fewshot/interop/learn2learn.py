@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from fewshot.batch_norm import check_policy, support_statistics
 from fewshot.contract import Classifier, SupportSet, per_episode, prepare
 from fewshot.errors import EpisodeError, FewShotError, MissingExtraError
 from fewshot.functional import require_every_class
-from fewshot.inner_loop import answer, check_policy, support_statistics
+from fewshot.inner_loop import answer
 
 KNOWN = ("MAML", "MetaSGD", "GBML")
 

@@ -16,12 +16,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear
 
+from fewshot.batch_norm import check_policy, support_statistics
 from fewshot.contract import Classifier, SupportSet, per_episode, prepare
 from fewshot.errors import FewShotError
 from fewshot.fine_tuning import HEADS, Copy, Steps, first_head, plain
 from fewshot.freezing import Unfreeze, chosen, rates, thawed
 from fewshot.functional import require_every_class
-from fewshot.inner_loop import Headed, Parameters, answer, check_policy, run, support_statistics
+from fewshot.inner_loop import Headed, Parameters, answer, run
 from fewshot.inner_optimiser import batches, held_out
 from fewshot.low_rank import low_rank
 

@@ -13,21 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from fewshot.batch_norm import check_policy, is_transductive, norm_parameters, support_statistics
 from fewshot.contract import Classifier, SupportSet, per_episode, prepare
 from fewshot.errors import FewShotError
 from fewshot.functional import class_means
-from fewshot.inner_loop import (
-    Parameters,
-    answer,
-    check_module,
-    check_policy,
-    check_steps,
-    descend,
-    is_transductive,
-    norm_parameters,
-    support_loss,
-    support_statistics,
-)
+from fewshot.inner_loop import Parameters, answer, check_module, check_steps, descend, support_loss
 
 
 class _Network(nn.Module):

@@ -14,10 +14,11 @@ from jaxtyping import Float, Integer
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from fewshot.batch_norm import batch_statistics
 from fewshot.contract import Classifier, SupportSet, per_episode
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.functional import require_every_class
-from fewshot.inner_loop import Headed, Parameters, answer, batch_statistics, run
+from fewshot.inner_loop import Headed, Parameters, answer, run
 from fewshot.inner_optimiser import Moments, batches, require_finite_weights
 
 
