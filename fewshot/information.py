@@ -79,7 +79,9 @@ class Information:
         of_support = (self.support / s) * (p[..., :s] - target)
         p, log_p = p[..., s:], log_p[..., s:]
         mean = p.mean(-1, keepdim=True)
-        by_p = self.conditional * self._entropy_slope(p, log_p) - self.marginal * self._entropy_slope(mean, mean.log())
+        least = torch.finfo(mean.dtype).tiny  # a class that no query wants: its slope is steep, but a number
+        of_mean = self._entropy_slope(mean, mean.clamp(min=least).log())
+        by_p = self.conditional * self._entropy_slope(p, log_p) - self.marginal * of_mean
         by_p = by_p / p.shape[-1]
         return torch.cat([of_support, p * (by_p - (p * by_p).sum(-2, keepdim=True))], -1)
 

@@ -177,3 +177,14 @@ def test_uint8_items_are_divided_by_255_without_a_backbone():
     )
     record = evaluate(NearestMean(), pixels, SPEC, 20)
     np.testing.assert_allclose(record.accuracies, slow_accuracies(pixels, SPEC, 20, 0), rtol=1e-12)
+
+
+def test_scores_that_are_no_numbers_are_named():
+    class Broken:
+        def adapt(self, support):
+            return lambda query: -torch.cdist(query, query[:, : support.n_way]) * torch.nan
+
+    rng = np.random.default_rng(0)
+    collection = Collection.from_arrays(rng.standard_normal((40, 3)), np.arange(4).repeat(10))
+    with pytest.raises(EpisodeError, match="scores must be numbers, got nan; look for nan"):
+        evaluate(Broken(), collection, EpisodeSpec(2, 1, 3), 10)

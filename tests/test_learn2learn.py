@@ -356,7 +356,9 @@ def test_frozen_parameters_are_named_and_may_be_allowed(l2l, capfd):
     support, query, _ = images()
     net = network()
     net[0].requires_grad_(False)
-    with pytest.raises(FewShotError, match=r"require a gradient .* in MAML.adapt; make the algorithm with allow_nograd"):
+    with pytest.raises(
+        FewShotError, match=r"require a gradient .* in MAML.adapt; make the algorithm with allow_nograd"
+    ):
         from_learn2learn(l2l.algorithms.MAML(net, lr=0.3)).adapt(support)
     capfd.readouterr()  # learn2learn prints the cause
     learner = from_learn2learn(l2l.algorithms.MAML(net, lr=0.3, allow_nograd=True))

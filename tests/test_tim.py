@@ -275,3 +275,10 @@ def test_errors_say_what_must_hold():
     for learner in (TIMGD(), AlphaTIM(), TIMADM()):
         with pytest.raises(EpisodeError, match=r"none for classes \[1\]"):
             learner.adapt(SupportSet(torch.zeros(1, 2), torch.tensor([0]), 2))
+
+
+@pytest.mark.parametrize("learner", [TIMGD(steps=60, lr=1.0), AlphaTIM(steps=60, lr=1.0)], ids=["gd", "alpha"])
+def test_steps_that_are_far_too_large_leave_numbers(learner):
+    """A class that no query wants has probability 0, whose logarithm is none."""
+    support, query, _ = episode((1,) * 5, 64, queries=15, episodes=30, spread=3.0, dtype=torch.float32)
+    assert learner.adapt(support)(query).isfinite().all()

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from fewshot.contract import Embedded, Learner, SupportSet
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import IndexEpisodes
-from fewshot.errors import ShapeError
+from fewshot.errors import EpisodeError, ShapeError
 from fewshot.functional import class_means, class_membership, squared_distances
 
 OWN, SCORE, PROBABILITY, NEAREST_MEAN = "classifier's own", "largest score", "largest probability", "nearest mean"
@@ -50,10 +50,13 @@ def score(learner: Learner, support: SupportSet[Any], query: Any) -> Float[Tenso
     Gradients are off, but not forbidden: a learner that optimises on the support
     opens them again for itself. uint8 pixels are divided by 255 for learners
     without a backbone that knows better.
+
+    Raises:
+        EpisodeError: If a score is not a number.
     """
     with torch.no_grad():
         support, query = _as_taken(learner, support, query)
-        return learner.adapt(support)(query)
+        return _numbers(learner.adapt(support)(query))
 
 
 def score_and_known(
@@ -66,12 +69,13 @@ def score_and_known(
     and minus the squared distance to the nearest class mean, where items are feature vectors.
 
     Raises:
+        EpisodeError: If a score is not a number.
         ShapeError: If the classifier's own measure does not give one number a query.
     """
     with torch.no_grad():
         support, query = _as_taken(learner, support, query)
         classify = learner.adapt(support)
-        scores, own = classify(query), getattr(classify, "known", None)
+        scores, own = _numbers(classify(query)), getattr(classify, "known", None)
         measures = {} if own is None else {OWN: _one_a_query(own(query), scores)}
         measures[SCORE] = scores.amax(-1)
         if getattr(learner, "scores", "log-probability") == "log-probability":
@@ -80,6 +84,14 @@ def score_and_known(
             means = class_means(support.x, support.y, support.n_way)
             measures[NEAREST_MEAN] = -squared_distances(query, means).amin(-1)
         return scores, measures
+
+
+def _numbers(scores: Tensor) -> Tensor:
+    if bool(scores.isnan().any()):
+        raise EpisodeError(
+            "scores must be numbers, got nan; look for nan in the items, or let the learner take smaller steps"
+        )
+    return scores
 
 
 def _as_taken(learner: Learner, support: SupportSet[Any], query: Any) -> tuple[SupportSet[Any], Any]:

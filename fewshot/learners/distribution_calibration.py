@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
-from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
 
 from fewshot.contract import Classifier, SupportSet
@@ -39,7 +38,7 @@ class DistributionCalibration:
         samples: Samples of each class, shared by its items.
         C: Inverse strength of the penalty on the weights.
         means: Of the base classes, found by `with_base`.
-        roots: Of their covariances, Σ_b = R_bᵀ R_b, as many rows as the largest class needs.
+        roots: Of their covariances, Σ_b = R_bᵀ R_b, one for each class.
 
     Raises:
         FewShotError: If an option is out of its range.
@@ -51,7 +50,7 @@ class DistributionCalibration:
     samples: int = 750
     C: float = 1.0
     means: Float[Tensor, "b dim"] | None = None
-    roots: Float[Tensor, "b r dim"] | None = None
+    roots: tuple[Float[Tensor, "_ dim"], ...] | None = None
 
     def __post_init__(self) -> None:
         for name in ("neighbours", "samples"):
@@ -78,9 +77,8 @@ class DistributionCalibration:
         x, y = base.x.flatten(0, -2).double(), base.y.flatten()
         groups = [x[y == k] for k in range(base.n_way)]
         means = torch.stack([rows.mean(0) for rows in groups])
-        roots = [_root(rows - mean) for rows, mean in zip(groups, means, strict=True)]
-        most = max(len(root) for root in roots)
-        return replace(self, means=means, roots=torch.stack([pad(root, (0, 0, 0, most - len(root))) for root in roots]))
+        roots = tuple(_root(rows - mean) for rows, mean in zip(groups, means, strict=True))
+        return replace(self, means=means, roots=roots)
 
     def adapt(self, support: SupportSet) -> Classifier:
         """Draw samples and fit; the support is a constant here: no gradient flows back to it.
@@ -124,27 +122,31 @@ class DistributionCalibration:
         self, x: Float[Tensor, "s dim"], support: SupportSet
     ) -> tuple[Float[Tensor, "n dim"], Integer[Tensor, " n"]]:
         """Support items, then samples class by class."""
-        mean, root = self._calibrated(x)
+        mean, roots = self._calibrated(x)
         generator, items, labels = support.generator(), [x], [support.y]
         for k in range(support.n_way):
-            own = (support.y == k).nonzero()[:, 0]
-            size = (len(own), max(self.samples // len(own), 1))
-            noise = torch.randn(*size, root.shape[-2], generator=generator, dtype=x.dtype).to(x.device)
-            items.append((mean[own].unsqueeze(-2) + noise @ root[own]).flatten(0, 1))
-            labels.append(support.y.new_full((len(items[-1]),), k))
+            own = (support.y == k).nonzero()[:, 0].tolist()
+            each = max(self.samples // len(own), 1)
+            for i in own:
+                noise = [
+                    torch.randn(each, len(r), generator=generator, dtype=x.dtype).to(x.device) @ r for r in roots[i]
+                ]
+                items.append(mean[i] + torch.stack(noise).sum(0))
+            labels.append(support.y.new_full((each * len(own),), k))
         return torch.cat(items), torch.cat(labels)
 
-    def _calibrated(self, x: Float[Tensor, "s dim"]) -> tuple[Float[Tensor, "s dim"], Float[Tensor, "s r dim"]]:
-        """Mean and root of the covariance around every support item: eq. 6."""
+    def _calibrated(self, x: Float[Tensor, "s dim"]) -> tuple[Float[Tensor, "s dim"], list[list[Tensor]]]:
+        """Mean and roots of the covariance around every support item, whose squares add up to it: eq. 6."""
         if self.means is None or self.roots is None:
             raise NotFittedError(
                 "distribution calibration needs base classes, got none; call learner.with_base(base) first"
             )
-        means, roots = self.means.to(x), self.roots.to(x)
+        means = self.means.to(x)
         near = torch.cdist(x, means).topk(self.neighbours, largest=False).indices  # (s, k)
         mean = (x + means[near].sum(1)) / (self.neighbours + 1)
-        everywhere = torch.full_like(x, self.spread**0.5).unsqueeze(1)  # α is the square of one shared coordinate
-        return mean, torch.cat([roots[near].flatten(1, 2) / self.neighbours**0.5, everywhere], 1)
+        everywhere = torch.full_like(x[:1], self.spread**0.5)  # α is the square of one shared coordinate
+        share = self.neighbours**-0.5
+        return mean, [[*(share * self.roots[b].to(x) for b in of), everywhere] for of in near.tolist()]
 
 
 def _root(apart: Float[Tensor, "n dim"]) -> Float[Tensor, "r dim"]:
