@@ -35,6 +35,13 @@ def test_every_name_loads_a_learner(name):
     assert getattr(learner, "transductive", False) == LEARNERS[name].transductive
 
 
+@pytest.mark.parametrize("name", [name for name, entry in LEARNERS.items() if entry.family == "gradient"])
+def test_the_list_tells_when_batch_norm_looks_at_the_queries(name):
+    backbone = nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8))
+    backbone.dim = 8
+    assert load_learner(name, backbone=backbone).transductive == LEARNERS[name].by_batch_norm
+
+
 def test_options_are_the_fields():
     assert load_learner("nearest-mean") == NearestMean()
     assert load_learner("nearest-mean", metric="cosine", temperature=0.1) == NearestMean("cosine", 0.1)

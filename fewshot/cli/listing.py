@@ -62,7 +62,10 @@ def _learners() -> Iterator[Entry]:
 
     for name, target in targets().items():
         known = LEARNERS[name]
-        more: Entry = {"transductive": known.transductive, "paper": known.paper}
+        more: Entry = {
+            "transductive": "by batch norm" if known.by_batch_norm else known.transductive,
+            "paper": known.paper,
+        }
         yield _entry(name, known.family, _about(target, targets())) | more
     yield from _plug_ins("fewshot.learners")
 

@@ -14,11 +14,13 @@ class Entry(NamedTuple):
         target: ``"module:attribute"`` below ``fewshot.learners``.
         family: What the list and the documentation group by; ``"transductive"`` ones look at all queries of a call.
         paper: Short citation.
+        by_batch_norm: Whether batch norm looks at all queries of a call unless an option says otherwise.
     """
 
     target: str
     family: str
     paper: str
+    by_batch_norm: bool = False
 
     @property
     def transductive(self) -> bool:
@@ -28,14 +30,14 @@ class Entry(NamedTuple):
 
 LEARNERS = {
     "alpha-tim": Entry("alpha_tim:AlphaTIM", "transductive", "Veilleux et al. 2021"),
-    "anil": Entry("anil:ANIL", "gradient", "Raghu et al. 2020"),
+    "anil": Entry("anil:ANIL", "gradient", "Raghu et al. 2020", by_batch_norm=True),
     "baseline": Entry("baseline:Baseline", "linear", "Chen et al. 2019"),
     "baseline-pp": Entry("baseline_pp:BaselinePlusPlus", "linear", "Chen et al. 2019"),
     "bd-cspn": Entry("bd_cspn:BDCSPN", "transductive", "Liu et al. 2020"),
-    "boil": Entry("boil:BOIL", "gradient", "Oh et al. 2021"),
+    "boil": Entry("boil:BOIL", "gradient", "Oh et al. 2021", by_batch_norm=True),
     "distribution-calibration": Entry("distribution_calibration:DistributionCalibration", "linear", "Yang et al. 2021"),
     "feat": Entry("feat:FEAT", "metric", "Ye et al. 2020"),
-    "fomaml": Entry("fomaml:FOMAML", "gradient", "Finn et al. 2017"),
+    "fomaml": Entry("fomaml:FOMAML", "gradient", "Finn et al. 2017", by_batch_norm=True),
     "fine-tune": Entry("fine_tune:FineTune", "gradient", "Yosinski et al. 2014; Howard and Ruder 2018"),
     "k-nearest-neighbours": Entry("k_nearest_neighbours:KNearestNeighbours", "metric", "Cover and Hart 1967"),
     "label-propagation": Entry(
@@ -47,14 +49,14 @@ LEARNERS = {
     "masked-soft-k-means": Entry("soft_k_means:MaskedSoftKMeans", "semi-supervised", "Ren et al. 2018"),
     "matching-attention": Entry("matching_attention:MatchingAttention", "metric", "Vinyals et al. 2016"),
     "matching-net": Entry("matching_net:MatchingNet", "metric", "Vinyals et al. 2016"),
-    "maml": Entry("maml:MAML", "gradient", "Finn et al. 2017"),
-    "maml-pp": Entry("maml_pp:MAMLPlusPlus", "gradient", "Antoniou et al. 2019"),
-    "meta-sgd": Entry("meta_sgd:MetaSGD", "gradient", "Li et al. 2017"),
+    "maml": Entry("maml:MAML", "gradient", "Finn et al. 2017", by_batch_norm=True),
+    "maml-pp": Entry("maml_pp:MAMLPlusPlus", "gradient", "Antoniou et al. 2019", by_batch_norm=True),
+    "meta-sgd": Entry("meta_sgd:MetaSGD", "gradient", "Li et al. 2017", by_batch_norm=True),
     "meta-baseline": Entry("meta_baseline:MetaBaseline", "metric", "Chen et al. 2021"),
     "metaoptnet": Entry("metaoptnet:MetaOptNet", "linear", "Lee et al. 2019"),
     "modified-hausdorff": Entry("modified_hausdorff:ModifiedHausdorff", "matching", "Dubuisson and Jain 1994"),
     "nearest-mean": Entry("nearest_mean:NearestMean", "metric", "Snell et al. 2017"),
-    "proto-maml": Entry("proto_maml:ProtoMAML", "gradient", "Triantafillou et al. 2020"),
+    "proto-maml": Entry("proto_maml:ProtoMAML", "gradient", "Triantafillou et al. 2020", by_batch_norm=True),
     "prototype-fine-tune": Entry("prototype_fine_tune:PrototypeFineTune", "linear", "Triantafillou et al. 2020"),
     "protonet": Entry("protonet:ProtoNet", "metric", "Snell et al. 2017"),
     "r2d2": Entry("r2d2:R2D2", "linear", "Bertinetto et al. 2019"),
