@@ -282,7 +282,7 @@ def test_a_trained_recipe_verifies_from_its_checkpoint_and_not_without(recipe, t
     (tmp_path / recipe).write_text(TRAINED)
     call("run", recipe, "--out", "made")
     assert {f["outcome"] for f in as_json("verify", "made")} == {"holds"}
-    (checkpoint,) = (tmp_path / "cache" / "checkpoints").iterdir()
+    (checkpoint,) = (tmp_path / "cache" / "checkpoints").glob("*.safetensors")
     checkpoint.unlink()
     assert "trained weights" in as_json("verify", "made", code=2)[0]["problems"][0]
 
