@@ -16,7 +16,9 @@ EXAMPLES = (
     "fewshot-bench list recipes --json",
 )
 
-Entry = dict[str, str | bool]  # name, family, what it is; of a learner also paper and whether it is transductive
+Entry = dict[
+    str, str | bool
+]  # name, family, what it is; of a learner also paper and whether it is transductive, or when
 COLUMNS = ("name", "family", "about")
 
 
