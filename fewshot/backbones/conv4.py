@@ -37,7 +37,7 @@ class Conv4(nn.Module):
 
     def forward(self, x: Float[Tensor, "n channels height width"]) -> Float[Tensor, "n dim"]:
         """Features of images with values in [0, 1]."""
-        maps: Tensor = self.blocks(x.contiguous(memory_format=torch.channels_last))
+        maps: Tensor = self.blocks(_channels_last(x))
         return maps.flatten(1) if self.flatten else maps.mean((2, 3))
 
     def preprocess(self, pixels: Shaped[Tensor, "n channels height width"]) -> Float[Tensor, "n channels height width"]:
@@ -56,6 +56,15 @@ class Conv4(nn.Module):
         """Names the weights and what is done with them, for the feature cache."""
         form = ("stride" if self.stride else "pool") + ("" if self.flatten else "-mean")
         return f"conv4-{form}:{weights_hash(self)}"
+
+
+def _channels_last(images: Tensor) -> Tensor:
+    """Images with the channel as the fastest axis. With one channel strides alone say so, and without them the first
+    map would lie the other way than all later ones, and every step between the two be slow."""
+    n, channels, height, width = images.shape
+    if channels == 1:
+        return images.reshape(n, height, width, 1).permute(0, 3, 1, 2)
+    return images.contiguous(memory_format=torch.channels_last)
 
 
 def _block(in_channels: int, width: int, stride: bool) -> nn.Sequential:
