@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import batch_norm
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from fewshot.batch_norm_gradients import batch_normalise
 from fewshot.errors import EpisodeError, FewShotError
 
 POLICIES = ("query-batch", "support", "each-query", "running")
@@ -48,7 +49,9 @@ def batch_statistics(module: nn.Module, record: Statistics | None = None) -> Ite
         if record is not None:
             axes = [0, *range(2, x.ndim)]
             record.moments.setdefault(layer, []).append((x.mean(axes), x.var(axes, correction=0)))
-        return batch_norm(x, None, None, layer.weight, layer.bias, True, 0.0, layer.eps)
+        if layer.weight is None:
+            return batch_norm(x, None, None, None, None, True, 0.0, layer.eps)
+        return batch_normalise(x, layer.weight, layer.bias, layer.eps)
 
     with _layers_run(module, forward):
         yield

@@ -17,8 +17,9 @@ from typing import Any
 
 import race
 import torch
+from peak import convolution_peak
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, cross_entropy
+from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
 from fewshot.backbones.conv4 import Conv4
@@ -176,18 +177,6 @@ def compare_gradients(expected: list[dict[str, Tensor]], got: list[dict[str, Ten
     return largest
 
 
-@torch.no_grad()
-def convolution_peak() -> float:
-    """Floating-point operations per second of a large float32 convolution, in its better memory layout."""
-    x, w = torch.rand(8, 256, 28, 28), torch.rand(256, 256, 3, 3)
-    work = 2 * x.shape[0] * 28 * 28 * w.numel()
-    best = float("inf")
-    for layout in (torch.contiguous_format, torch.channels_last):
-        a, b = x.contiguous(memory_format=layout), w.contiguous(memory_format=layout)
-        best = min(best, *(race.timed(lambda a=a, b=b: conv2d(a, b, padding=1), 1) for _ in range(6)))
-    return work / best
-
-
 def operations() -> int:
     """Floating-point operations of one step: convolutions and products, forward and backward."""
     step = step_of("fewshot")
@@ -198,10 +187,10 @@ def operations() -> int:
 
 def heat(rounds: int) -> race.Heat:
     """The only setting, with the fraction of the machine's peak that each contestant reaches."""
-    peak = convolution_peak()
+    peak = 2 * convolution_peak()
     contestants = race.present({name: lambda name=name: step_of(name) for name in CONTESTANTS})
     result = race.run("60-way 5-shot 5-query", contestants, check, rounds, TARGETS)
-    peak, work = max(peak, convolution_peak()), operations()
+    peak, work = max(peak, 2 * convolution_peak()), operations()
     fractions = {n: work / sorted(s)[len(s) // 2] / peak for n, s in result.seconds.items()}
     facts = {**result.facts, "operations": work, "peak_operations_per_second": peak, "fraction_of_peak": fractions}
     return replace(result, facts=facts)

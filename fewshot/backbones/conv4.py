@@ -59,8 +59,11 @@ class Conv4(nn.Module):
 
 
 def _channels_last(images: Tensor) -> Tensor:
-    """Images with the channel as the fastest axis. With one channel strides alone say so, and without them the first
-    map would lie the other way than all later ones, and every step between the two be slow."""
+    """Images with the channel as the fastest axis.
+
+    Of images with one channel, strides alone say so; without them, the first map would lie the other way than all later
+    ones, and every operation between the two be slow.
+    """
     n, channels, height, width = images.shape
     if channels == 1:
         return images.reshape(n, height, width, 1).permute(0, 3, 1, 2)
