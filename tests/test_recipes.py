@@ -9,6 +9,7 @@ from fewshot.datasets.index import load_dataset
 from fewshot.episodes import EpisodeSpec
 from fewshot.errors import RecipeError, UnknownNameError
 from fewshot.evaluation.evaluate import evaluate
+from fewshot.learners.fine_tune import FineTune
 from fewshot.learners.nearest_mean import NearestMean
 from fewshot.recipes.build import checkpoint_path, with_options
 from fewshot.recipes.load import load_recipe, recipe_names
@@ -304,3 +305,38 @@ def test_learners_share_a_run_and_differ_in_what_holds_after_it(recipe, tmp_path
     assert [r.learner.options for r in records[::2]] == [{}, {"temperature": 5.0}]
     assert records[0].correct == records[2].correct  # the temperature changes no answer
     assert records[0].training == records[2].training
+
+
+def test_another_learner_is_judged_with_the_trained_backbone(recipe, tmp_path):
+    text = recipe.read_text().replace(
+        "validation:", "test_learner: fine-tune\ntest_options: {steps: 0, head: zero}\nvalidation:"
+    )
+    recipe.write_text(text)
+    record = run_recipe(str(recipe), tmp_path / "out")[0]
+    assert (record.learner.name, record.learner.options) == ("fine-tune", {"steps": 0, "head": "zero"})
+    learner = rebuild_learner(record)
+    trained_before = trained(load_recipe(str(recipe)), lambda progress: None, lambda text: None)[0]
+    assert isinstance(learner, FineTune) and learner.classes_seen == tuple(trained_before.classes_seen)
+    for name, value in trained_before.backbone.state_dict().items():
+        assert torch.equal(learner.backbone.state_dict()[name], value)
+
+
+def test_options_of_a_judged_learner_are_chosen_with_the_trained_backbone(recipe, tmp_path):
+    text = recipe.read_text().replace(
+        "validation:",
+        "test_learner: fine-tune\ntest_options: {head: prototypes}\nchoose: {steps: [0, 40]}\nvalidation:",
+    )
+    recipe.write_text(text)
+    record = run_recipe(str(recipe), tmp_path / "out")[0]
+    loaded = load_recipe(str(recipe))
+    learner, _ = trained(loaded, lambda progress: None, lambda text: None)
+    data = load_dataset(loaded.data, **loaded.data_options).split("val")
+    spec = loaded.evaluation.spec(loaded.evaluation.rows[0])
+    found = {}
+    for steps in (0, 40):
+        judged = FineTune(learner.backbone, head="prototypes", steps=steps)
+        judged.classes_seen = learner.classes_seen
+        found[steps] = evaluate(judged, data, spec, loaded.validation.episodes).accuracy
+    assert record.learner.options["steps"] == max(found, key=lambda steps: (found[steps], -steps))
+    weights, _, options = record.selection.partition("; ")
+    assert "validations" in weights and f"{100 * max(found.values()):.2f} %" in options

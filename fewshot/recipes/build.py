@@ -62,8 +62,17 @@ def build_learner(recipe: Recipe, options: dict[str, Any] | None = None) -> Any:
         return assemble(recipe.learner, recipe.learner_options | (options or {}), backbone or None, base)
 
 
+def backbone_of(learner: Any) -> Any:
+    """The backbone inside a learner: its own, or that of its network."""
+    return learner.backbone if hasattr(learner, "backbone") else learner.network.backbone
+
+
 def with_options(recipe: Recipe, options: dict[str, Any], learner: Any) -> Any:
-    """The same learner with other options, and with the weights that it was trained to where it was."""
+    """What is judged: the learner with other options, or another one with its backbone, and the trained weights."""
+    if recipe.test_learner:
+        other = assemble(recipe.test_learner, options, backbone_of(learner))
+        other.classes_seen = tuple(getattr(learner, "classes_seen", ()))
+        return other
     if not options:
         return learner
     other = build_learner(recipe, options)

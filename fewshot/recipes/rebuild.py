@@ -6,9 +6,9 @@ from typing import Any
 from fewshot.backbones.index import BACKBONES, load_backbone
 from fewshot.contract import Embedded
 from fewshot.errors import MissingDataError, RecordError
-from fewshot.recipes.build import build_learner, checkpoint_path, with_options
+from fewshot.recipes.build import backbone_of, build_learner, checkpoint_path, with_options
 from fewshot.recipes.schema import Recipe
-from fewshot.recipes.trained import backbone_of, trained_part
+from fewshot.recipes.trained import trained_part
 from fewshot.results.record import Record
 from fewshot.training.checkpoint import part, read_checkpoint
 
@@ -31,7 +31,8 @@ def rebuild_learner(record: Record) -> Any:
     learner = build_learner(recipe)
     if recipe.training is not None or recipe.pretraining is not None:
         _restore(learner, recipe, record)
-    chosen = {k: v for k, v in record.learner.options.items() if recipe.learner_options.get(k) != v}
+    trained_with = {} if recipe.test_learner else recipe.learner_options
+    chosen = {k: v for k, v in record.learner.options.items() if trained_with.get(k) != v}
     return with_options(recipe, chosen, learner)
 
 

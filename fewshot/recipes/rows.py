@@ -7,7 +7,7 @@ from typing import Any
 from fewshot.datasets.index import load_dataset, load_episodes
 from fewshot.evaluation.choose import choose
 from fewshot.evaluation.evaluate import evaluate
-from fewshot.recipes.build import build_learner, with_options
+from fewshot.recipes.build import with_options
 from fewshot.recipes.schema import Recipe, Row
 from fewshot.results.choice import Choice
 from fewshot.results.record import Record
@@ -55,32 +55,34 @@ def judge_row(recipe: Recipe, row: Row, learner: Any, known: dict[str, Any]) -> 
     data_options = recipe.data_options | row.data_options
     data = load_dataset(recipe.data, **data_options)
     novel = data if section.split is None else data.split(section.split)
-    choice = _choice(recipe, row)
+    choice = _choice(recipe, row, learner)
     options = recipe.test_options | row.learner_options | ({} if choice is None else choice.options)
     learner = with_options(recipe, options, learner)
     episodes = load_episodes(recipe.data, novel) if section.episodes == "fixed" else section.episodes
     record = evaluate(
         learner, novel, section.spec(row), episodes, section.seed, chosen=choice, open_interval=section.open_interval
     )
-    every = recipe.learner_options | options
+    name, trained_with = recipe.test_learner or recipe.learner, {} if recipe.test_learner else recipe.learner_options
     named = {
         "data": record.data.model_copy(update={"name": recipe.data, "options": data_options, "split": section.split}),
-        "learner": record.learner.model_copy(update={"name": recipe.learner, "options": every}),
+        "learner": record.learner.model_copy(update={"name": name, "options": trained_with | options}),
         "settings": resolved(recipe, row),
     }
     if record.backbone is not None:
         named["backbone"] = record.backbone.model_copy(update={"name": recipe.backbone})
-    return record.model_copy(update=named | known).with_answers(record.load_answers())
+    if choice is not None and "selection" in known:  # weights, and then options
+        named["selection"] = f"{known['selection']}; {record.selection}"
+    return record.model_copy(update=known | named).with_answers(record.load_answers())
 
 
-def _choice(recipe: Recipe, row: Row) -> Choice | None:
+def _choice(recipe: Recipe, row: Row, learner: Any) -> Choice | None:
     """Options that validation classes choose for a row."""
     section = recipe.validation
     if not recipe.choose or section is None:
         return None
     data = load_dataset(recipe.data, **recipe.data_options | row.data_options).split(section.split)
     return choose(
-        lambda **options: build_learner(recipe, recipe.test_options | row.learner_options | options),
+        lambda **options: with_options(recipe, recipe.test_options | row.learner_options | options, learner),
         recipe.choose,
         data,
         recipe.evaluation.spec(row),

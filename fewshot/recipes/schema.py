@@ -108,6 +108,7 @@ class Candidate(_Section):
         label: What the table calls it; the learner's name when left out.
         learner: Name of the learner.
         learner_options: Of the learner.
+        test_learner: Name of another learner, which is judged with the trained backbone, such as ``"fine-tune"``.
         test_options: Options that hold after training only.
         choose: Values of an option, of which validation classes choose one for every row.
         pretraining: Absent for backbones that are not pre-trained.
@@ -117,6 +118,7 @@ class Candidate(_Section):
     label: str | None = None
     learner: str
     learner_options: dict[str, Any] = {}
+    test_learner: str = ""
     test_options: dict[str, Any] = {}
     choose: dict[str, list[Any]] = {}
     pretraining: PretrainingSection | None = None
@@ -178,7 +180,8 @@ class Recipe(_Section):
         about: One line for people.
         data: Name of a data set, or a path.
         learner: Name of a learner.
-        test_options: Options of the learner that hold after training only.
+        test_learner: Name of another learner, which is judged with the trained backbone.
+        test_options: Options that hold after training only: of the learner, or of the one that is judged.
         learners: Many of them instead, each to be judged on every row.
         label: What the table calls the learner, where a recipe compares many.
         choose: Values of an option, of which validation classes choose one for every row.
@@ -198,6 +201,7 @@ class Recipe(_Section):
     data_options: dict[str, Any] = {}
     learner: str = ""
     learner_options: dict[str, Any] = {}
+    test_learner: str = ""
     test_options: dict[str, Any] = {}
     learners: list[Candidate] = []
     label: str | None = None
@@ -226,7 +230,7 @@ class Recipe(_Section):
         """A recipe for each of the learners: this one, where it has only one."""
         if not self.learners:
             return [self]
-        many = ("learner", "learner_options", "test_options", "choose", "pretraining", "training")
+        many = ("learner", "learner_options", "test_learner", "test_options", "choose", "pretraining", "training")
         return [
             self.model_copy(
                 update={"learners": [], "reference": None, "label": c.label or c.learner}

@@ -14,7 +14,7 @@ from fewshot.datasets.index import load_dataset
 from fewshot.episodes import EpisodeSpec
 from fewshot.evaluation.evaluate import evaluate
 from fewshot.learners.nearest_mean import NearestMean
-from fewshot.recipes.build import build_learner, checkpoint_path
+from fewshot.recipes.build import backbone_of, build_learner, checkpoint_path
 from fewshot.recipes.schema import Recipe
 from fewshot.results.record import TrainingInfo
 from fewshot.training.episodic import EpisodicTraining, train
@@ -82,11 +82,6 @@ def _facts(recipe: Recipe, section: Any, data: Collection, state: TrainingState,
     budget = json.loads(section.model_dump_json()) | {"seconds": round(state.seconds, 1)} | (more or {})
     info = TrainingInfo(split=base.name, budget=budget, seed=section.seed, classes_hash=base.hash)
     return {"training": info, "selection": _selection(recipe, state.validations)}
-
-
-def backbone_of(learner: Any) -> Any:
-    """The backbone inside a learner: its own, or that of its network."""
-    return learner.backbone if hasattr(learner, "backbone") else learner.network.backbone
 
 
 def trained_part(learner: Any, recipe: Recipe) -> Any:
