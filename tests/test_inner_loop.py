@@ -21,7 +21,8 @@ from fewshot.batch_norm import (
     running_statistics,
 )
 from fewshot.errors import EpisodeError, FewShotError
-from fewshot.inner_loop import Headed, answer, descend, run, support_loss
+from fewshot.headed import Headed
+from fewshot.inner_loop import answer, descend, run, support_loss
 
 CLOSE = {"rtol": 1e-9, "atol": 1e-10}
 

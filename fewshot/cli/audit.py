@@ -41,7 +41,9 @@ def audit(
     from fewshot.backbones.index import load_backbone
     from fewshot.datasets.index import load_dataset
     from fewshot.evaluation.audit import audit as search
+    from fewshot.training.memory import keep_freed_memory
 
+    keep_freed_memory()
     options = parsed(data_option, "--data-option")
     with stdout_kept():
         whole = load_dataset(data, **options)

@@ -22,7 +22,8 @@ from fewshot.errors import FewShotError
 from fewshot.fine_tuning import HEADS, Copy, Steps, first_head, plain
 from fewshot.freezing import Unfreeze, chosen, rates, thawed
 from fewshot.functional import require_every_class
-from fewshot.inner_loop import Headed, Parameters, answer, run
+from fewshot.headed import Headed
+from fewshot.inner_loop import Parameters, answer, run
 from fewshot.inner_optimiser import batches, held_out
 from fewshot.low_rank import low_rank
 

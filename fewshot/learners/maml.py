@@ -15,7 +15,8 @@ from torch import nn
 from fewshot.batch_norm import check_policy, is_transductive
 from fewshot.contract import Classifier, SupportSet, per_episode
 from fewshot.errors import FewShotError
-from fewshot.inner_loop import Headed, Parameters, answer, check_steps, descend, support_loss
+from fewshot.headed import Headed
+from fewshot.inner_loop import Parameters, answer, check_steps, descend, support_loss
 
 PARTS: dict[str, Callable[[str], bool]] = {
     "all": lambda name: True,

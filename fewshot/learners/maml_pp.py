@@ -17,7 +17,8 @@ from torch.nn.functional import cross_entropy
 from fewshot.batch_norm import check_policy, is_transductive, norm_parameters
 from fewshot.contract import Classifier, SupportSet, per_episode
 from fewshot.errors import FewShotError
-from fewshot.inner_loop import Headed, Parameters, answer, check_steps, descend, support_loss
+from fewshot.headed import Headed
+from fewshot.inner_loop import Parameters, answer, check_steps, descend, support_loss
 
 LEAST = 0.03  # of an even share: below it the weight of an early step does not fall while weights are annealed
 

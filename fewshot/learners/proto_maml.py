@@ -17,7 +17,8 @@ from fewshot.batch_norm import check_policy, is_transductive, norm_parameters, s
 from fewshot.contract import Classifier, SupportSet, per_episode, prepare
 from fewshot.errors import FewShotError
 from fewshot.functional import class_means
-from fewshot.inner_loop import Parameters, answer, check_module, check_steps, descend, support_loss
+from fewshot.headed import check_module
+from fewshot.inner_loop import Parameters, answer, check_steps, descend, support_loss
 
 
 class _Network(nn.Module):

@@ -18,7 +18,8 @@ from fewshot.batch_norm import batch_statistics
 from fewshot.contract import Classifier, SupportSet, per_episode
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.functional import require_every_class
-from fewshot.inner_loop import Headed, Parameters, answer, run
+from fewshot.headed import Headed
+from fewshot.inner_loop import Parameters, answer, run
 from fewshot.inner_optimiser import Moments, batches, require_finite_weights
 
 
