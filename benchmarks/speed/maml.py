@@ -3,8 +3,9 @@
 Contestants: the loss of our learner as the training loop takes it, an episode a pass with ``backward`` after each;
 learn2learn's ``MAML``, ``clone``, ``adapt`` and ``backward`` a task as in its examples, on its own networks and, to tell
 the method from the network, on ours; parallel-metalearn's second-order ``MAML`` on ours, as it comes, which is mapped over four
-tasks at a time (the best of 1, 4, 8, 32 here), and one task after the other. All get the same weights and
-images; batch norm uses the batch at hand.
+tasks at a time (the best of 1, 4, 8, 32 here), and one task after the other. Beside them stands ours in two processes of one thread,
+half the tasks each, as the training loop has it where it is launched in two. All get the same weights and images; batch norm
+uses the batch at hand.
 
 Equal means: in float64, on the first tasks, the gradients of all parameters agree to 1e-8 of the largest.
 """
@@ -16,6 +17,7 @@ from typing import Any
 
 import peak
 import peers
+import processes
 import race
 import torch
 from parallel_metalearn import gradients_of
@@ -27,6 +29,7 @@ from fewshot.contract import SupportSet, episode_loss
 from fewshot.learners.maml import MAML
 
 TASKS, WAY, QUERY, RATE, SAME = 32, 5, 15, 0.5, 2
+TWO = "fewshot, two processes"
 
 
 @dataclass(frozen=True)
@@ -80,13 +83,13 @@ def learner(s: Setting, dtype: torch.dtype) -> MAML:
     return MAML(network, WAY, RATE, s.steps, adapts=part, first_order=s.first_order).to(dtype).train()
 
 
-def ours(s: Setting, count: int, dtype: torch.dtype = torch.float32) -> race.Contestant:
-    """Gradients by parameter."""
+def ours(s: Setting, count: int, dtype: torch.dtype = torch.float32, share: slice = slice(None)) -> race.Contestant:
+    """Gradients by parameter, of a share of the tasks."""
     model, (support, query, labels) = learner(s, dtype), tasks(count, dtype)
 
     def answer() -> list[Tensor]:
         model.zero_grad()
-        for k in range(count):
+        for k in range(count)[share]:
             part = slice(k, k + 1)
             (episode_loss(model, support[part], query[part], labels[part]) / count).backward()
         return [p.grad for p in model.network.parameters()]
@@ -145,8 +148,15 @@ def parallel(s: Setting, count: int, dtype: torch.dtype = torch.float32, backend
     return gradients_of(learner(s, dtype).network, *tasks(count, dtype), s.steps, RATE, backend=backend)
 
 
+def ours_in_two(s: Setting, count: int, dtype: torch.dtype = torch.float32) -> race.Contestant:
+    """Gradients by parameter, the second half of them from another process."""
+    halves = [partial(ours, s, count, dtype, share=slice(k, None, 2)) for k in (0, 1)]
+    return processes.together(*halves)
+
+
 CONTESTANTS: dict[str, Callable[..., race.Contestant]] = {
     race.OURS: ours,
+    TWO: ours_in_two,
     "learn2learn": learn2learns,
     "learn2learn, our network": partial(learn2learns, own=False),
     "parallel-metalearn": parallel,
@@ -182,7 +192,7 @@ def heat(s: Setting, rounds: int) -> race.Heat:
     best, work = peak.convolution_peak(), multiply_adds(s)
     done.facts["peak_giga_multiply_adds"] = best / 1e9
     done.facts["fraction_of_peak"] = {n: work / sorted(t)[len(t) // 2] / best for n, t in done.seconds.items()}
-    done.facts["peak_megabytes_of_one_task"] = {n: peak.megabytes(CONTESTANTS[n], s, 1) for n in built}
+    done.facts["peak_megabytes_of_one_task"] = {n: peak.megabytes(CONTESTANTS[n], s, 1) for n in built if n != TWO}
     return done
 
 

@@ -89,6 +89,8 @@ def check(answers: dict[str, list[Tensor]]) -> dict[str, Any]:
 
 if __name__ == "__main__":
     settings, started = race.arguments(__doc__.splitlines()[0]), race.machine()
-    done = race.run("5 tasks, 5 steps of 10", {race.OURS: ours(), "copies and Adam": plain()}, check, settings.rounds, {})
+    done = race.run(
+        "5 tasks, 5 steps of 10", {race.OURS: ours(), "copies and Adam": plain()}, check, settings.rounds, {}
+    )
     done.facts["peak_megabytes"] = {race.OURS: peak.megabytes(ours), "copies and Adam": peak.megabytes(plain)}
     race.report("reptile_step", [done], settings, started, [])
