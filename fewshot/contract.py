@@ -39,7 +39,7 @@ class SupportSet(Generic[ItemsT]):
 
     Raises:
         ShapeError: If the axes of items, labels, descriptors, pool and seeds do not fit.
-        EpisodeError: If a label lies outside ``0..n_way-1``, or there is no class.
+        EpisodeError: If a label lies outside ``0..n_way-1``, there is no class, or items and labels are on two devices.
     """
 
     x: ItemsT
@@ -55,6 +55,8 @@ class SupportSet(Generic[ItemsT]):
             raise EpisodeError(f"an episode needs at least one class, got n_way {self.n_way}")
         if tuple(self.x.shape[: len(lead)]) != lead:
             raise ShapeError(f"items must start with the axes of the labels {lead}, got items {tuple(self.x.shape)}")
+        if isinstance(self.x, Tensor):
+            _require_one_device("items and labels", self.x, self.y)
         if self.y.numel() and (int(self.y.min()) < 0 or int(self.y.max()) >= self.n_way):
             raise EpisodeError(
                 f"labels must lie in 0..{self.n_way - 1}, got {sorted(set(self.y.flatten().tolist()))}; "
@@ -146,11 +148,27 @@ class Backbone(Protocol):
 
 
 def prepare(backbone: Any, items: Any) -> Any:
-    """Items as the backbone expects them: its own ``preprocess``, or uint8 pixels divided by 255."""
+    """Items as the backbone expects them: its own ``preprocess``, or uint8 pixels divided by 255.
+
+    Raises:
+        EpisodeError: If they are on another device than the backbone's parameters.
+    """
     preprocess = getattr(backbone, "preprocess", None)
     if preprocess is not None:
-        return preprocess(items)
-    return items.float() / 255 if isinstance(items, Tensor) and items.dtype == torch.uint8 else items
+        items = preprocess(items)
+    elif isinstance(items, Tensor) and items.dtype == torch.uint8:
+        items = items.float() / 255
+    own = next(backbone.parameters(), None) if isinstance(backbone, nn.Module) else None
+    if own is not None and isinstance(items, Tensor):
+        _require_one_device("a network and its items", own, items)
+    return items
+
+
+def _require_one_device(what: str, *tensors: Tensor) -> None:
+    """Raise an EpisodeError if tensors are on more than one device."""
+    devices = [str(tensor.device) for tensor in tensors]
+    if len(set(devices)) > 1:
+        raise EpisodeError(f"{what} must be on one device, got {' and '.join(devices)}; move one with .to(device)")
 
 
 def per_episode(adapt_one: Callable[[Any, SupportSet[Any]], Classifier[Any]]) -> Callable[..., Classifier[Any]]:

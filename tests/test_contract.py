@@ -189,6 +189,13 @@ def test_prepare_divides_pixels_unless_the_backbone_knows_better():
     assert prepare(nn.Identity(), floats) is floats
 
 
+def test_two_devices_are_named():
+    with pytest.raises(EpisodeError, match=r"a network and its items must be on one device, got meta and cpu; move"):
+        prepare(nn.Linear(3, 2, device="meta"), torch.ones(1, 3))
+    with pytest.raises(EpisodeError, match=r"items and labels must be on one device, got meta and cpu; move one"):
+        SupportSet(torch.ones(2, 3, device="meta"), torch.tensor([0, 1]), 2)
+
+
 # Embedded: answers ----------------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ from fewshot.backbones.conv4 import Conv4
 from fewshot.contract import Embedded
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSampler, EpisodeSpec
-from fewshot.errors import CheckpointError, EpisodeError
+from fewshot.errors import CheckpointError, EpisodeError, FewShotError
 from fewshot.learners.nearest_mean import NearestMean
 from fewshot.training.checkpoint import memory_format, read_checkpoint, save_checkpoint
 from fewshot.training.episodic import EpisodicTraining, train
@@ -136,6 +136,20 @@ def test_best_validation_is_kept_and_ties_go_to_the_earlier(tmp_path):
     learner = network()
     train(learner, made(), settings(validate_every=2), validate=validate)
     same(weights(learner), seen[1])
+
+
+def test_a_loss_that_is_no_number_stops_the_run_before_its_step(tmp_path):
+    learner, checkpoint = network(), tmp_path / "run.safetensors"
+    train(learner, made(), settings(steps=2), checkpoint=checkpoint)
+    kept = checkpoint.read_bytes()
+    with torch.no_grad():
+        learner.backbone.blocks[0][0].weight[0, 0, 0, 0] = torch.nan
+    before = [p.clone() for p in learner.parameters()]
+    message = r"the loss must stay finite, got nan at step 1 with learning rate 0.001; lower the rate"
+    with pytest.raises(FewShotError, match=message):
+        train(learner, made(), settings(steps=2), checkpoint=None)
+    torch.testing.assert_close(list(learner.parameters()), before, rtol=0, atol=0, equal_nan=True)
+    assert checkpoint.read_bytes() == kept
 
 
 def test_checkpoint_of_another_run_is_refused(tmp_path):

@@ -4,6 +4,7 @@ Step ``t`` sees what ``shares(t)`` says, a pure function of the settings. Stop a
 same arguments: the weights come out the same.
 """
 
+import math
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -16,6 +17,7 @@ from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
 from fewshot.datasets.collection import Collection
+from fewshot.errors import FewShotError
 from fewshot.training.progress import Progress, TrainingState
 from fewshot.training.settings import TrainingSettings, learning_rate, make_optimizer
 
@@ -55,6 +57,9 @@ def optimise(
         validate: Accuracy on *validation* classes, higher is better; without it the last weights are kept.
         checkpoint: File to save to and to resume from; a CSV log is written beside it.
         report: Called after every step.
+
+    Raises:
+        FewShotError: If the loss is not finite; the step is not taken, and the checkpoint stays as it is.
     """
     optimizer = make_optimizer(settings, loss.parameters())
     state = TrainingState.resume(checkpoint, learner, optimizer, collection, settings)
@@ -66,11 +71,12 @@ def optimise(
         for group in optimizer.param_groups:
             group["lr"] = rate
         mean = _gradients(loss_of, shares(state.step), learner, accelerator)
+        mean_loss = _finite(accelerator.reduce(mean, "mean").item(), state.step, rate)
         if settings.clip is not None:
             accelerator.clip_grad_norm_(learner.parameters(), settings.clip)
         prepared.step()
         prepared.zero_grad()
-        state.stepped(learner, accelerator.reduce(mean, "mean").item(), rate, settings.average)
+        state.stepped(learner, mean_loss, rate, settings.average)
         state.seconds = before + time.perf_counter() - started
         accelerator.log({"loss": state.losses[-1], "learning_rate": rate}, step=state.step)
         if validate is not None and is_due(state.step, settings.validate_every, settings):
@@ -100,6 +106,15 @@ def _gradients(
         buffers.passed()
     buffers.settle(accelerator)
     return total
+
+
+def _finite(loss: float, step: int, rate: float) -> float:
+    if not math.isfinite(loss):
+        raise FewShotError(
+            f"the loss must stay finite, got {loss} at step {step + 1} with learning rate {rate:g}; "
+            "lower the rate, clip gradients, or look for nan in the items"
+        )
+    return loss
 
 
 class MeanBuffers:
