@@ -338,8 +338,8 @@ def test_a_vision_network_of_timm_is_tuned():
     )
     support = SupportSet(x, torch.tensor([[0, 1, 2, 0, 1, 2]]), 3, seed=torch.tensor([1]))
     for options in ({"unfreeze": 2}, {"unfreeze": ["blocks.1"], "rank": 2}, {"unfreeze": "biases"}):
-        scores = FineTune(net, steps=15, lr=0.01, optimiser="adam", **options).adapt(support)(x)
-        assert nll_loss(scores[0], support.y[0]) < 1.05  # log 3 before
+        scores = FineTune(net, steps=60, lr=0.01, optimiser="adam", **options).adapt(support)(x)
+        assert nll_loss(scores[0], support.y[0]) < 0.2  # log 3 before
 
 
 def test_errors_say_what_must_hold():
