@@ -1,0 +1,63 @@
+"""What learners that read descriptions of classes share: the checks of the descriptors, of base classes and of new ones."""
+
+from jaxtyping import Float, Integer
+from torch import Tensor
+
+from fewshot.contract import SupportSet
+from fewshot.errors import EpisodeError, NotFittedError
+from fewshot.functional import require_every_class
+
+
+def class_descriptors(support: SupportSet, length: int | None = None) -> Float[Tensor, "*e n_way length"]:
+    """The descriptors of a support's classes, as floats of the items' precision.
+
+    Args:
+        support: Any number of episodes.
+        length: How many numbers describe a class; any when left out.
+
+    Raises:
+        EpisodeError: If there is none, one is not finite, or they have another length.
+    """
+    if support.descriptors is None:
+        raise EpisodeError(
+            "zero-shot learners need a descriptor of each class, got none; give the collection descriptors=..."
+        )
+    described = support.descriptors.to(support.x) if isinstance(support.descriptors, Tensor) else None
+    if described is None:
+        raise EpisodeError(
+            "descriptors must be numbers here, got texts; embed them first, with Embedded(..., side=...)"
+        )
+    described = described.flatten(support.y.ndim)
+    if not bool(described.isfinite().all()):
+        raise EpisodeError("descriptors must be finite, got nan or infinity; replace or leave out those attributes")
+    if length is not None and described.shape[-1] != length:
+        raise EpisodeError(
+            f"classes must be described by {length} numbers, as the base classes were, got {described.shape[-1]}"
+        )
+    return described
+
+
+def base_classes(
+    base: SupportSet,
+) -> tuple[Float[Tensor, "n dim"], Integer[Tensor, " n"], Float[Tensor, "z length"]]:
+    """Items, labels and descriptors of base classes, as double, without the episode axis.
+
+    Raises:
+        EpisodeError: If a base class has no item, or descriptors are missing or not finite.
+    """
+    require_every_class(base.y, base.n_way)
+    described = class_descriptors(base).flatten(0, -3) if base.y.ndim > 1 else class_descriptors(base)
+    return base.x.flatten(0, base.y.ndim - 1).flatten(1).double(), base.y.flatten(), described.double()
+
+
+def require_base(fitted: Tensor | None, name: str) -> Tensor:
+    """What a learner has found on its base classes.
+
+    Raises:
+        NotFittedError: If it has seen none.
+    """
+    if fitted is None:
+        raise NotFittedError(
+            f"{name} learns from base classes, got none; call learner.with_base(base) first, or give --base train"
+        )
+    return fitted
