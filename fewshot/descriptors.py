@@ -46,7 +46,7 @@ def base_classes(
         EpisodeError: If a base class has no item, or descriptors are missing or not finite.
     """
     require_every_class(base.y, base.n_way)
-    described = class_descriptors(base).flatten(0, -3) if base.y.ndim > 1 else class_descriptors(base)
+    described = class_descriptors(base).reshape(base.n_way, -1)
     return base.x.flatten(0, base.y.ndim - 1).flatten(1).double(), base.y.flatten(), described.double()
 
 
