@@ -10,6 +10,7 @@ from fewshot.errors import DataError, MissingDataError
 from fewshot.names import look_up, plug_ins
 
 DATASETS = {
+    "awa1": "fewshot.datasets.awa1:load_awa1",
     "caltech101": "fewshot.datasets.caltech101:load_caltech101",
     "digits": "fewshot.datasets.digits:load_digits",
     "digits-strokes": "fewshot.datasets.digits:load_digits_strokes",
@@ -17,8 +18,10 @@ DATASETS = {
     "omniglot": "fewshot.datasets.omniglot:load_omniglot",
 }
 EPISODES = {"lake-runs": "fewshot.datasets.lake_runs:lake_episodes"}  # lists of episodes that come with the data
+ZERO_SHOT = "att_splits.mat"  # a folder with this file in it
 READERS = {
     "": "fewshot.datasets.folder:load_folder",
+    ZERO_SHOT: "fewshot.datasets.xlsa17:load_xlsa17",
     ".zip": "fewshot.datasets.folder:load_folder",
     ".npz": "fewshot.datasets.arrays:load_arrays",
     ".csv": "fewshot.datasets.tables:load_table",
@@ -33,8 +36,8 @@ def load_dataset(name: str | Path, /, **options: Any) -> Collection:
 
     Args:
         name: A key of ``DATASETS``, an entry point in the group ``fewshot.datasets``, a folder of class
-            folders, a ``.zip`` of one, a ``.npz`` with ``x`` and ``y``, or a ``.csv`` or ``.jsonl`` with
-            ``label`` and ``text`` or ``path``.
+            folders, a ``.zip`` of one, a folder with ``att_splits.mat`` (the layout of zero-shot data), a ``.npz``
+            with ``x`` and ``y``, or a ``.csv`` or ``.jsonl`` with ``label`` and ``text`` or ``path``.
         options: Of the reader, such as ``split`` for Omniglot or ``size`` for images.
 
     Raises:
@@ -75,11 +78,11 @@ def is_path(name: str | Path) -> bool:
     """Whether this means files: it has a separator, a known ending, or names a folder that is there."""
     text = str(name)
     marked = isinstance(name, Path) or "/" in text or "\\" in text or text.startswith((".", "~"))
-    return marked or Path(text).suffix.lower() in set(READERS) - {""} or Path(text).is_dir()
+    return marked or Path(text).suffix.lower() in set(READERS) - {"", ZERO_SHOT} or Path(text).is_dir()
 
 
 def _reader(name: str | Path, path: Path) -> tuple[Any, list[Path]]:
-    kind = "" if path.is_dir() else path.suffix.lower()
+    kind = path.suffix.lower() if not path.is_dir() else ZERO_SHOT if (path / ZERO_SHOT).is_file() else ""
     if not path.exists() or kind not in READERS or (kind == "" and not path.is_dir()):
         got = f"a file that ends in '{path.suffix}'" if path.exists() else "nothing there"
         error = DataError if path.exists() else MissingDataError
