@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from fewshot.datasets.collection import Collection
+from fewshot.datasets.descriptions import with_descriptors
 from fewshot.episodes import FixedEpisodes
 from fewshot.errors import DataError, MissingDataError
 from fewshot.names import look_up, plug_ins
@@ -38,7 +39,8 @@ def load_dataset(name: str | Path, /, **options: Any) -> Collection:
         name: A key of ``DATASETS``, an entry point in the group ``fewshot.datasets``, a folder of class
             folders, a ``.zip`` of one, a folder with ``att_splits.mat`` (the layout of zero-shot data), a ``.npz``
             with ``x`` and ``y``, or a ``.csv`` or ``.jsonl`` with ``label`` and ``text`` or ``path``.
-        options: Of the reader, such as ``split`` for Omniglot or ``size`` for images.
+        options: Of the reader, such as ``split`` for Omniglot or ``size`` for images. ``descriptors`` is for all: a table with
+            the column ``label`` and a ``text``, or attributes in columns, for each class.
 
     Raises:
         UnknownNameError: If nobody knows the name; names the nearest match.
@@ -54,9 +56,11 @@ def load_dataset(name: str | Path, /, **options: Any) -> Collection:
         load, arguments = _reader(name, Path(name).expanduser())
     else:
         load, arguments = look_up("dataset", str(name), DATASETS, "fewshot.datasets"), []
+    own = "descriptors" in inspect.signature(load).parameters
+    described = None if own else options.pop("descriptors", None)
     _check_options(name, load, options, len(arguments))
     collection: Collection = load(*arguments, **options)
-    return collection
+    return collection if described is None else with_descriptors(collection, described)
 
 
 def load_episodes(name: str, collection: Collection) -> FixedEpisodes:
