@@ -21,15 +21,8 @@ def describe(
     learner: Any, collection: Collection, sampler: EpisodeSampler | FixedEpisodes, count: int, seed: int
 ) -> dict[str, Any]:
     """The fields of a record that are known before any answer."""
-    head = learner.head if isinstance(learner, Embedded) else learner
     spec = sampler.spec if isinstance(sampler, EpisodeSampler) else None
     first = sampler[0]
-    info = LearnerInfo(
-        name=type(head).__name__,
-        options=_options(head),
-        transductive=bool(getattr(learner, "transductive", False)),
-        batch_norm=str(getattr(learner, "batch_norm", "running")),
-    )
     way = len(first.classes)
     episodes = EpisodesInfo(
         way=way if spec is None else _plain(spec.way),
@@ -48,10 +41,21 @@ def describe(
     )
     backbone = learner.backbone if isinstance(learner, Embedded) else None
     return {
-        "learner": info, "backbone": None if backbone is None else describe_backbone(backbone),
+        "learner": describe_learner(learner), "backbone": None if backbone is None else describe_backbone(backbone),
         "exposure": exposure(backbone, collection), "data": data, "episodes": episodes,
-        "versions": versions(), "code": code_hash(), "device": _device(learner),
+        "versions": versions(), "code": code_hash(), "device": device_of(learner),
     }  # fmt: skip
+
+
+def describe_learner(learner: Any) -> LearnerInfo:
+    """Name and options of the learner, or of the head of an embedded one, and what it claims of itself."""
+    head = learner.head if isinstance(learner, Embedded) else learner
+    return LearnerInfo(
+        name=type(head).__name__,
+        options=_options(head),
+        transductive=bool(getattr(learner, "transductive", False)),
+        batch_norm=str(getattr(learner, "batch_norm", "running")),
+    )
 
 
 def describe_backbone(backbone: Any) -> BackboneInfo:
@@ -85,7 +89,8 @@ def _plain(count: Any) -> Any:
     return list(count) if isinstance(count, tuple) else count
 
 
-def _device(learner: Any) -> str:
+def device_of(learner: Any) -> str:
+    """Where the learner's parameters are; the CPU where it has none."""
     parameter = next(learner.parameters(), None) if isinstance(learner, nn.Module) else None
     return "cpu" if parameter is None else str(parameter.device)
 

@@ -3,19 +3,18 @@
 import math
 import time
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-import torch
 
-from fewshot.contract import Embedded, Learner
+from fewshot.contract import Learner
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSampler, EpisodeSpec, FixedEpisodes
 from fewshot.errors import EpisodeError, StatisticsError
 from fewshot.evaluation.answers import eval_mode
 from fewshot.evaluation.collect import Episodes, Report, answer
 from fewshot.evaluation.describe import describe
-from fewshot.evaluation.guard import check_inductive, check_overlap, is_fixed
+from fewshot.evaluation.embedded import embedded
+from fewshot.evaluation.guard import check_inductive, check_overlap
 from fewshot.results.answers import Answers
 from fewshot.results.choice import Choice
 from fewshot.results.record import Record
@@ -95,7 +94,8 @@ def evaluate(
         if not getattr(learner, "transductive", False):
             first = next(iter(sampler.groups(0, min(2, count))))
             check_inductive(learner, collection, first, sampler.seeds(first.index), queries or collection)
-        head, support, query = _embedded(learner, collection, queries, cache)
+        head, support = embedded(learner, collection, cache)
+        query = support if queries is None else embedded(learner, queries, cache)[1]
         batch = batch or _batch(support, sampler)
         answers = answer(head, support, query, sampler, count, batch, keep_scores, report)
         apart, note = _disjoint(head, support, query, sampler, batch) if open_interval else (None, None)
@@ -149,20 +149,6 @@ def _batch(collection: Collection, sampler: Episodes) -> int:
     items = collection.items
     one = 4 * math.prod(items.shape[1:]) * (first.support.shape[1] + first.query.shape[1])
     return int(min(256, max(16, 2**25 // max(one, 1))))
-
-
-def _embedded(
-    learner: Any, collection: Collection, queries: Collection | None, cache: bool
-) -> tuple[Learner, Collection, Collection]:
-    """The head with collections of features where the backbone is fixed, else all as it is."""
-    if not isinstance(learner, Embedded) or not is_fixed(learner.backbone):
-        return learner, collection, queries or collection
-    support = collection.embed(learner.backbone, cache=cache)
-    query = support if queries is None else queries.embed(learner.backbone, cache=cache)
-    if learner.side is not None and collection.descriptors is not None:
-        with torch.no_grad():
-            support = replace(support, descriptors=learner.side(collection.descriptors))
-    return learner.head, support, query
 
 
 def _disjoint(

@@ -1,0 +1,103 @@
+"""Scores of all items of a split over a set of classes that descriptors name; no support, no episodes."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Integer
+
+from fewshot.datasets.collection import Collection
+from fewshot.episodes import IndexEpisodes
+from fewshot.errors import DataError, LeakageError
+from fewshot.evaluation.answers import eval_mode, score, support_set
+from fewshot.evaluation.assemble import with_base
+from fewshot.evaluation.guard import QUERIES, check_inductive
+from fewshot.results.per_class import ClassCounts
+from fewshot.results.stacking import JointAnswers
+
+BATCH = 4096
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Names of the splits that an evaluation uses.
+
+    Attributes:
+        base: Items of seen classes to learn from; empty for learners that need none.
+        unseen: Items of classes that are not among them.
+        seen: Held-out items of the seen classes; empty where unseen classes are asked by themselves.
+    """
+
+    base: str = "trainval"
+    unseen: str = "test"
+    seen: str = ""
+
+
+TEST, CHOOSE, CALIBRATE = Parts(seen="test-seen"), Parts("train", "val"), Parts("train-fit", "val", "train-held-out")
+
+
+def teach(learner: Any, data: Collection, parts: Parts) -> Any:
+    """The learner, having seen the base classes where it takes them.
+
+    Raises:
+        LeakageError: If an unseen class is among them.
+    """
+    if data.descriptors is None:
+        raise DataError(
+            f"zero-shot learning needs a descriptor of each class, got none in '{data.name}'; add descriptors="
+        )
+    if not parts.base or not hasattr(learner, "with_base"):
+        return learner
+    base, unseen = data.split(parts.base), data.split(parts.unseen)
+    both = sorted(set(base.class_names) & set(unseen.class_names))
+    if both:
+        raise LeakageError(
+            f"unseen classes must not be among those learned from, got '{both[0]}' in '{parts.base}' and '{parts.unseen}'"
+        )
+    return with_base(learner, base)
+
+
+def class_scores(
+    learner: Any, data: Collection, rows: Integer[np.ndarray, " n"], classes: Integer[np.ndarray, " way"]
+) -> Float[np.ndarray, "n way"]:
+    """Scores of items over classes, higher is more likely.
+
+    Raises:
+        LeakageError: If a learner that does not say so looks at other items of the call.
+    """
+    transductive = bool(getattr(learner, "transductive", False))
+    step = len(rows) if transductive else BATCH
+    with eval_mode(learner):
+        if not transductive:
+            check_inductive(learner, data, _asked(rows[:QUERIES], classes), None, data)
+        parts = [_asked(rows[start : start + step], classes) for start in range(0, len(rows), step)]
+        scores = [score(learner, support_set(data, one), data.take(one.query))[0] for one in parts]
+    return np.concatenate([part.double().numpy() for part in scores])
+
+
+def _asked(rows: np.ndarray, classes: np.ndarray) -> IndexEpisodes:
+    """One episode without support."""
+    none = np.zeros((1, 0), np.int64)
+    return IndexEpisodes(
+        np.zeros(1, np.int64), classes[None], none, none, rows[None], np.zeros((1, len(rows)), np.int64)
+    )
+
+
+def zero_shot_counts(learner: Any, data: Collection, parts: Parts) -> ClassCounts:
+    """Right answers to the items of the unseen classes, which alone compete."""
+    rows = data.splits[parts.unseen]
+    classes, labels = np.unique(data.labels[rows], return_inverse=True)
+    right = class_scores(learner, data, rows, classes).argmax(1) == labels
+    return ClassCounts(np.bincount(labels[right], minlength=len(classes)), np.bincount(labels))
+
+
+def joint_answers(learner: Any, data: Collection, parts: Parts) -> JointAnswers:
+    """Answers to items of unseen and of seen classes, all of which compete."""
+    rows = np.concatenate([data.split(name) and data.splits[name] for name in (parts.unseen, parts.seen)])
+    unseen, seen = (np.unique(data.labels[data.splits[name]]) for name in (parts.unseen, parts.seen))
+    classes = np.concatenate([unseen, seen])
+    scores = class_scores(learner, data, rows, classes)
+    first, second = scores[:, : len(unseen)], scores[:, len(unseen) :]
+    is_seen = np.isin(data.labels[rows], seen)
+    own = np.where(is_seen, seen[second.argmax(1)], unseen[first.argmax(1)])
+    return JointAnswers(data.labels[rows], is_seen, own == data.labels[rows], second.max(1) - first.max(1))

@@ -1,0 +1,27 @@
+"""A learner on a backbone as a head on features, each item embedded once."""
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from fewshot.contract import Embedded, Learner
+from fewshot.datasets.collection import Collection
+from fewshot.evaluation.guard import is_fixed
+
+
+def embedded(learner: Any, collection: Collection, cache: bool = True) -> tuple[Learner, Collection]:
+    """The head with a collection of features, and of embedded descriptors, where the backbone is fixed; else all as it is.
+
+    Args:
+        learner: Any.
+        collection: Of raw items.
+        cache: Whether features may be read from, and written to, the cache folder.
+    """
+    if not isinstance(learner, Embedded) or not is_fixed(learner.backbone):
+        return learner, collection
+    features = collection.embed(learner.backbone, cache=cache)
+    if learner.side is not None and collection.descriptors is not None:
+        with torch.no_grad():
+            features = replace(features, descriptors=learner.side(collection.descriptors))
+    return learner.head, features

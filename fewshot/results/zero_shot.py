@@ -1,0 +1,145 @@
+"""The record of a zero-shot evaluation: one fixed test set, counts of each class, the harmonic mean where classes are mixed."""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from fewshot.errors import RecordError
+from fewshot.files import write_json
+from fewshot.results.interval import Interval
+from fewshot.results.per_class import ClassCounts
+from fewshot.results.record import BackboneInfo, DataInfo, IntervalInfo, LearnerInfo, SeenClasses
+
+FORMAT = 1
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Counts(_Part):
+    """Right answers and items of each class of one kind."""
+
+    classes: list[str]
+    correct: list[int]
+    items: list[int]
+
+    @property
+    def counts(self) -> ClassCounts:
+        """As arrays."""
+        return ClassCounts(np.array(self.correct), np.array(self.items))
+
+
+class Figure(IntervalInfo):
+    """A figure with its interval. Accuracies are means over classes, as fractions; higher is better."""
+
+    name: Literal["zero-shot", "unseen", "seen", "harmonic"]
+    value: float
+
+
+class Generalised(_Part):
+    """Seen and unseen classes compete.
+
+    Attributes:
+        gamma: What the scores of seen classes lose.
+        gamma_from: Where it was chosen.
+        unseen: Counts at that gamma.
+        seen: Counts at that gamma.
+        area: Area under the accuracy of seen against that of unseen classes, over all gammas (AUSUC); higher is better.
+        curve: Some points (unseen, seen) of it.
+        plain: Accuracies of unseen and of seen classes without stacking.
+    """
+
+    gamma: float
+    gamma_from: str
+    unseen: Counts
+    seen: Counts
+    area: float
+    curve: list[tuple[float, float]]
+    plain: tuple[float, float]
+
+
+class ZeroShotRecord(_Part):
+    """One result, complete; a JSON file on disk.
+
+    Attributes:
+        zero_shot: Version of this file's format.
+        base: Items that the learner learned from.
+        descriptors: How many numbers describe a class, and their hash.
+        unseen: Counts of the unseen classes where no other class competes.
+        figures: Means with their intervals, for new images and for new classes.
+        generalised: Where seen classes compete.
+        selection: How options were chosen.
+        seconds: Time of fitting and evaluation, in seconds.
+    """
+
+    zero_shot: int = FORMAT
+    recipe: str | None = None
+    settings: dict[str, Any] | None = None
+    learner: LearnerInfo
+    backbone: BackboneInfo | None = None
+    data: DataInfo
+    base: DataInfo | None = None
+    descriptors: str
+    unseen: Counts
+    figures: list[Figure]
+    generalised: Generalised | None = None
+    pretraining_classes: SeenClasses | None = None
+    selection: str | None = None
+    notes: list[str] = []
+    versions: dict[str, str]
+    code: str
+    device: str
+    seconds: float
+
+    @property
+    def accuracy(self) -> float:
+        """Mean accuracy of the unseen classes where no other class competes, a fraction."""
+        return self.unseen.counts.mean
+
+    def figure(self, name: str, estimand: str) -> Figure:
+        """The figure of a name with the interval for an estimand.
+
+        Raises:
+            RecordError: If there is none.
+        """
+        for one in self.figures:
+            if (one.name, one.estimand) == (name, estimand):
+                return one
+        raise RecordError(
+            f"the record must have a figure '{name}' for {estimand}, got {[f.name for f in self.figures]}"
+        )
+
+    def save(self, path: Path | str) -> "ZeroShotRecord":
+        """Write the JSON file."""
+        write_json(Path(path), self.model_dump(mode="json"))
+        return self
+
+    @classmethod
+    def load(cls, path: Path | str) -> "ZeroShotRecord":
+        """Read a record.
+
+        Raises:
+            RecordError: If the file is missing, torn, or no such record.
+        """
+        try:
+            return cls.model_validate(json.loads(Path(path).read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            what = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+            raise RecordError(
+                f"'{path}' must be a record of a zero-shot evaluation, got: {what}; run it again"
+            ) from None
+
+
+def figures_of(name: Any, *intervals: Interval) -> list[Figure]:
+    """A figure for each interval of one mean."""
+    return [
+        Figure(
+            name=name, value=i.estimate, low=i.low, high=i.high, level=i.level, interval=i.method,
+            estimand=i.estimand, count=i.count,
+        )
+        for i in intervals
+    ]  # fmt: skip
