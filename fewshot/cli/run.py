@@ -10,6 +10,7 @@ from fewshot.cli.output import document, note, show_tables, stdout_kept
 
 if TYPE_CHECKING:
     from fewshot.recipes.schema import Recipe
+    from fewshot.recipes.zero_shot_schema import ZeroShotRecipe
     from fewshot.results.record import Record
 
 EXAMPLES = (
@@ -37,15 +38,20 @@ def run(
     from fewshot.cli.progress import training_line
     from fewshot.recipes.load import load_recipe
     from fewshot.recipes.run import run_recipe
+    from fewshot.recipes.zero_shot_schema import ZeroShotRecipe
     from fewshot.results.tables import error_lines, results_table
 
     overrides = key_values(set_, "--set")
+    loaded = load_recipe(recipe, overrides)
+    if isinstance(loaded, ZeroShotRecipe):
+        _run_zero_shot(loaded, out, jobs, again, as_json)
+        return
     with stdout_kept(), training_line() as report:
         records = run_recipe(recipe, out, overrides, report=report, announce=note, again=again, jobs=jobs)
     if as_json:
         document([record.as_json() for record in records])
-    elif load_recipe(recipe, overrides).reference:
-        _show_board(load_recipe(recipe, overrides), records, out)
+    elif loaded.reference:
+        _show_board(loaded, records, out)
     else:
         # a record and its answers have one name
         names = [Path(r.answers.file).stem if r.answers else str(k + 1) for k, r in enumerate(records)]
@@ -60,4 +66,20 @@ def _show_board(recipe: "Recipe", records: "list[Record]", out: Path | None) -> 
 
     table, files = write_board(recipe, records, folder_of(recipe, out))
     show_tables(table)
+    note(f"table and figure: '{files[0]}', '{files[1]}'")
+
+
+def _run_zero_shot(recipe: "ZeroShotRecipe", out: Path | None, jobs: int, again: bool, as_json: bool) -> None:
+    from fewshot.recipes.run import folder_of
+    from fewshot.recipes.zero_shot import run_zero_shot
+    from fewshot.recipes.zero_shot_board import write_zero_shot_board
+
+    folder = folder_of(recipe, out)
+    with stdout_kept():
+        records = run_zero_shot(recipe, folder, announce=note, again=again, jobs=jobs)
+    table, files = write_zero_shot_board(records, folder)
+    if as_json:
+        document([record.model_dump(mode="json") for record in records])
+    else:
+        show_tables(table)
     note(f"table and figure: '{files[0]}', '{files[1]}'")

@@ -11,6 +11,7 @@ from fewshot.errors import RecipeError
 from fewshot.files import packaged
 from fewshot.names import unknown
 from fewshot.recipes.schema import Recipe
+from fewshot.recipes.zero_shot_schema import ZeroShotRecipe
 
 
 def recipe_names() -> dict[str, str]:
@@ -18,8 +19,8 @@ def recipe_names() -> dict[str, str]:
     return {path.stem: load_recipe(str(path)).about for path in sorted(packaged("recipes").glob("*.yaml"))}
 
 
-def load_recipe(name: str, overrides: Mapping[str, str] | None = None) -> Recipe:
-    """A recipe by name, or from a YAML file.
+def load_recipe(name: str, overrides: Mapping[str, str] | None = None) -> Recipe | ZeroShotRecipe:
+    """A recipe by name, or from a YAML file; one with the key ``zero_shot`` is of the second kind.
 
     Args:
         name: Name of a packaged recipe, or path of a ``.yaml`` file.
@@ -70,25 +71,27 @@ def _override(content: dict[str, Any], key: str, text: str) -> None:
         raise RecipeError(f"--set needs a value in YAML, got '{key}={text}'") from None
 
 
-def _validate(content: dict[str, Any], path: Path, tree: Any) -> Recipe:
+def _validate(content: dict[str, Any], path: Path, tree: Any) -> Recipe | ZeroShotRecipe:
+    model: type[Recipe] | type[ZeroShotRecipe] = ZeroShotRecipe if "zero_shot" in content else Recipe
     try:
-        return Recipe.model_validate(content)
+        return model.model_validate(content)
     except ValidationError as error:
         # an unknown key explains a missing one, so it is told first
         first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
         where = ".".join(str(part) for part in first["loc"]) or "the recipe"
         line = _line(tree, first["loc"])
         if first["type"] == "extra_forbidden":
-            raise RecipeError(f"'{path}', line {line}: a recipe has no key '{where}'{_near(first['loc'])}") from None
+            raise RecipeError(
+                f"'{path}', line {line}: a recipe has no key '{where}'{_near(model, first['loc'])}"
+            ) from None
         got = "" if first["type"] == "value_error" else f", got {first['input']!r}"  # our own sentences say what came
         raise RecipeError(
             f"'{path}', line {line}: '{where}': {first['msg'].removeprefix('Value error, ')}{got}"
         ) from None
 
 
-def _near(loc: tuple[Any, ...]) -> str:
+def _near(model: Any, loc: tuple[Any, ...]) -> str:
     """The nearest known key of the same section, as a remedy."""
-    model: Any = Recipe
     for part in loc[:-1]:
         if isinstance(part, str):
             model = _section(model, part)

@@ -7,12 +7,14 @@ from pathlib import Path
 from joblib import Parallel, delayed, parallel_config
 
 from fewshot.datasets.index import load_dataset
+from fewshot.errors import RecipeError
 from fewshot.evaluation.guard import is_fixed
 from fewshot.recipes.build import build_learner
 from fewshot.recipes.load import load_recipe
 from fewshot.recipes.rows import is_done, judge_row, record_path
 from fewshot.recipes.schema import Recipe
 from fewshot.recipes.trained import Announce, trained
+from fewshot.recipes.zero_shot_schema import ZeroShotRecipe
 from fewshot.results.record import Record
 from fewshot.training.memory import keep_freed_memory
 from fewshot.training.progress import Progress
@@ -43,8 +45,13 @@ def run_recipe(
 
     Returns:
         One record a row, in the order of the recipe, learner by learner.
+
+    Raises:
+        RecipeError: If the recipe has no episodes.
     """
     recipe = load_recipe(name, overrides)
+    if isinstance(recipe, ZeroShotRecipe):
+        raise RecipeError(f"'{name}' must be a recipe of episodes, got one of zero-shot learning; call run_zero_shot")
     folder = folder_of(recipe, out)
     singles = recipe.singles()
     pending = [one for one in singles if again or not all(is_done(folder, one, row) for row in one.evaluation.rows)]
@@ -58,7 +65,7 @@ def run_recipe(
     return [Record.load(record_path(folder, one, row)) for one in singles for row in one.evaluation.rows]
 
 
-def folder_of(recipe: Recipe, out: Path | None = None) -> Path:
+def folder_of(recipe: Recipe | ZeroShotRecipe, out: Path | None = None) -> Path:
     """Where the records of a recipe are written."""
     return out or Path("fewshot-results") / recipe.name
 

@@ -1,0 +1,84 @@
+"""Running a recipe of zero-shot learning: options from validation classes, then every learner on every row."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from joblib import Parallel, delayed, parallel_config
+
+from fewshot.datasets.index import load_dataset
+from fewshot.evaluation.assemble import takes_base
+from fewshot.evaluation.class_scores import CHOOSE, TEST, Parts
+from fewshot.evaluation.zero_shot import choose_options, evaluate_zero_shot
+from fewshot.learners.index import load_learner
+from fewshot.learners.transformed import Transformed
+from fewshot.recipes.zero_shot_schema import ZeroShotLearner, ZeroShotRecipe, ZeroShotRow
+from fewshot.results.zero_shot import ZeroShotRecord
+
+Announce = Callable[[str], None]
+
+
+def run_zero_shot(
+    recipe: ZeroShotRecipe, folder: Path, *, announce: Announce = lambda text: None, again: bool = False, jobs: int = 1
+) -> list[ZeroShotRecord]:
+    """Run the recipe; records that are there already, with the same settings, are read again.
+
+    Args:
+        recipe: What to run.
+        folder: For the records.
+        announce: Told in a line what happens next.
+        again: Evaluate again, also where records are there.
+        jobs: Processes that share the work; each uses one thread.
+
+    Returns:
+        One record for each row and learner, in this order.
+    """
+    pairs = [(row, one) for row in recipe.zero_shot.rows for one in recipe.learners]
+    pending = [pair for pair in pairs if again or not is_done(recipe, folder, *pair)]
+    with parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=1 if jobs > 1 else None):
+        work = (delayed(judge)(recipe, folder, row, one) for row, one in pending)
+        for k, name in enumerate(Parallel(return_as="generator_unordered", batch_size=1)(work), 1):
+            announce(f"{k} of {len(pending)}: {name}")
+    if not pending:
+        announce(f"already done: records in '{folder}'")
+    return [ZeroShotRecord.load(path_of(recipe, folder, *pair)) for pair in pairs]
+
+
+def path_of(recipe: ZeroShotRecipe, folder: Path, row: ZeroShotRow, one: ZeroShotLearner) -> Path:
+    """Where the record of a learner on a row is."""
+    return folder / f"{recipe.name}-{row.label}-{one.name}.json".replace(" ", "-")
+
+
+def settings_of(recipe: ZeroShotRecipe, row: ZeroShotRow, one: ZeroShotLearner) -> dict[str, Any]:
+    """All settings that decide a record."""
+    section = recipe.zero_shot.model_copy(update={"rows": [row]})
+    return recipe.model_copy(update={"learners": [one], "zero_shot": section}).model_dump(mode="json")
+
+
+def is_done(recipe: ZeroShotRecipe, folder: Path, row: ZeroShotRow, one: ZeroShotLearner) -> bool:
+    """Whether the record is there, with these settings."""
+    path = path_of(recipe, folder, row, one)
+    return path.exists() and ZeroShotRecord.load(path).settings == settings_of(recipe, row, one)
+
+
+def judge(recipe: ZeroShotRecipe, folder: Path, row: ZeroShotRow, one: ZeroShotLearner) -> str:
+    """Choose options, evaluate, save; the name of the record comes back."""
+    data_options = recipe.data_options | row.data_options
+    data = load_dataset(recipe.data, **data_options)
+    parts = Parts(TEST.base if takes_base(one.learner) else "", TEST.unseen, TEST.seen if row.generalised else "")
+
+    def make(**chosen: Any) -> Any:
+        head = load_learner(one.learner, **one.learner_options | chosen)
+        return Transformed(recipe.transforms, head) if recipe.transforms else head
+
+    options, line = choose_options(make, one.choose, data, CHOOSE) if one.choose else ({}, None)
+    record = evaluate_zero_shot(make(**options), data, parts, selection=line, seed=recipe.zero_shot.seed)
+    named = {
+        "recipe": recipe.name,
+        "settings": settings_of(recipe, row, one),
+        "learner": record.learner.model_copy(update={"name": one.learner, "options": one.learner_options | options}),
+        "data": record.data.model_copy(update={"name": recipe.data, "options": data_options}),
+    }
+    path = path_of(recipe, folder, row, one)
+    record.model_copy(update=named).save(path)
+    return path.stem

@@ -1,0 +1,22 @@
+"""Table and picture of a recipe of zero-shot learning, beside its records."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from fewshot.files import write_text
+from fewshot.results.figures import save_figure
+from fewshot.results.tables import Table, markdown
+from fewshot.results.zero_shot import ZeroShotRecord
+from fewshot.results.zero_shot_figure import zero_shot_figure
+from fewshot.results.zero_shot_table import zero_shot_table
+
+
+def write_zero_shot_board(records: Sequence[ZeroShotRecord], folder: Path) -> tuple[Table, tuple[Path, Path]]:
+    """Write ``table.md`` and ``figure.png``; the table and the two files come back.
+
+    Raises:
+        DataError: If a file cannot be written.
+    """
+    table = zero_shot_table(records)
+    text = write_text(folder / "table.md", markdown(table) + "\n")
+    return table, (text, save_figure(zero_shot_figure(records), folder / "figure.png"))

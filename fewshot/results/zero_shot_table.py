@@ -1,0 +1,61 @@
+"""Table of zero-shot records: one row for each setting and learner."""
+
+from collections.abc import Sequence
+
+from fewshot.results.interval import NEW_CLASSES, OPEN
+from fewshot.results.tables import ABSENT, Table, percent, with_interval
+from fewshot.results.zero_shot import Figure, ZeroShotRecord
+
+COLUMNS = (
+    "setting",
+    "learner",
+    "zero-shot %",
+    "for new classes",
+    "unseen %",
+    "seen %",
+    "harmonic %",
+    "AUSUC %",
+    "gamma",
+)
+NOTES = (
+    "zero-shot: unseen classes alone; unseen, seen, harmonic: all classes compete, gamma taken from the scores of seen ones",
+    "classes weigh equally; 95% bootstrap intervals, for new images of these classes, and in the fourth column for new classes",
+)
+
+
+def label_of(record: ZeroShotRecord) -> str:
+    """What the recipe calls the learner, or else its name."""
+    learners = (record.settings or {}).get("learners") or [{}]
+    return str(learners[0].get("label") or record.learner.name)
+
+
+def setting_of(record: ZeroShotRecord) -> str:
+    """What the recipe calls the row, or else the data."""
+    rows = ((record.settings or {}).get("zero_shot") or {}).get("rows") or [{}]
+    return str(rows[0].get("label") or record.data.name)
+
+
+def zero_shot_table(records: Sequence[ZeroShotRecord]) -> Table:
+    """Mean accuracies over classes, as per cent; higher is better.
+
+    Args:
+        records: Of one data set.
+    """
+    chance = sorted({f"{100 / len(r.unseen.classes):.0f} %" for r in records})
+    notes = (*NOTES, f"chance, unseen classes alone: {', '.join(chance)}")
+    return Table(COLUMNS, tuple(_row(r) for r in records), records[0].data.name if records else "", notes)
+
+
+def _row(record: ZeroShotRecord) -> tuple[str, ...]:
+    wide = record.figure("zero-shot", NEW_CLASSES)
+    start = (setting_of(record), label_of(record), _cell(record.figure("zero-shot", OPEN)))
+    new_classes = f"[{percent(wide.low)}, {percent(wide.high)}]"
+    mixed = record.generalised
+    if mixed is None:
+        return (*start, new_classes, *[ABSENT] * 5)
+    cells = [_cell(record.figure(name, OPEN)) for name in ("unseen", "seen", "harmonic")]
+    return (*start, new_classes, *cells, percent(mixed.area), f"{mixed.gamma:.3g}")
+
+
+def _cell(figure: Figure) -> str:
+    return with_interval(figure.value, figure.low, figure.high)
