@@ -43,10 +43,11 @@ def zero_shot_table(records: Sequence[ZeroShotRecord]) -> Table:
     """
     chance = sorted({f"{100 / len(r.unseen.classes):.0f} %" for r in records})
     notes = (*NOTES, f"chance, unseen classes alone: {', '.join(chance)}")
-    return Table(COLUMNS, tuple(_row(r) for r in records), records[0].data.name if records else "", notes)
+    return Table(COLUMNS, tuple(table_row(r) for r in records), records[0].data.name if records else "", notes)
 
 
-def _row(record: ZeroShotRecord) -> tuple[str, ...]:
+def table_row(record: ZeroShotRecord) -> tuple[str, ...]:
+    """The cells of one record."""
     wide = record.figure("zero-shot", NEW_CLASSES)
     start = (setting_of(record), label_of(record), _cell(record.figure("zero-shot", OPEN)))
     new_classes = f"[{percent(wide.low)}, {percent(wide.high)}]"
