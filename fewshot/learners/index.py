@@ -35,7 +35,10 @@ LEARNERS = {
     "baseline-pp": Entry("baseline_pp:BaselinePlusPlus", "linear", "Chen et al. 2019"),
     "bd-cspn": Entry("bd_cspn:BDCSPN", "transductive", "Liu et al. 2020"),
     "boil": Entry("boil:BOIL", "gradient", "Oh et al. 2021", by_batch_norm=True),
+    "conse": Entry("conse:ConSE", "zero-shot", "Norouzi et al. 2014"),
+    "descriptor-regression": Entry("descriptor_regression:DescriptorRegression", "zero-shot", "Palatucci et al. 2009"),
     "distribution-calibration": Entry("distribution_calibration:DistributionCalibration", "linear", "Yang et al. 2021"),
+    "eszsl": Entry("eszsl:ESZSL", "zero-shot", "Romera-Paredes and Torr 2015"),
     "feat": Entry("feat:FEAT", "metric", "Ye et al. 2020"),
     "fomaml": Entry("fomaml:FOMAML", "gradient", "Finn et al. 2017", by_batch_norm=True),
     "fine-tune": Entry("fine_tune:FineTune", "gradient", "Yosinski et al. 2014; Howard and Ruder 2018"),
@@ -65,6 +68,7 @@ LEARNERS = {
     "relation-net": Entry("relation_net:EndToEndRelationNet", "metric", "Sung et al. 2018"),
     "ridge": Entry("ridge:Ridge", "linear", "Hoerl and Kennard 1970"),
     "pt-map": Entry("pt_map:PTMAP", "transductive", "Hu et al. 2021"),
+    "sae": Entry("sae:SAE", "zero-shot", "Kodirov et al. 2017"),
     "simpleshot": Entry("simpleshot:SimpleShot", "metric", "Wang et al. 2019"),
     "soft-k-means": Entry("soft_k_means:SoftKMeans", "semi-supervised", "Ren et al. 2018"),
     "transductive-fine-tune": Entry(

@@ -1,0 +1,82 @@
+"""ConSE: an item's descriptor is a mix of those of the base classes that it looks like.
+
+Paper: Norouzi, Mikolov, Bengio, Singer, Shlens, Frome, Corrado and Dean, "Zero-Shot Learning by Convex Combination of Semantic
+    Embeddings", ICLR 2014, eqs. 3 to 5.
+Code: none by the authors. Intended difference: the probabilities of base classes come from logistic regression on the features,
+    where the paper has the softmax of a trained network.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from fewshot.contract import Classifier, SupportSet
+from fewshot.descriptors import base_classes, class_descriptors, require_base
+from fewshot.errors import FewShotError
+
+
+@dataclass(frozen=True)
+class ConSE:
+    """Scores are cosines between the classes' descriptors and e(x) = Σ p(k|x) s_k / Σ p(k|x) over the T most probable base classes.
+
+    Attributes:
+        top: T; 1 takes the descriptor of the most probable base class alone.
+        C: Inverse strength of the penalty on the weights of the logistic regression.
+        weight: Its weights and, in the last column, intercepts, found by `with_base`.
+        described: Descriptors of the base classes.
+
+    Raises:
+        FewShotError: If T is below 1, or C is not above 0.
+    """
+
+    top: int = 10
+    C: float = 1.0
+    weight: Float[Tensor, "z dim_and_one"] | None = None
+    described: Float[Tensor, "z length"] | None = None
+
+    scores = "rank"
+
+    def __post_init__(self) -> None:
+        if not (self.top >= 1 and self.C > 0):
+            raise FewShotError(f"top must be at least 1 and C above 0, got {self.top} and {self.C}")
+
+    def with_base(self, base: SupportSet) -> "ConSE":
+        """The same learner with the classifier of the base classes.
+
+        Raises:
+            EpisodeError: If a base class has no item or no descriptor.
+            FewShotError: If there is a single base class.
+        """
+        x, y, s = base_classes(base)
+        if len(s) < 2:
+            raise FewShotError(f"ConSE needs two base classes or more, got {len(s)}")
+        fitted = LogisticRegression(C=self.C, max_iter=1000).fit(x.numpy(), y.numpy())
+        columns = torch.from_numpy(fitted.coef_), torch.from_numpy(fitted.intercept_)[:, None]
+        weight = torch.cat(columns, 1)
+        if len(s) == 2:  # scikit-learn has one row for two classes: the log-odds of the second
+            weight = torch.cat([torch.zeros_like(weight), weight])
+        return replace(self, weight=weight, described=s)
+
+    def adapt(self, support: SupportSet) -> Classifier:
+        """Compare with the descriptors of the support; its items are not looked at.
+
+        Raises:
+            NotFittedError: If no base classes were seen.
+            EpisodeError: If descriptors are missing, not finite, or of another length.
+        """
+        weight, base = require_base(self.weight, "ConSE"), require_base(self.described, "ConSE")
+        s = normalize(class_descriptors(support, base.shape[1]), dim=-1)
+
+        def classify(query: Tensor) -> Tensor:
+            logits = query @ weight[:, :-1].to(query).mT + weight[:, -1].to(query)
+            best, which = logits.softmax(-1).topk(min(self.top, len(base)), -1)
+            mixed = (best.unsqueeze(-1) * base.to(query)[which]).sum(
+                -2
+            )  # Z only scales it, which a cosine does not see
+            return normalize(mixed, dim=-1) @ s.to(query).mT
+
+        return classify
