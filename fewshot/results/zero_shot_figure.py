@@ -54,7 +54,7 @@ def _accuracies(axes: "Axes", shown: Sequence[ZeroShotRecord], labels: list[str]
     )
     axes.set_yticks(range(len(labels)), labels)
     axes.set_xlim(left=0)
-    axes.legend(fontsize=7, loc="best")
+    axes.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, frameon=False)
 
 
 def _curves(axes: "Axes", shown: Sequence[ZeroShotRecord], labels: list[str]) -> None:
