@@ -8,7 +8,7 @@ import pytest
 from fewshot.learners.index import LEARNERS
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ["contract.md", "your-own-learner.md", "transforms.md", "training.md"]
+PAGES = ["contract.md", "your-own-learner.md", "transforms.md", "training.md", "zero-shot.md"]
 LEARNER_PAGES = [f"learners/{name}.md" for name in LEARNERS]
 SECTIONS = ("Formula", "Variants and differences", "Options", "Example")
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli import as_json, call
+from cli import as_json, call, refused
 from scipy.io import savemat
 
 from fewshot import load_dataset
@@ -85,6 +85,17 @@ def test_table_and_command(recipe, tmp_path):
     assert sum(row[4] == "–" for row in table.rows) == 2
     documents = as_json("run", recipe, "--out", tmp_path / "out")
     assert [d["learner"]["name"] for d in documents] == ["descriptor-regression", "eszsl"] * 2
+
+
+def test_show_says_everything(recipe, tmp_path):
+    records = run_zero_shot(load_recipe(str(recipe)), tmp_path)
+    path = tmp_path / "small-together-eszsl.json"
+    shown = call("show", path).stdout
+    assert "new classes" in shown and "best of 2 on the 1 classes of 'val'" in shown and "kind 1" in shown
+    assert f"gamma {records[3].generalised.gamma:.4g}: best harmonic mean" in shown
+    assert as_json("show", path)["generalised"]["area"] == records[3].generalised.area
+    path.write_text('{"zero_shot": 1}')
+    assert "must be a record of a zero-shot evaluation" in refused("show", path)
 
 
 @pytest.mark.parametrize(

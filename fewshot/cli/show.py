@@ -35,7 +35,11 @@ def show(
     from fewshot.results.class_tables import class_table, confusion_table
     from fewshot.results.facts import facts_table, interval_table, open_set_table
     from fewshot.results.record import Record
+    from fewshot.results.zero_shot import is_zero_shot
 
+    if is_zero_shot(record):
+        _show_zero_shot(record, as_json)
+        return
     loaded = Record.load(record)
     answers = loaded.load_answers(record.parent) if per_class or confusion else None
     names = None if answers is None else _class_names(loaded)
@@ -47,6 +51,17 @@ def show(
         tables.insert(1, open_set_table(loaded))
     makers = [make for wanted, make in ((per_class, class_table), (confusion, confusion_table)) if wanted]
     show_tables(*tables, *(make(answers.true, answers.predicted, names) for make in makers if answers is not None))
+
+
+def _show_zero_shot(path: Path, as_json: bool) -> None:
+    from fewshot.results.zero_shot import ZeroShotRecord
+    from fewshot.results.zero_shot_table import classes_table, figures_table
+
+    record = ZeroShotRecord.load(path)
+    if as_json:
+        document(record.model_dump(mode="json"))
+    else:
+        show_tables(figures_table(record), classes_table(record))
 
 
 def _by_class(answers: "Answers", names: tuple[str, ...] | None) -> dict[str, Any]:

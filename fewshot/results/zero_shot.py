@@ -134,6 +134,15 @@ class ZeroShotRecord(_Part):
             ) from None
 
 
+def is_zero_shot(path: Path | str) -> bool:
+    """Whether a file is such a record, of any version."""
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and "zero_shot" in content
+
+
 def figures_of(name: Any, *intervals: Interval) -> list[Figure]:
     """A figure for each interval of one mean."""
     return [

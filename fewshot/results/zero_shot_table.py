@@ -60,3 +60,21 @@ def table_row(record: ZeroShotRecord) -> tuple[str, ...]:
 
 def _cell(figure: Figure) -> str:
     return with_interval(figure.value, figure.low, figure.high)
+
+
+def figures_table(record: ZeroShotRecord) -> Table:
+    """Every figure with each of its intervals, and how options and gamma were chosen."""
+    rows = tuple((f.name, _cell(f), f.estimand, f.interval, str(f.count)) for f in record.figures)
+    mixed = record.generalised
+    chosen = [f"options: {record.selection}"] if record.selection else []
+    gamma = [f"gamma {mixed.gamma:.4g}: {mixed.gamma_from}"] if mixed else []
+    title = f"{label_of(record)} on {record.data.name}, {setting_of(record)}; descriptors: {record.descriptors}"
+    return Table(("figure", "%", "interval for", "by", "units"), rows, title, (*chosen, *gamma, *record.notes))
+
+
+def classes_table(record: ZeroShotRecord) -> Table:
+    """Accuracy of each unseen class where no other competes, worst first."""
+    counts = record.unseen
+    shares = [(c / n, name, n) for name, c, n in zip(counts.classes, counts.correct, counts.items, strict=True)]
+    rows = tuple((name, percent(share), str(n)) for share, name, n in sorted(shares))
+    return Table(("unseen class", "accuracy %", "items"), rows)
