@@ -64,6 +64,8 @@ def _channels_last(images: Tensor) -> Tensor:
     Of images with one channel, strides alone say so; without them, the first map would lie the other way than all later
     ones, and every operation between the two be slow.
     """
+    if images.ndim != 4:
+        return images  # the convolution says what it takes
     n, channels, height, width = images.shape
     if channels == 1:
         return images.reshape(n, height, width, 1).permute(0, 3, 1, 2)
