@@ -287,6 +287,8 @@ def test_errors_say_what_must_hold(no_shape_hook):
         ZeroShotProtoNet(learning_rate=1e300).with_base(base)
     with pytest.raises(EpisodeError, match="need a descriptor of each class, got none"):
         ZeroShotProtoNet().with_base(replace(base, descriptors=None))
+    with pytest.raises(EpisodeError, match="training episodes need at least two base classes, got 1"):
+        ZeroShotProtoNet().with_base(base_of((3,)))
     learner = ZeroShotProtoNet(**SETTING).with_base(base)
     with pytest.raises(EpisodeError, match="must be described by 4 numbers, as the base classes were, got 3"):
         learner.adapt(replace(support, descriptors=support.descriptors[..., :3]))

@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy, normalize
 
 from fewshot.contract import Classifier, SupportSet
 from fewshot.descriptors import base_classes, class_descriptors, require_base
-from fewshot.errors import FewShotError
+from fewshot.errors import EpisodeError, FewShotError
 from fewshot.functional import squared_distances
 
 
@@ -61,10 +61,12 @@ class ZeroShotProtoNet:
         """The same learner with both maps trained on episodes of the base classes.
 
         Raises:
-            EpisodeError: If base classes lack items or descriptors.
+            EpisodeError: If base classes lack items or descriptors, or there is one only.
             FewShotError: If the rate is so large that the maps overflow.
         """
         x, y, described = base_classes(base)
+        if base.n_way < 2:
+            raise EpisodeError(f"training episodes need at least two base classes, got {base.n_way}")
         members = [(y == k).nonzero()[:, 0] for k in range(base.n_way)]
         generator = torch.Generator().manual_seed(self.seed)
         # Both maps start as linear layers of torch do: uniform within ±1 / √(size of what comes in).
@@ -80,9 +82,7 @@ class ZeroShotProtoNet:
                 f.grad, g.grad = torch.autograd.grad(cross_entropy(-distances, labels), [f, g])
             optimiser.step()
         if not bool(f.isfinite().all() and g.isfinite().all()):
-            raise FewShotError(
-                f"the maps must stay finite, got nan or infinity; lower learning_rate {self.learning_rate}"
-            )
+            raise FewShotError(f"maps must stay finite, got nan or infinity; lower learning_rate {self.learning_rate}")
         return replace(self, item_map=f.detach(), class_map=g.detach())
 
     def adapt(self, support: SupportSet) -> Classifier:
