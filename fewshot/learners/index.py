@@ -29,6 +29,7 @@ class Entry(NamedTuple):
 
 
 LEARNERS = {
+    "ale": Entry("ale:ALE", "zero-shot", "Akata et al. 2013"),
     "alpha-tim": Entry("alpha_tim:AlphaTIM", "transductive", "Veilleux et al. 2021"),
     "anil": Entry("anil:ANIL", "gradient", "Raghu et al. 2020", by_batch_norm=True),
     "baseline": Entry("baseline:Baseline", "linear", "Chen et al. 2019"),
@@ -37,6 +38,7 @@ LEARNERS = {
     "boil": Entry("boil:BOIL", "gradient", "Oh et al. 2021", by_batch_norm=True),
     "conse": Entry("conse:ConSE", "zero-shot", "Norouzi et al. 2014"),
     "descriptor-regression": Entry("descriptor_regression:DescriptorRegression", "zero-shot", "Palatucci et al. 2009"),
+    "devise": Entry("devise:DeViSE", "zero-shot", "Frome et al. 2013"),
     "distribution-calibration": Entry("distribution_calibration:DistributionCalibration", "linear", "Yang et al. 2021"),
     "eszsl": Entry("eszsl:ESZSL", "zero-shot", "Romera-Paredes and Torr 2015"),
     "feat": Entry("feat:FEAT", "metric", "Ye et al. 2020"),
@@ -70,6 +72,7 @@ LEARNERS = {
     "pt-map": Entry("pt_map:PTMAP", "transductive", "Hu et al. 2021"),
     "sae": Entry("sae:SAE", "zero-shot", "Kodirov et al. 2017"),
     "simpleshot": Entry("simpleshot:SimpleShot", "metric", "Wang et al. 2019"),
+    "sje": Entry("sje:SJE", "zero-shot", "Akata et al. 2015"),
     "soft-k-means": Entry("soft_k_means:SoftKMeans", "semi-supervised", "Ren et al. 2018"),
     "transductive-fine-tune": Entry(
         "transductive_fine_tune:TransductiveFineTune", "transductive", "Dhillon et al. 2020"
@@ -79,6 +82,7 @@ LEARNERS = {
     "tied-em": Entry("tied_em:TiedEM", "transductive", "Dempster et al. 1977; Nigam et al. 2000"),
     "tim-adm": Entry("tim_adm:TIMADM", "transductive", "Boudiaf et al. 2020"),
     "tim-gd": Entry("tim_gd:TIMGD", "transductive", "Boudiaf et al. 2020"),
+    "zero-shot-protonet": Entry("zero_shot_protonet:ZeroShotProtoNet", "zero-shot", "Snell et al. 2017"),
 }
 
 

@@ -1,0 +1,234 @@
+"""ALE: the weighted approximate ranking update, one draw at a time; autograd's gradient of the weighted hinges."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from described import SlowRanking, base_of, first_drawn, new_classes, separated
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn.functional import normalize
+from torch.testing import assert_close
+
+from fewshot.contract import SupportSet
+from fewshot.errors import EpisodeError, FewShotError, NotFittedError
+from fewshot.learners.ale import ALE
+from fewshot.ranking import first_violation
+from fewshot.testing import check_learner
+
+NONE = {"shots": (0, 0, 0), "side_shape": (5,)}
+
+
+class Slow(SlowRanking):
+    draws = True
+
+    def weights(self, hinges, own, turn):
+        found, weights = first_drawn(hinges, own, turn), np.zeros(len(hinges))
+        if found is not None:
+            weights[found[0]] = self.weight(len(hinges), found[1])
+        return weights
+
+    def weight(self, z, draws):
+        return sum(1 / i for i in range(1, math.floor((z - 1) / draws) + 1))
+
+
+def agree(learner, slow):
+    base, (support, query, _) = base_of(), new_classes()
+    theirs = slow.with_base(base).adapt(support)(query)
+    assert_close(learner.with_base(base).adapt(support)(query), theirs, rtol=1e-9, atol=1e-12)
+
+
+@settings(max_examples=15)
+@given(
+    st.lists(st.integers(1, 5), min_size=2, max_size=9),
+    st.integers(1, 7),
+    st.floats(0.05, 2),
+    st.floats(0.001, 1),
+    st.integers(0, 2**31),
+)
+def test_the_matrix_is_that_of_the_transcription(shots, batch, margin, learning_rate, seed):
+    options = {"margin": margin, "epochs": 3, "batch": batch, "seed": seed, "learning_rate": learning_rate}
+    base = base_of(tuple(shots), seed=seed)
+    theirs = Slow(**options).with_base(base).matrix
+    assert_close(ALE(**options).with_base(base).matrix, torch.from_numpy(theirs), rtol=1e-9, atol=1e-12)
+
+
+def test_scores_are_those_of_the_transcription():
+    agree(ALE(epochs=2), Slow())
+
+
+def test_a_step_follows_autograds_gradient_of_the_weighted_hinge():
+    """The loss l_r max(0, 1 + F_j - F_y) of the class j that the second pass draws, its rank r a constant."""
+    base = base_of()
+    x, y, s = base.x[0], base.y[0], normalize(base.descriptors[0], dim=-1)
+    n, z, rate = len(x), 6, 0.002
+    before, after = (ALE(epochs=k, batch=n, learning_rate=rate).with_base(base).matrix for k in (1, 2))
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(2):
+        order = torch.randperm(n, generator=generator)
+        turns = torch.rand(n, z, generator=generator, dtype=torch.float64)
+    w = before.clone().requires_grad_()
+    loss, ranks = torch.zeros(()).double(), []
+    for i, turn in zip(order.tolist(), turns, strict=True):
+        f = x[i] @ w @ s.mT
+        wrong = [j for j in turn.argsort().tolist() if j != y[i]]
+        for draws, j in enumerate(wrong, 1):
+            if 1 + f[j] - f[y[i]] > 0:
+                ranks.append(len(wrong) // draws)
+                loss = loss + sum(1 / k for k in range(1, ranks[-1] + 1)) * (1 + f[j] - f[y[i]])
+                break
+    assert len(set(ranks)) > 2
+    assert_close(after - before, -rate * torch.autograd.grad(loss, w)[0], rtol=1e-9, atol=1e-12)
+
+
+def test_keeps_the_contract():
+    check_learner(ALE(epochs=20), **NONE)
+    check_learner(ALE(epochs=20, batch=4), **NONE)
+
+
+def test_a_linear_relation_tells_new_classes_apart():
+    support, query, labels = separated()
+    learner = ALE().with_base(base_of((9, 5, 2, 7) * 6, length=5, dim=8))
+    assert learner.adapt(support)(query).argmax(-1).tolist() == labels.tolist()
+
+
+# Planted wrong formulas -----------------------------------------------------------------------------
+
+
+class NoWeight(Slow):
+    def weight(self, z, draws):
+        return 1.0
+
+
+class WeightOfDraws(Slow):
+    """Takes the number of draws for the rank."""
+
+    def weight(self, z, draws):
+        return sum(1 / i for i in range(1, draws + 1))
+
+
+class RankItself(Slow):
+    def weight(self, z, draws):
+        return (z - 1) // draws
+
+
+class LastTermOnly(Slow):
+    def weight(self, z, draws):
+        return 1 / ((z - 1) // draws)
+
+
+class AllClassesCounted(Slow):
+    """z instead of z - 1."""
+
+    def weight(self, z, draws):
+        return super().weight(z + 1, draws)
+
+
+class EveryViolation(Slow):
+    def weights(self, hinges, own, turn):
+        return np.full(len(hinges), self.weight(len(hinges), 1))
+
+
+class DescriptorsAsTheyAre(Slow):
+    def unit(self, s):
+        return s
+
+
+WRONG = [
+    NoWeight,
+    WeightOfDraws,
+    RankItself,
+    LastTermOnly,
+    AllClassesCounted,
+    EveryViolation,
+    DescriptorsAsTheyAre,
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_wrong_formulas_pass_the_battery_and_fail_the_oracle(wrong):
+    check_learner(wrong(epochs=5), **NONE)
+    with pytest.raises(AssertionError):
+        agree(wrong(), Slow())
+
+
+# Draws ----------------------------------------------------------------------------------------------
+
+
+def test_every_violation_is_as_likely_and_draws_are_those_without_replacement():
+    """Of five wrong classes two violate: the first is the k-th draw with probability (5 - k) / 10."""
+    excess = torch.tensor([-1.0, 0.5, -torch.inf, -2.0, 3.0, -0.1]).repeat(40_000, 1)
+    found, draws = first_violation(excess, torch.Generator().manual_seed(0))
+    assert found.sum(1).eq(1).all()
+    frequencies = found.double().mean(0)
+    assert_close(frequencies, torch.tensor([0, 0.5, 0, 0, 0.5, 0]).double(), rtol=0, atol=0.01)
+    assert_close(draws.bincount() / len(draws), torch.tensor([0, 0.4, 0.3, 0.2, 0.1]), rtol=0, atol=0.01)
+
+
+def test_without_a_violation_nothing_moves():
+    """Margin 0 and the right class on top."""
+    excess = torch.tensor([[-torch.inf, 0.0, -1.0], [-2.0, -torch.inf, -0.5]])
+    assert ALE().weigh(excess, torch.Generator()).tolist() == [[0.0] * 3] * 2
+
+
+# Edges ----------------------------------------------------------------------------------------------
+
+
+def test_a_known_number():
+    """By hand: three wrong classes violate at W = 0, so the first draw finds one, r = 3 and l = 1 + 1/2 + 1/3 = 11/6."""
+    x, y = torch.zeros(1, 4, 2), torch.arange(4)[None]
+    x[0, 0] = torch.tensor([6.0, 0.0])  # the others are zero and move nothing
+    side = torch.eye(4)[None] * torch.tensor([2.0, 1.0, 5.0, 1.0])[:, None]
+    matrix = ALE(epochs=1, learning_rate=1.0).with_base(SupportSet(x, y, 4, side)).matrix
+    assert_close(matrix[0, 0], torch.tensor(11.0).double())
+    assert sorted(matrix[0, 1:].round(decimals=9).tolist()) == [-11.0, 0.0, 0.0]
+    assert matrix[1].tolist() == [0.0] * 4
+
+
+def test_batches_types_and_support_items_that_play_no_part():
+    learner = ALE().with_base(base_of())
+    a, b = new_classes(seed=1), new_classes(seed=2)
+    both = SupportSet(*(torch.cat([getattr(s, k) for s in (a[0], b[0])]) for k in ("x", "y")), 4)
+    both = replace(both, descriptors=torch.cat([a[0].descriptors, b[0].descriptors]))
+    scores = learner.adapt(both)(torch.cat([a[1], b[1]]))
+    for k, (support, query, _) in enumerate((a, b)):
+        assert_close(learner.adapt(support[0])(query[0]), scores[k])
+    given = replace(a[0], x=a[1][:, :3], y=a[2][:, :3])
+    assert_close(learner.adapt(given)(a[1])[0], scores[0])
+    single = learner.adapt(a[0].map(lambda x: x.float()))(a[1].float())
+    assert single.dtype == torch.float32
+    assert_close(single[0], scores[0].float(), rtol=1e-4, atol=1e-5)
+
+
+def test_draws_come_from_the_seed_alone(no_shape_hook):
+    def matrix(seed, state):
+        torch.manual_seed(state)
+        before = torch.get_rng_state()
+        fitted = ALE(seed=seed).with_base(base_of()).matrix
+        assert torch.equal(torch.get_rng_state(), before)
+        return fitted
+
+    assert torch.equal(matrix(0, 1), matrix(0, 2))
+    assert not torch.allclose(matrix(0, 1), matrix(1, 1))
+
+
+def test_errors_say_what_must_hold(no_shape_hook):
+    for name, value in (("margin", -1.0), ("learning_rate", 0.0), ("learning_rate", math.nan)):
+        with pytest.raises(FewShotError, match=f"{name} must be above 0, got {value}"):
+            ALE(**{name: value})
+    for name, value in (("epochs", 2.5), ("batch", 0)):
+        with pytest.raises(FewShotError, match=f"{name} must be a whole number of at least 1, got {value}"):
+            ALE(**{name: value})
+    base, (support, _, _) = base_of(), new_classes()
+    with pytest.raises(NotFittedError, match=r"ALE learns from base classes, got none; call learner\.with_base"):
+        ALE().adapt(support)
+    with pytest.raises(FewShotError, match=r"must stay finite, got nan or infinity with learning_rate 1e\+308; choose"):
+        ALE(learning_rate=1e308).with_base(base)
+    with pytest.raises(EpisodeError, match="a ranking needs at least two base classes, got 1"):
+        ALE().with_base(base_of((3,)))
+    with pytest.raises(EpisodeError, match="need a descriptor of each class, got none"):
+        ALE().with_base(base).adapt(replace(support, descriptors=None))
+    with pytest.raises(EpisodeError, match="must be described by 4 numbers, as the base classes were, got 3"):
+        ALE().with_base(base).adapt(replace(support, descriptors=support.descriptors[..., :3]))
