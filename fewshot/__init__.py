@@ -22,6 +22,7 @@ _INDEX = {
     "choose": "fewshot.evaluation.choose",
     "compare": "fewshot.results.compare",
     "evaluate": "fewshot.evaluation.evaluate",
+    "evaluate_zero_shot": "fewshot.evaluation.zero_shot",
     "from_function": "fewshot.learners.adapters",
     "from_sklearn": "fewshot.learners.adapters",
     "load_backbone": "fewshot.backbones.index",

@@ -11,6 +11,7 @@ from fewshot.errors import FewShotError as FewShotError
 from fewshot.estimator.classifier import FewShotClassifier as FewShotClassifier
 from fewshot.evaluation.choose import choose as choose
 from fewshot.evaluation.evaluate import evaluate as evaluate
+from fewshot.evaluation.zero_shot import evaluate_zero_shot as evaluate_zero_shot
 from fewshot.learners.adapters import from_function as from_function
 from fewshot.learners.adapters import from_sklearn as from_sklearn
 from fewshot.learners.index import load_learner as load_learner

@@ -32,7 +32,7 @@ def _is_record(file: Path) -> bool:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return True
-    return isinstance(content, dict) and "schema" in content
+    return isinstance(content, dict) and bool({"schema", "zero_shot"} & set(content))
 
 
 def read_records(paths: Sequence[Path]) -> "dict[str, Record]":

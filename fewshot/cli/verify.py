@@ -51,13 +51,23 @@ def _checked(path: Path, episodes: int, seed: int) -> dict[str, Any]:
     """What came of one file, so that a bad one does not keep the others from being checked."""
     from fewshot.evaluation.verify import Verdict
     from fewshot.results.record import Record
+    from fewshot.results.zero_shot import is_zero_shot
 
     try:
-        verdict = _verdict(Record.load(path), episodes, seed)
+        verdict = _whole(path) if is_zero_shot(path) else _verdict(Record.load(path), episodes, seed)
     except FewShotError as error:
         note(f"error: {path}: {error}")
         return {"record": str(path), "outcome": "not checked", **asdict(Verdict((), (), 0, (str(error),)))}
     return {"record": str(path), "outcome": "holds" if verdict.holds else "fails", **asdict(verdict)}
+
+
+def _whole(path: Path) -> "Verdict":
+    """A zero-shot record: its one test set, asked again."""
+    from fewshot.evaluation.verify import Verdict
+    from fewshot.recipes.zero_shot import verify_zero_shot
+    from fewshot.results.zero_shot import ZeroShotRecord
+
+    return Verdict((), (), 0, tuple(verify_zero_shot(ZeroShotRecord.load(path))))
 
 
 def _verdict(record: "Record", episodes: int, seed: int) -> "Verdict":
@@ -66,6 +76,8 @@ def _verdict(record: "Record", episodes: int, seed: int) -> "Verdict":
     from fewshot.episodes import EpisodeSampler, EpisodeSpec
     from fewshot.evaluation.verify import verify as recompute
     from fewshot.recipes.rebuild import rebuild_learner
+    from fewshot.recipes.rows import episodes_of
+    from fewshot.recipes.schema import Recipe
 
     setting = Setting.of(record)
     whole, asked = setting.load()
@@ -74,6 +86,9 @@ def _verdict(record: "Record", episodes: int, seed: int) -> "Verdict":
     if record.episodes.spec:
         spec, names = EpisodeSpec.from_dict(record.episodes.spec), asked.class_names
         sampler: Any = EpisodeSampler(asked.labels, spec, record.episodes.seed, class_names=names, groups=asked.groups)
+    elif record.recipe:
+        recipe = Recipe.model_validate(record.settings)
+        sampler = episodes_of(recipe, recipe.evaluation.rows[0], asked)
     else:
         sampler = load_episodes(record.data.name, asked)
     return recompute(record, learner, asked, sampler, episodes=episodes, seed=seed)

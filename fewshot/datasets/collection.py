@@ -124,11 +124,19 @@ class Collection:
         Raises:
             UnknownNameError: If the collection has no such split.
         """
+        return self.subset(self.rows_of(name), f"{self.name}/{name}")
+
+    def rows_of(self, name: str) -> np.ndarray:
+        """The rows of a split.
+
+        Raises:
+            UnknownNameError: If the collection has no such split.
+        """
         if name not in self.splits:
             if not self.splits:
                 raise UnknownNameError(f"the split must be left out, got '{name}'; {self.name} has no splits")
             raise unknown("split", name, self.splits)
-        return self.subset(self.splits[name], f"{self.name}/{name}")
+        return self.splits[name]
 
     def subset(self, rows: np.ndarray, name: str | None = None) -> "Collection":
         """Some of the items, with class ids of their own; pixels are shared, not copied, where rows are a run.

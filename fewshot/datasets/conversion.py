@@ -38,20 +38,27 @@ def as_items(x: Any) -> Any:
     """A tensor as it is, texts as a StringDType array, NumPy's float64 as float32; all finite.
 
     Raises:
-        DataError: If a number is not finite, or too large for float32.
+        DataError: If a number is not finite, or too large for float32, or a text has no word.
     """
     if isinstance(x, Tensor):
         items: Any = x.detach()
     elif isinstance(x, (list, tuple)) and x and isinstance(x[0], str):
-        return np.array(x, np.dtypes.StringDType())
+        return _with_words(np.array(x, np.dtypes.StringDType()))
     else:
         items = np.asarray(x)
         if items.dtype.kind in "USTO":
-            return items.astype(np.dtypes.StringDType())
+            return _with_words(items.astype(np.dtypes.StringDType()))
         with np.errstate(over="ignore"):  # what is too large for float32 is refused below
             items = items.astype(np.float32 if items.dtype == np.float64 else items.dtype.newbyteorder("="), copy=False)
     require_finite(items)
     return items
+
+
+def _with_words(texts: np.ndarray) -> np.ndarray:
+    empty = [row for row, text in enumerate(texts.ravel().tolist()) if not text.strip()]
+    if empty:
+        raise DataError(f"every text needs a word, got {texts.ravel()[empty[0]]!r} in row {empty[0]}; drop that item")
+    return texts
 
 
 def as_numpy(items: Any) -> np.ndarray:

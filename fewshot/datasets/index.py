@@ -12,17 +12,24 @@ from fewshot.names import look_up, plug_ins
 
 DATASETS = {
     "awa1": "fewshot.datasets.awa1:load_awa1",
+    "banking77": "fewshot.datasets.banking77:load_banking77",
     "caltech101": "fewshot.datasets.caltech101:load_caltech101",
+    "clinc150": "fewshot.datasets.clinc150:load_clinc150",
     "digits": "fewshot.datasets.digits:load_digits",
     "digits-strokes": "fewshot.datasets.digits:load_digits_strokes",
+    "fewrel": "fewshot.datasets.fewrel:load_fewrel",
     "lake-runs": "fewshot.datasets.lake_runs:load_lake_runs",
     "omniglot": "fewshot.datasets.omniglot:load_omniglot",
 }
 EPISODES = {"lake-runs": "fewshot.datasets.lake_runs:lake_episodes"}  # lists of episodes that come with the data
-ZERO_SHOT = "att_splits.mat"  # a folder with this file in it
+FOLDERS = {  # by a file in it
+    "att_splits.mat": "fewshot.datasets.xlsa17:load_xlsa17",
+    "dataset_dict.json": "fewshot.datasets.hugging_face:load_hugging_face",
+    "state.json": "fewshot.datasets.hugging_face:load_hugging_face",
+}
 READERS = {
     "": "fewshot.datasets.folder:load_folder",
-    ZERO_SHOT: "fewshot.datasets.xlsa17:load_xlsa17",
+    **FOLDERS,
     ".zip": "fewshot.datasets.folder:load_folder",
     ".npz": "fewshot.datasets.arrays:load_arrays",
     ".csv": "fewshot.datasets.tables:load_table",
@@ -37,8 +44,9 @@ def load_dataset(name: str | Path, /, **options: Any) -> Collection:
 
     Args:
         name: A key of ``DATASETS``, an entry point in the group ``fewshot.datasets``, a folder of class
-            folders, a ``.zip`` of one, a folder with ``att_splits.mat`` (the layout of zero-shot data), a ``.npz``
-            with ``x`` and ``y``, or a ``.csv`` or ``.jsonl`` with ``label`` and ``text`` or ``path``.
+            folders, a ``.zip`` of one, a folder with ``att_splits.mat`` (the layout of zero-shot data), a folder that Hugging
+            Face's ``datasets`` has saved, a ``.npz`` with ``x`` and ``y``, or a ``.csv`` or ``.jsonl`` with ``label``
+            and ``text`` or ``path``.
         options: Of the reader, such as ``split`` for Omniglot or ``size`` for images. ``descriptors`` is for all: a table with
             the column ``label`` and a ``text``, or attributes in columns, for each class.
 
@@ -82,11 +90,12 @@ def is_path(name: str | Path) -> bool:
     """Whether this means files: it has a separator, a known ending, or names a folder that is there."""
     text = str(name)
     marked = isinstance(name, Path) or "/" in text or "\\" in text or text.startswith((".", "~"))
-    return marked or Path(text).suffix.lower() in set(READERS) - {"", ZERO_SHOT} or Path(text).is_dir()
+    return marked or Path(text).suffix.lower() in set(READERS) - {"", *FOLDERS} or Path(text).is_dir()
 
 
 def _reader(name: str | Path, path: Path) -> tuple[Any, list[Path]]:
-    kind = path.suffix.lower() if not path.is_dir() else ZERO_SHOT if (path / ZERO_SHOT).is_file() else ""
+    marks = [mark for mark in FOLDERS if (path / mark).is_file()]
+    kind = path.suffix.lower() if not path.is_dir() else marks[0] if marks else ""
     if not path.exists() or kind not in READERS or (kind == "" and not path.is_dir()):
         got = f"a file that ends in '{path.suffix}'" if path.exists() else "nothing there"
         error = DataError if path.exists() else MissingDataError

@@ -12,7 +12,7 @@ from jaxtyping import Int64
 
 BLOCK = 256
 VERSION = 1  # part of every manifest: raise it when the same arguments draw other episodes
-FIELDS = ("block", "single", "disjoint", "torch")
+FIELDS = ("block", "single", "disjoint", "torch", "draws")
 _DENSE = 2**24  # pools are laid out in memory up to this many entries
 
 

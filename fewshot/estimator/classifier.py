@@ -9,10 +9,11 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError as SklearnNotFittedError
 
 from fewshot.errors import DataError, FewShotError, NotFittedError, StatisticsError
-from fewshot.estimator.items import kind_of, read
+from fewshot.estimator.described import describe
+from fewshot.estimator.items import IMAGES, ROWS, TEXTS, kind_of, read
 from fewshot.estimator.labels import checked_labels, ids_of, sorted_classes
 from fewshot.estimator.model import Model
-from fewshot.estimator.parts import DEFAULTS, make_backbone, make_learner
+from fewshot.estimator.parts import DEFAULTS, NONE, default_learner, make_backbone, make_learner
 from fewshot.estimator.rows import read_rows
 from fewshot.estimator.saving import load_model, save_model
 from fewshot.estimator.sets import cross_sets, split_sets
@@ -31,8 +32,12 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Args:
         backbone: A name that `load_backbone` knows, a module, ``"none"`` for items as they are, or nothing:
             EfficientNet-Lite0 for images, all-MiniLM-L6-v2 for texts, none for rows.
-        learner: A name that `load_learner` knows, or a learner. A transductive one takes all items of a
-            call to ``predict`` as the queries, and its answers depend on them.
+        learner: A name that `load_learner` knows, or a learner; when left out logistic regression, or a mix of examples
+            and descriptions where there are descriptions. A transductive one takes all items of a call to ``predict`` as
+            the queries, and its answers depend on them.
+        descriptions: A text that describes each class, by its label, or labels that describe themselves: classes with few
+            examples or none. Rows without a backbone have vectors of their own length instead.
+        prompts: Templates such as ``["a photo of a {}"]`` for these texts.
         backbone_options: Of a backbone given by name.
         learner_options: Of a learner given by name.
         calibrate: Whether probabilities are fitted to answers about left-out examples.
@@ -54,8 +59,10 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def __init__(
         self,
         backbone: Any = None,
-        learner: Any = "logistic-regression",
+        learner: Any = None,
         *,
+        descriptions: Any = None,
+        prompts: Any = None,
         backbone_options: Any = None,
         learner_options: Any = None,
         calibrate: Any = True,
@@ -65,14 +72,15 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     ) -> None:
         self.backbone, self.learner = backbone, learner
         self.backbone_options, self.learner_options = backbone_options, learner_options
+        self.descriptions, self.prompts = descriptions, prompts
         self.calibrate, self.seed = calibrate, seed
         self.reject_below, self.reject_label = reject_below, reject_label
 
-    def fit(self, X: Any, y: Any) -> "FewShotClassifier":
+    def fit(self, X: Any = None, y: Any = None) -> "FewShotClassifier":
         """Embed the items, adapt the learner, calibrate; forgets what was learned before.
 
         Args:
-            X: Items, all of one kind.
+            X: Items, all of one kind; none where descriptions stand for all examples.
             y: One label an item.
 
         Raises:
@@ -184,13 +192,30 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return cls(**parameters)._know(model)
 
     def _start(self, X: Any, y: Any, classes: Any) -> "FewShotClassifier":
-        kind = kind_of(X)
+        alone = self.descriptions is not None and (X is None or len(X) == 0)
+        if X is None and not alone:
+            raise DataError(f"{type(self).__name__} needs examples or descriptions, got neither; call fit(X, y)")
+        kind = self._kind_asked() if alone else kind_of(X)
         backbone = make_backbone(DEFAULTS[kind] if self.backbone is None else self.backbone, self.backbone_options)
-        learner = make_learner(self.learner, self.learner_options)
-        items = read_rows(self, X, backbone, True) if kind == "rows" else read(X, kind, backbone)
-        labels = checked_labels(y, len(items), type(self).__name__)
+        described = describe(self.descriptions, backbone, self.prompts)
+        learner = make_learner(
+            default_learner(described) if self.learner is None else self.learner, self.learner_options
+        )
+        if described is not None and alone:
+            items, labels = described.vectors[:0], described.labels[:0]
+        else:
+            items = read_rows(self, X, backbone, True) if kind == ROWS else read(X, kind, backbone)
+            labels = checked_labels(y, len(items), type(self).__name__)
         declared = None if classes is None else sorted_classes(classes)
-        return self._know(Model(kind, backbone, learner, items, labels, declared, self.seed, self.calibrate))
+        return self._know(Model(kind, backbone, learner, items, labels, declared, described, self.seed, self.calibrate))
+
+    def _kind_asked(self) -> str:
+        """The kind of items that a classifier without examples takes: rows without a backbone, else what the backbone reads."""
+        if self.backbone == NONE:
+            return ROWS
+        return (
+            IMAGES if hasattr(make_backbone(self.backbone or DEFAULTS[TEXTS], self.backbone_options), "text") else TEXTS
+        )
 
     def _know(self, model: Model) -> "FewShotClassifier":
         self.model_ = model.ready()
@@ -200,9 +225,9 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _items(self, X: Any) -> Any:
         """Items of the kind of ``fit``, embedded."""
         model = self._fitted()
-        return (
-            read_rows(self, X, model.backbone, False) if model.kind == "rows" else read(X, model.kind, model.backbone)
-        )
+        if model.kind != ROWS:
+            return read(X, model.kind, model.backbone)
+        return read_rows(self, X, model.backbone, not hasattr(self, "n_features_in_"))
 
     def _fitted(self) -> Model:
         if not self.__sklearn_is_fitted__():

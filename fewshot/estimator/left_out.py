@@ -43,7 +43,8 @@ def left_out(learner: Any, support: SupportSet[Any]) -> Iterator[tuple[Callable[
             np.stack([np.flatnonzero(inside(folds, f)) for f in batch]) for inside in (np.not_equal, np.equal)
         )
         seeds = None if support.seed is None else support.seed.expand(len(batch))
-        rest = SupportSet(take(items, kept), labels[torch.from_numpy(kept)], support.n_way, seed=seeds)
+        side = None if support.descriptors is None else support.descriptors.repeat(len(batch), *[1] * 2)
+        rest = SupportSet(take(items, kept), labels[torch.from_numpy(kept)], support.n_way, side, seed=seeds)
         yield scorer(learner, rest), left
 
 

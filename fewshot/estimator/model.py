@@ -14,6 +14,7 @@ from torch import Tensor
 from fewshot.contract import SupportSet
 from fewshot.errors import FewShotError, ShapeError, StatisticsError
 from fewshot.estimator.calibration import fit_temperature
+from fewshot.estimator.described import Described
 from fewshot.estimator.labels import ids_of, joined, sorted_classes
 from fewshot.estimator.left_out import left_out_scores, scorer
 
@@ -43,6 +44,7 @@ class Model:
         items: Examples after the backbone, ``(s, *item)``.
         labels: The user's label of each.
         declared: All labels that may come, sorted; None where any may.
+        described: Classes with their descriptors; None where examples alone tell.
         seed: Of the episode.
         calibrate: Whether left-out examples decide the temperature.
         stored: The calibration of a saved model; None to compute it.
@@ -54,6 +56,7 @@ class Model:
     items: Any
     labels: np.ndarray
     declared: np.ndarray | None = None
+    described: Described | None = None
     seed: int = 0
     calibrate: bool = True
     stored: Calibration | None = None
@@ -61,19 +64,27 @@ class Model:
     @cached_property
     def classes(self) -> np.ndarray:
         """All labels, sorted: the columns of probabilities."""
-        return sorted_classes(self.labels) if self.declared is None else self.declared
+        return sorted_classes(self._known) if self.declared is None else self.declared
+
+    @cached_property
+    def _known(self) -> np.ndarray:
+        """Labels of examples and of descriptions."""
+        if self.described is None:
+            return self.labels
+        return joined(self.described.labels, self.labels) if len(self.labels) else self.described.labels
 
     @cached_property
     def present(self) -> Integer[np.ndarray, " n_way"]:
-        """Columns of the classes that have an example."""
-        return np.unique(ids_of(self.labels, self.classes))
+        """Columns of the classes that have an example or a description."""
+        return np.unique(ids_of(self._known, self.classes))
 
     @cached_property
     def support(self) -> SupportSet[Any]:
-        """The examples as one episode of the classes that have one."""
+        """The examples as one episode of the classes that are present, with their descriptors."""
         y = np.searchsorted(self.present, ids_of(self.labels, self.classes))
+        side = None if self.described is None else self.described.of(self.classes[self.present])[None].to(self.items)
         seed = torch.tensor([self.seed])
-        return SupportSet(self.items[None], torch.from_numpy(y)[None], len(self.present), seed=seed)
+        return SupportSet(self.items[None], torch.from_numpy(y)[None], len(self.present), side, seed=seed)
 
     @cached_property
     def answer(self) -> Callable[[Any], np.ndarray]:
@@ -136,7 +147,8 @@ class Model:
             if isinstance(items, Tensor)
             else np.concatenate([self.items, items])
         )
-        return replace(self, items=both, labels=joined(self.labels, labels), stored=None)
+        known = joined(self.labels, labels) if len(self.labels) else labels
+        return replace(self, items=both, labels=known, stored=None)
 
     def __getstate__(self) -> dict[str, Any]:
         """All but the adapted learner, which is a closure and is made again."""

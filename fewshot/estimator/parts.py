@@ -17,6 +17,11 @@ NONE = "none"  # items as they are
 DEFAULTS = {IMAGES: "efficientnet-lite0", TEXTS: "sentence-transformers:all-MiniLM-L6-v2", ROWS: NONE}
 
 
+def default_learner(described: Any) -> str:
+    """The learner when none is named: one that mixes examples with descriptions where there are descriptions."""
+    return "logistic-regression" if described is None else "descriptor-mix"
+
+
 def make_backbone(backbone: Any, options: dict[str, Any] | None) -> Any:
     """A backbone from its name, loaded once for equal options; an object as it is; nothing for ``"none"``.
 

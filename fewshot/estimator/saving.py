@@ -1,6 +1,7 @@
 """A classifier as one file: safetensors with the features of the examples, and JSON in its metadata."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,21 @@ from safetensors.torch import save
 
 from fewshot.errors import DataError, MissingDataError
 from fewshot.estimator import labels
+from fewshot.estimator.described import Described
 from fewshot.estimator.model import Calibration, Model
-from fewshot.estimator.parts import DEFAULTS, make_backbone, make_learner, named_backbone, named_learner, plain
+from fewshot.estimator.parts import (
+    DEFAULTS,
+    default_learner,
+    make_backbone,
+    make_learner,
+    named_backbone,
+    named_learner,
+    plain,
+)
 from fewshot.evaluation.describe import versions
 from fewshot.files import write_bytes
 
-SCHEMA = 1
+SCHEMA = 2
 KEY = "fewshot-classifier"
 
 
@@ -23,8 +33,9 @@ def save_model(path: Path, model: Model, parameters: dict[str, Any]) -> Path:
     """Write a model with the parameters of its estimator; see `FewShotClassifier.save`."""
     given = DEFAULTS[model.kind] if parameters["backbone"] is None else parameters["backbone"]
     backbone, backbone_options = named_backbone(given, parameters["backbone_options"])
-    learner, learner_options = named_learner(parameters["learner"], parameters["learner_options"])
-    others = {name: parameters[name] for name in ("calibrate", "reject_below", "reject_label", "seed")}
+    own = default_learner(model.described) if parameters["learner"] is None else parameters["learner"]
+    learner, learner_options = named_learner(own, parameters["learner_options"])
+    others = {name: parameters[name] for name in ("calibrate", "reject_below", "reject_label", "seed", "prompts")}
     content = {
         "schema": SCHEMA,
         "parameters": {
@@ -37,17 +48,23 @@ def save_model(path: Path, model: Model, parameters: dict[str, Any]) -> Path:
         "labels": labels.as_json(model.labels),
         "declared": None if model.declared is None else labels.as_json(model.declared),
         "calibration": model.calibration._asdict(),
+        "described": _said(model.described, parameters["descriptions"]),
         "texts": model.items.tolist() if isinstance(model.items, np.ndarray) else None,
         "versions": versions(),
     }  # fmt: skip
     tensors = {} if isinstance(model.items, np.ndarray) else {"items": model.items.contiguous()}
+    if model.described is not None:
+        tensors["described"] = model.described.vectors.contiguous()
     return write_bytes(path, save(tensors, {KEY: json.dumps(content, ensure_ascii=False, allow_nan=False)}))
 
 
 def load_model(path: Path) -> tuple[Model, dict[str, Any]]:
     """A model and the parameters of its estimator; see `FewShotClassifier.load`."""
-    items, content = _read(path)
+    items, vectors, content = _read(path)
     parameters = content["parameters"]
+    said = content["described"]
+    described = None if said is None else Described(labels.from_json(said["labels"]), vectors)
+    parameters["descriptions"] = None if described is None else _descriptions(described, said["texts"])
     backbone = make_backbone(parameters["backbone"], parameters["backbone_options"])
     if fingerprint(backbone) != content["fingerprint"]:
         raise DataError(
@@ -62,6 +79,7 @@ def load_model(path: Path) -> tuple[Model, dict[str, Any]]:
         items,
         labels.from_json(content["labels"]),
         None if declared is None else labels.from_json(declared),
+        described,
         parameters["seed"],
         parameters["calibrate"],
         Calibration(**content["calibration"]),
@@ -75,20 +93,34 @@ def fingerprint(backbone: Any) -> str | None:
     return None if own is None else str(own())
 
 
-def _read(path: Path) -> tuple[Any, dict[str, Any]]:
+def _said(described: Described | None, descriptions: Any) -> dict[str, Any] | None:
+    """Labels that are described, and the texts; none where vectors describe them."""
+    if described is None:
+        return None
+    known = descriptions if isinstance(descriptions, Mapping) else {label: str(label) for label in descriptions}
+    texts = list(known.values())
+    return {"labels": labels.as_json(described.labels), "texts": texts if isinstance(texts[0], str) else None}
+
+
+def _descriptions(described: Described, texts: list[str] | None) -> dict[Any, Any]:
+    return dict(zip(described.labels.tolist(), texts or described.vectors.numpy(), strict=True))
+
+
+def _read(path: Path) -> tuple[Any, Any, dict[str, Any]]:
     if not path.is_file():
         raise MissingDataError(f"'{path}' must be a saved classifier, got no file; check the path")
     try:
         with safe_open(path, framework="pt") as file:
             content = json.loads((file.metadata() or {})[KEY])
             items = file.get_tensor("items") if content["texts"] is None else _strings(content["texts"])
+            vectors = file.get_tensor("described") if content["described"] is not None else None
     except (SafetensorError, OSError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise DataError(f"'{path}' must be a whole saved classifier, got {error}; save it again") from None
     if content["schema"] != SCHEMA:
         raise DataError(
             f"'{path}' must have schema {SCHEMA}, got {content['schema']}; update fewshot, or save it again"
         )
-    return items, content
+    return items, vectors, content
 
 
 def _strings(items: list[str]) -> np.ndarray:

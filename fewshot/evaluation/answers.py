@@ -1,6 +1,6 @@
 """From indices to scores: what a learner sees of an episode, and nothing more."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,7 +32,8 @@ def support_set(
     side = None
     if collection.descriptors is not None:
         described = collection.descriptors[episodes.classes]
-        side = described if described.dtype.kind in "TU" else torch.as_tensor(described)
+        texts = isinstance(described, np.ndarray) and described.dtype.kind in "TU"
+        side = described if texts else torch.as_tensor(described)
     unlabelled = None if episodes.unlabelled is None else (pool or collection).take(episodes.unlabelled)
     return SupportSet(
         collection.take(episodes.support),
@@ -72,18 +73,35 @@ def score_and_known(
         EpisodeError: If a score is not a number.
         ShapeError: If the classifier's own measure does not give one number a query.
     """
+    return adapted(learner, support)(query)
+
+
+def adapted(
+    learner: Learner, support: SupportSet[Any]
+) -> Callable[[Any], tuple[Float[Tensor, "e q n_way"], dict[str, Float[Tensor, "e q"]]]]:
+    """What `score_and_known` says of queries, from a learner that adapts once."""
     with torch.no_grad():
-        support, query = _as_taken(learner, support, query)
+        support = support if isinstance(learner, Embedded) else support.map(_as_floats)
         classify = learner.adapt(support)
-        scores, own = _numbers(classify(query)), getattr(classify, "known", None)
-        measures = {} if own is None else {OWN: _one_a_query(own(query), scores)}
-        measures[SCORE] = scores.amax(-1)
-        if getattr(learner, "scores", "log-probability") == "log-probability":
-            measures[PROBABILITY] = scores.double().log_softmax(-1).amax(-1)  # the order of probabilities, unrounded
-        if not isinstance(learner, Embedded) and _are_features(query) and _has_examples(support):
-            means = class_means(support.x, support.y, support.n_way)
-            measures[NEAREST_MEAN] = -squared_distances(query, means).amin(-1)
-        return scores, measures
+
+    def ask(query: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        with torch.no_grad():
+            query = query if isinstance(learner, Embedded) else _as_floats(query)
+            scores, own = _numbers(classify(query)), getattr(classify, "known", None)
+            measures = {} if own is None else {OWN: _one_a_query(own(query), scores)}
+            return scores, measures | _measures(learner, support, query, scores)
+
+    return ask
+
+
+def _measures(learner: Learner, support: SupportSet[Any], query: Any, scores: Tensor) -> dict[str, Tensor]:
+    measures = {SCORE: scores.amax(-1)}
+    if getattr(learner, "scores", "log-probability") == "log-probability":
+        measures[PROBABILITY] = scores.double().log_softmax(-1).amax(-1)  # the order of probabilities, unrounded
+    if not isinstance(learner, Embedded) and _are_features(query) and _has_examples(support):
+        means = class_means(support.x, support.y, support.n_way)
+        measures[NEAREST_MEAN] = -squared_distances(query, means).amin(-1)
+    return measures
 
 
 def _numbers(scores: Tensor) -> Tensor:

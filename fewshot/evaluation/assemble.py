@@ -1,19 +1,28 @@
 """From a learner's name to a learner: on its backbone, with base classes where it takes them."""
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from fewshot.backbones.prompts import Prompts
 from fewshot.contract import Embedded
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import IndexEpisodes
 from fewshot.errors import NotFittedError
 from fewshot.evaluation.answers import support_set
+from fewshot.evaluation.embedded import features_of
 from fewshot.learners.index import find_learner, load_learner
 
 
-def assemble(name: str, options: dict[str, Any], backbone: Any = None, base: Collection | None = None) -> Any:
+def assemble(
+    name: str,
+    options: dict[str, Any],
+    backbone: Any = None,
+    base: Collection | None = None,
+    prompts: Sequence[str] = (),
+) -> Any:
     """The learner of a name: a head on the backbone's features, or one that is made of the backbone.
 
     Args:
@@ -21,6 +30,7 @@ def assemble(name: str, options: dict[str, Any], backbone: Any = None, base: Col
         options: Of the learner; ``dim`` is that of the backbone where the learner needs one and none is given.
         backbone: Makes the features; without one the learner takes the items.
         base: Base classes that a learner with ``with_base`` sees: the items, not yet embedded.
+        prompts: Templates in which the backbone embeds texts that describe classes; without one they stay texts.
 
     Raises:
         UnknownNameError: If nobody knows the learner.
@@ -34,8 +44,10 @@ def assemble(name: str, options: dict[str, Any], backbone: Any = None, base: Col
         return load_learner(name, backbone=backbone, **options)
     if "dim" in wanted and wanted["dim"].default is inspect.Parameter.empty:
         options = {"dim": backbone.dim} | options
-    head = load_learner(name, **options)
-    return Embedded(backbone, with_base(head, None if base is None else base.embed(backbone)))
+    whole = Embedded(backbone, load_learner(name, **options), Prompts(backbone, prompts) if prompts else None)
+    if base is not None:
+        whole.head = with_base(whole.head, features_of(whole, base))
+    return whole
 
 
 def takes_base(name: str) -> bool:

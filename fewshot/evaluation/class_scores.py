@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Integer
+from scipy.special import log_softmax
 
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import IndexEpisodes
 from fewshot.errors import DataError, LeakageError
-from fewshot.evaluation.answers import eval_mode, score, support_set
+from fewshot.evaluation.answers import PROBABILITY, SCORE, eval_mode, score, support_set
 from fewshot.evaluation.assemble import with_base
 from fewshot.evaluation.guard import QUERIES, check_inductive
 from fewshot.results.per_class import ClassCounts
@@ -26,11 +27,13 @@ class Parts:
         base: Items of seen classes to learn from; empty for learners that need none.
         unseen: Items of classes that are not among them.
         seen: Held-out items of the seen classes; empty where unseen classes are asked by themselves.
+        open: Items of no class that is known here, which shall be told from those of the unseen classes; or empty.
     """
 
     base: str = "trainval"
     unseen: str = "test"
     seen: str = ""
+    open: str = ""
 
 
 TEST, CHOOSE, CALIBRATE = Parts(seen="test-seen"), Parts("train", "val"), Parts("train-fit", "val", "train-held-out")
@@ -93,7 +96,7 @@ def zero_shot_counts(learner: Any, data: Collection, parts: Parts) -> ClassCount
 
 def joint_answers(learner: Any, data: Collection, parts: Parts) -> JointAnswers:
     """Answers to items of unseen and of seen classes, all of which compete."""
-    rows = np.concatenate([data.split(name) and data.splits[name] for name in (parts.unseen, parts.seen)])
+    rows = np.concatenate([data.rows_of(name) for name in (parts.unseen, parts.seen)])
     unseen, seen = (np.unique(data.labels[data.splits[name]]) for name in (parts.unseen, parts.seen))
     classes = np.concatenate([unseen, seen])
     scores = class_scores(learner, data, rows, classes)
@@ -101,3 +104,16 @@ def joint_answers(learner: Any, data: Collection, parts: Parts) -> JointAnswers:
     is_seen = np.isin(data.labels[rows], seen)
     own = np.where(is_seen, seen[second.argmax(1)], unseen[first.argmax(1)])
     return JointAnswers(data.labels[rows], is_seen, own == data.labels[rows], second.max(1) - first.max(1))
+
+
+def known_scores(learner: Any, data: Collection, parts: Parts) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """How known each item of the unseen classes is, and each of no class that is known here, by the measures that there are.
+
+    The largest score, and where scores are log-probabilities the largest probability over the classes that descriptors name.
+    """
+    classes = np.unique(data.labels[data.splits[parts.unseen]])
+    both = [class_scores(learner, data, data.rows_of(name), classes) for name in (parts.unseen, parts.open)]
+    measures: dict[str, Any] = {SCORE: lambda scores: scores.max(1)}
+    if getattr(learner, "scores", "log-probability") == "log-probability":
+        measures[PROBABILITY] = lambda scores: log_softmax(scores, axis=1).max(1)
+    return {name: (measure(both[0]), measure(both[1])) for name, measure in measures.items()}

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from fewshot.contract import Embedded, Learner
+from fewshot.contract import Embedded, Learner, prepare
 from fewshot.datasets.collection import Collection
 from fewshot.evaluation.guard import is_fixed
 
@@ -20,8 +20,13 @@ def embedded(learner: Any, collection: Collection, cache: bool = True) -> tuple[
     """
     if not isinstance(learner, Embedded) or not is_fixed(learner.backbone):
         return learner, collection
+    return learner.head, features_of(learner, collection, cache)
+
+
+def features_of(learner: Embedded, collection: Collection, cache: bool = True) -> Collection:
+    """The collection with features for items, and with embedded descriptors where the learner has a side for them."""
     features = collection.embed(learner.backbone, cache=cache)
-    if learner.side is not None and collection.descriptors is not None:
-        with torch.no_grad():
-            features = replace(features, descriptors=learner.side(collection.descriptors))
-    return learner.head, features
+    if learner.side is None or collection.descriptors is None:
+        return features
+    with torch.no_grad():
+        return replace(features, descriptors=learner.side(prepare(learner.side, collection.descriptors)))

@@ -9,7 +9,7 @@ from fewshot.contract import Learner
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import IndexEpisodes
 from fewshot.errors import LeakageError
-from fewshot.evaluation.answers import OWN, score_and_known, support_set
+from fewshot.evaluation.answers import OWN, adapted, support_set
 from fewshot.files import digest
 from fewshot.results.record import SeenClasses
 
@@ -36,15 +36,16 @@ def check_inductive(
     """
     support = support_set(collection, episodes, seeds)
     query = queries.take(episodes.query)
-    together = _said(learner, support, query)
-    alone = [_said(learner, support, query[:, i : i + 1]) for i in range(min(QUERIES, episodes.query.shape[1]))]
+    ask = adapted(learner, support)
+    together = _said(ask(query))
+    alone = [_said(ask(query[:, i : i + 1])) for i in range(min(QUERIES, episodes.query.shape[1]))]
     for name, values in together.items():
         _require_same(name, values[:, :QUERIES], torch.cat([one[name] for one in alone], 1))
 
 
-def _said(learner: Learner, support: Any, query: Any) -> dict[str, Tensor]:
+def _said(answer: tuple[Tensor, dict[str, Tensor]]) -> dict[str, Tensor]:
     """Scores, and how known the classifier itself says that each query is, where it does."""
-    scores, measures = score_and_known(learner, support, query)
+    scores, measures = answer
     return {"scores": scores, **{name: known for name, known in measures.items() if name == OWN}}
 
 

@@ -14,14 +14,25 @@ import numpy as np
 from fewshot.datasets.collection import Collection
 from fewshot.errors import LeakageError
 from fewshot.evaluation.choose import candidates
-from fewshot.evaluation.class_scores import CALIBRATE, CHOOSE, TEST, Parts, joint_answers, teach, zero_shot_counts
+from fewshot.evaluation.class_scores import (
+    CALIBRATE,
+    CHOOSE,
+    TEST,
+    Parts,
+    joint_answers,
+    known_scores,
+    teach,
+    zero_shot_counts,
+)
 from fewshot.evaluation.describe import code_hash, describe_backbone, describe_learner, device_of, versions
 from fewshot.evaluation.embedded import embedded
 from fewshot.evaluation.guard import check_overlap
 from fewshot.files import digest
+from fewshot.results.open_set import auroc, fpr_at_tpr, resampled
 from fewshot.results.per_class import ClassCounts, bootstrap, harmonic_mean
-from fewshot.results.record import DataInfo
+from fewshot.results.record import DataInfo, MeanInfo, OpenSetInfo
 from fewshot.results.stacking import Curve, JointAnswers, curve
+from fewshot.results.summary import interval_fields
 from fewshot.results.zero_shot import Counts, Figure, Generalised, ZeroShotRecord, figures_of
 
 POINTS = 101  # of a curve that a record keeps
@@ -77,6 +88,7 @@ def evaluate_zero_shot(
         unseen=_named(data, np.unique(data.labels[data.splits[parts.unseen]]), unseen),
         figures=_figures(unseen, mixed, level, seed),
         generalised=mixed,
+        open_set=_open_set(taught, features, parts, level, seed) if parts.open else [],
         pretraining_classes=seen_before,
         selection=selection,
         versions=versions(),
@@ -103,7 +115,7 @@ def choose_options(
     Raises:
         LeakageError: If a test split would choose.
     """
-    if {parts.base, parts.unseen, parts.seen} & {TEST.unseen, TEST.seen}:
+    if {parts.base, parts.unseen, parts.seen, parts.open} & {TEST.unseen, TEST.seen}:
         raise LeakageError(f"options must be chosen on validation classes, got {parts}; name splits within trainval")
     judged = []
     for options in candidates(grid):
@@ -145,6 +157,18 @@ def _generalised(answers: JointAnswers, data: Collection, gamma: float, origin: 
     )
 
 
+def _open_set(learner: Any, data: Collection, parts: Parts, level: float, seed: int) -> list[OpenSetInfo]:
+    def mean(figure: Callable[[Any, Any], float], known: np.ndarray, other: np.ndarray) -> MeanInfo:
+        interval = resampled(figure, known, other, level=level, seed=seed)
+        return MeanInfo(mean=interval.estimate, **interval_fields(interval))
+
+    measures = known_scores(learner, data, parts)
+    return [
+        OpenSetInfo(known_by=name, auroc=mean(auroc, *both), fpr95=mean(fpr_at_tpr, *both))
+        for name, both in measures.items()
+    ]
+
+
 def _thinned(whole: Curve) -> list[tuple[float, float]]:
     rows = np.unique(np.linspace(0, len(whole.gamma) - 1, POINTS).round().astype(int))
     return [(float(u), float(s)) for u, s in zip(whole.unseen[rows], whole.seen[rows], strict=True)]
@@ -173,7 +197,7 @@ def _info(data: Collection, split: str) -> DataInfo:
 
 
 def _fingerprint(descriptors: Any) -> str:
-    texts = descriptors.dtype.kind in "TU"
+    texts = isinstance(descriptors, np.ndarray) and descriptors.dtype.kind in "TU"
     content = (
         [t.encode() for t in descriptors.ravel().tolist()] if texts else [np.ascontiguousarray(descriptors).tobytes()]
     )

@@ -12,6 +12,7 @@ from fewshot.results.board import learners_table
 from fewshot.results.board_figure import learners_figure
 from fewshot.results.figures import save_figure
 from fewshot.results.record import Record
+from fewshot.results.shots_figure import crossings, shots_figure
 from fewshot.results.tables import Table, markdown
 
 
@@ -30,9 +31,18 @@ def write_board(recipe: Recipe, records: Sequence[Record], folder: Path) -> tupl
         DataError: If a file cannot be written.
     """
     assert recipe.reference is not None
-    table = learners_table(records, recipe.reference, [_audit_line(recipe)] if recipe.base and recipe.backbone else ())
+    notes = [_audit_line(recipe)] if recipe.base and recipe.backbone else []
+    if recipe.overtakes is None:
+        figure = learners_figure(records, recipe.reference)
+    else:
+        met = crossings(records, recipe.overtakes)
+        notes += [
+            f"{label} overtakes {recipe.overtakes} at {c.text()} examples of each class" for label, c in met.items()
+        ]
+        figure = shots_figure(records, recipe.overtakes)
+    table = learners_table(records, recipe.reference, notes)
     text = write_text(folder / "table.md", markdown(table) + "\n")
-    return table, (text, save_figure(learners_figure(records, recipe.reference), folder / "figure.png"))
+    return table, (text, save_figure(figure, folder / "figure.png"))
 
 
 def _audit_line(recipe: Recipe) -> str:

@@ -59,7 +59,9 @@ def build_learner(recipe: Recipe, options: dict[str, Any] | None = None) -> Any:
         base = load_dataset(recipe.data, **recipe.data_options).split(recipe.base)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return assemble(recipe.learner, recipe.learner_options | (options or {}), backbone or None, base)
+        return assemble(
+            recipe.learner, recipe.learner_options | (options or {}), backbone or None, base, recipe.prompts
+        )
 
 
 def backbone_of(learner: Any) -> Any:
@@ -70,7 +72,7 @@ def backbone_of(learner: Any) -> Any:
 def with_options(recipe: Recipe, options: dict[str, Any], learner: Any) -> Any:
     """What is judged: the learner with other options, or another one with its backbone, and the trained weights."""
     if recipe.test_learner:
-        other = assemble(recipe.test_learner, options, backbone_of(learner))
+        other = assemble(recipe.test_learner, options, backbone_of(learner), prompts=recipe.prompts)
         other.classes_seen = tuple(getattr(learner, "classes_seen", ()))
         return other
     if not options:

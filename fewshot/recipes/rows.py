@@ -4,7 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from fewshot.datasets.collection import Collection
 from fewshot.datasets.index import load_dataset, load_episodes
+from fewshot.episodes import FixedEpisodes, training_draws
+from fewshot.errors import RecipeError
 from fewshot.evaluation.choose import choose
 from fewshot.evaluation.evaluate import evaluate
 from fewshot.recipes.build import with_options
@@ -54,17 +57,19 @@ def judge_row(recipe: Recipe, row: Row, learner: Any, known: dict[str, Any]) -> 
     section = recipe.evaluation
     data_options = recipe.data_options | row.data_options
     data = load_dataset(recipe.data, **data_options)
-    novel = data if section.split is None else data.split(section.split)
+    novel = data if section.split is None or section.ask else data.split(section.split)
     choice = _choice(recipe, row, learner)
     options = recipe.test_options | row.learner_options | ({} if choice is None else choice.options)
     learner = with_options(recipe, options, learner)
-    episodes = load_episodes(recipe.data, novel) if section.episodes == "fixed" else section.episodes
+    episodes = episodes_of(recipe, row, novel)
     record = evaluate(
         learner, novel, section.spec(row), episodes, section.seed, chosen=choice, open_interval=section.open_interval
     )
     name, trained_with = recipe.test_learner or recipe.learner, {} if recipe.test_learner else recipe.learner_options
     named = {
-        "data": record.data.model_copy(update={"name": recipe.data, "options": data_options, "split": section.split}),
+        "data": record.data.model_copy(
+            update={"name": recipe.data, "options": data_options, "split": None if section.ask else section.split}
+        ),
         "learner": record.learner.model_copy(update={"name": name, "options": trained_with | options}),
         "settings": resolved(recipe, row),
     }
@@ -73,6 +78,26 @@ def judge_row(recipe: Recipe, row: Row, learner: Any, known: dict[str, Any]) -> 
     if choice is not None and "selection" in known:  # weights, and then options
         named["selection"] = f"{known['selection']}; {record.selection}"
     return record.model_copy(update=known | named).with_answers(record.load_answers())
+
+
+def episodes_of(recipe: Recipe, row: Row, novel: Collection) -> int | FixedEpisodes:
+    """How many episodes to draw for a row, or a list of them.
+
+    Raises:
+        RecipeError: If a split is asked whose classes are not as many as the row's way.
+    """
+    section = recipe.evaluation
+    if section.episodes == "fixed":
+        return load_episodes(recipe.data, novel)
+    if section.ask is None:
+        return section.episodes
+    given = str(section.split)
+    draws = training_draws(novel.labels, novel.splits, given, section.ask, row.shot, section.episodes, section.seed)
+    if draws[0].n_way != row.way:
+        raise RecipeError(
+            f"way must be the {draws[0].n_way} classes of '{given}' where a split is asked, got {row.way}"
+        )
+    return draws
 
 
 def _choice(recipe: Recipe, row: Row, learner: Any) -> Choice | None:

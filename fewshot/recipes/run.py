@@ -106,7 +106,7 @@ def _embed_once(recipe: Recipe, announce: Announce) -> None:
     if backbone is None or not is_fixed(backbone):
         return
     chosen_on = recipe.validation.split if recipe.validation else None
-    parts = [part for part in dict.fromkeys([section.split, recipe.base, chosen_on]) if part is not None]
+    parts = [part for part in dict.fromkeys([section.split, section.ask, recipe.base, chosen_on]) if part is not None]
     needed = data if len(parts) != 1 else data.split(parts[0])
     announce(f"features of {needed.name}")
     needed.embed(backbone)

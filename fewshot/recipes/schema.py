@@ -143,6 +143,8 @@ class EvaluationSection(_Section):
 
     Attributes:
         split: Novel classes; none for a collection without splits.
+        ask: A split of the same classes, all of which every episode asks, with examples drawn from ``split``: then
+            a row's way is the number of classes, and its query is not looked at.
         episodes: Number of episodes, or ``"fixed"`` for the list that comes with the data.
         query: Queries of each class.
         seed: Names the list of episodes.
@@ -152,6 +154,7 @@ class EvaluationSection(_Section):
     """
 
     split: str | None = "test"
+    ask: str | None = None
     episodes: int | Literal["fixed"] = 1000
     query: int = Field(15, ge=1)
     seed: int = Field(0, ge=0)
@@ -187,11 +190,13 @@ class Recipe(_Section):
         choose: Values of an option, of which validation classes choose one for every row.
         base: Split whose classes are shown to learners that take base classes.
         backbone: Name of a backbone; none for learners on the items themselves.
+        prompts: Templates in which the backbone embeds texts that describe classes, such as ``"a request about {}"``.
         freeze_backbone: Whether training leaves the backbone as it is.
         pretraining: Absent for backbones that are not pre-trained.
         training: Absent for learners that are not trained on episodes.
         validation: How weights and options are chosen; without it the last weights are kept.
         reference: Label that all others are compared with, where a recipe compares many.
+        overtakes: Label of a learner that needs no example: the table says from how many examples on each other one is better.
     """
 
     name: str
@@ -209,19 +214,22 @@ class Recipe(_Section):
     base: str | None = None
     backbone: str | None = None
     backbone_options: dict[str, Any] = {}
+    prompts: list[str] = []
     freeze_backbone: bool = False
     pretraining: PretrainingSection | None = None
     training: TrainingSection | None = None
     validation: ValidationSection | None = None
     evaluation: EvaluationSection
     reference: str | None = None
+    overtakes: str | None = None
 
     @model_validator(mode="after")
     def _one_or_many(self) -> "Recipe":
         if bool(self.learner) == bool(self.learners):
             raise ValueError("a recipe needs either 'learner' or 'learners'")
-        if self.reference is not None and self.reference not in [c.label or c.learner for c in self.learners]:
-            raise ValueError(f"reference must be the label of one of the learners, got '{self.reference}'")
+        for key, label in (("reference", self.reference), ("overtakes", self.overtakes)):
+            if label is not None and label not in [c.label or c.learner for c in self.learners]:
+                raise ValueError(f"{key} must be the label of one of the learners, got '{label}'")
         if self.validation is None and (self.choose or any(c.choose for c in self.learners)):
             raise ValueError("options are chosen on validation classes, got no 'validation'")
         return self
@@ -233,7 +241,7 @@ class Recipe(_Section):
         many = ("learner", "learner_options", "test_learner", "test_options", "choose", "pretraining", "training")
         return [
             self.model_copy(
-                update={"learners": [], "reference": None, "label": c.label or c.learner}
+                update={"learners": [], "reference": None, "overtakes": None, "label": c.label or c.learner}
                 | {key: getattr(c, key) for key in many}
             )
             for c in self.learners

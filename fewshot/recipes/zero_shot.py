@@ -6,7 +6,11 @@ from typing import Any
 
 from joblib import Parallel, delayed, parallel_config
 
+from fewshot.backbones.index import load_backbone
+from fewshot.backbones.prompts import Prompts
+from fewshot.contract import Embedded
 from fewshot.datasets.index import load_dataset
+from fewshot.errors import RecordError
 from fewshot.evaluation.assemble import takes_base
 from fewshot.evaluation.class_scores import CHOOSE, TEST, Parts
 from fewshot.evaluation.zero_shot import choose_options, evaluate_zero_shot
@@ -63,22 +67,66 @@ def is_done(recipe: ZeroShotRecipe, folder: Path, row: ZeroShotRow, one: ZeroSho
 
 def judge(recipe: ZeroShotRecipe, folder: Path, row: ZeroShotRow, one: ZeroShotLearner) -> str:
     """Choose options, evaluate, save; the name of the record comes back."""
+    path = path_of(recipe, folder, row, one)
+    evaluated(recipe, row, one).save(path)
+    return path.stem
+
+
+def evaluated(
+    recipe: ZeroShotRecipe, row: ZeroShotRow, one: ZeroShotLearner, chosen: dict[str, Any] | None = None
+) -> ZeroShotRecord:
+    """The record of a learner on a row.
+
+    Args:
+        recipe: Of both.
+        row: Setting.
+        one: Learner.
+        chosen: Options, where they were chosen before; else validation classes choose.
+    """
     data_options = recipe.data_options | row.data_options
     data = load_dataset(recipe.data, **data_options)
-    parts = Parts(TEST.base if takes_base(one.learner) else "", TEST.unseen, TEST.seen if row.generalised else "")
+    base, seen = TEST.base if takes_base(one.learner) else "", TEST.seen if row.generalised else ""
+    parts = Parts(base, TEST.unseen, seen, row.open)
+    backbone = None if recipe.backbone is None else load_backbone(recipe.backbone, **recipe.backbone_options)
 
-    def make(**chosen: Any) -> Any:
-        head = load_learner(one.learner, **one.learner_options | chosen)
-        return Transformed(recipe.transforms, head) if recipe.transforms else head
+    def make(**options: Any) -> Any:
+        head = load_learner(one.learner, **one.learner_options | options)
+        head = Transformed(recipe.transforms, head) if recipe.transforms else head
+        return head if backbone is None else Embedded(backbone, head, Prompts(backbone, one.prompts))
 
-    options, line = choose_options(make, one.choose, data, CHOOSE) if one.choose else ({}, None)
+    if chosen is None and one.choose:
+        options, line = choose_options(make, one.choose, data, CHOOSE)
+    else:
+        options, line = chosen or {}, None
     record = evaluate_zero_shot(make(**options), data, parts, selection=line, seed=recipe.zero_shot.seed)
     named = {
         "recipe": recipe.name,
         "settings": settings_of(recipe, row, one),
         "learner": record.learner.model_copy(update={"name": one.learner, "options": one.learner_options | options}),
+        "backbone": record.backbone and record.backbone.model_copy(update={"name": recipe.backbone}),
         "data": record.data.model_copy(update={"name": recipe.data, "options": data_options}),
     }
-    path = path_of(recipe, folder, row, one)
-    record.model_copy(update=named).save(path)
-    return path.stem
+    return record.model_copy(update=named)
+
+
+def verify_zero_shot(record: ZeroShotRecord) -> list[str]:
+    """Evaluate a record's learner anew with the options that it names; sentences about what does not hold.
+
+    Raises:
+        RecordError: If no recipe made the record, or the data have changed since.
+    """
+    if record.settings is None:
+        raise RecordError("only the record of a recipe can be evaluated anew, got one without settings")
+    recipe = ZeroShotRecipe.model_validate(record.settings)
+    again = evaluated(recipe, recipe.zero_shot.rows[0], recipe.learners[0], record.learner.options)
+    if again.data.hash != record.data.hash:
+        raise RecordError(
+            f"verifying needs the very items of the record, data hash {record.data.hash[:16]}, got {again.data.hash[:16]}"
+        )
+    return [] if again.unseen == record.unseen else [_first_difference(record, again)]
+
+
+def _first_difference(record: ZeroShotRecord, again: ZeroShotRecord) -> str:
+    both = zip(record.unseen.classes, record.unseen.correct, again.unseen.correct, strict=True)
+    name, stored, found = next(one for one in both if one[1] != one[2])
+    return f"the class '{name}' must have {stored} right answers, as the record says, got {found}"

@@ -17,12 +17,14 @@ class ZeroShotLearner(_Section):
         learner: Name of the learner.
         learner_options: Of the learner.
         choose: Values of options, of which validation classes choose one for every row.
+        prompts: Templates in which the recipe's backbone embeds the texts that describe classes.
     """
 
     label: str = ""
     learner: str
     learner_options: dict[str, Any] = {}
     choose: dict[str, list[Any]] = {}
+    prompts: list[str] = ["{}"]
 
     @property
     def name(self) -> str:
@@ -37,11 +39,13 @@ class ZeroShotRow(_Section):
         label: What the table calls it.
         data_options: What differs from the recipe's.
         generalised: Whether seen classes compete, too, with held-out items of their own.
+        open: Split with items of no known class, which shall be told from the others.
     """
 
     label: str
     data_options: dict[str, Any] = {}
     generalised: bool = False
+    open: str = ""
 
 
 class ZeroShotSection(_Section):
@@ -64,6 +68,8 @@ class ZeroShotRecipe(_Section):
         about: One line for people.
         data: Name of a data set, or a path.
         data_options: Of the data set.
+        backbone: Name of a backbone that embeds items, and texts that describe classes; none for items as they are.
+        backbone_options: Of the backbone.
         transforms: What items go through before every learner, see `fewshot.transforms.make_transform`.
         learners: Each is judged on every row.
         zero_shot: How.
@@ -73,6 +79,8 @@ class ZeroShotRecipe(_Section):
     about: str = ""
     data: str
     data_options: dict[str, Any] = {}
+    backbone: str | None = None
+    backbone_options: dict[str, Any] = {}
     transforms: list[Any] = []
     learners: list[ZeroShotLearner] = Field(min_length=1)
     zero_shot: ZeroShotSection

@@ -8,11 +8,14 @@ Papers: Hendrycks and Gimpel, "A Baseline for Detecting Misclassified and Out-of
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from fewshot.errors import StatisticsError
+from fewshot.results.interval import OPEN, Interval, check_level
 
 
 def auroc(known: Float[np.ndarray, " known"], other: Float[np.ndarray, " other"]) -> float:
@@ -53,6 +56,32 @@ def fpr_at_tpr(known: Float[np.ndarray, " known"], other: Float[np.ndarray, " ot
     passing = math.ceil(tpr * len(known) - 1e-9)  # 0.95 * n may lie above a whole number by rounding alone
     threshold = np.sort(known)[len(known) - passing]
     return float((other >= threshold).mean())
+
+
+def resampled(
+    figure: Callable[[Any, Any], float],
+    known: Float[np.ndarray, " known"],
+    other: Float[np.ndarray, " other"],
+    *,
+    level: float = 0.95,
+    seed: int = 0,
+    draws: int = 1000,
+) -> Interval:
+    """A figure of one fixed set of items, with a percentile interval for new items like these.
+
+    Args:
+        figure: `auroc` or `fpr_at_tpr`.
+        known: As for `auroc`.
+        other: As for `auroc`.
+        level: Of the interval.
+        seed: Of the draws: known and other items are each drawn anew with replacement.
+        draws: Number of them.
+    """
+    rng = np.random.default_rng(seed)
+    values = [figure(rng.choice(known, len(known)), rng.choice(other, len(other))) for _ in range(draws)]
+    low, high = np.quantile(values, [(1 - check_level(level)) / 2, (1 + level) / 2])
+    value = figure(known, other)
+    return Interval(value, min(float(low), value), max(float(high), value), level, "bootstrap", OPEN, len(other))
 
 
 def _checked(

@@ -11,7 +11,7 @@ from fewshot.errors import RecordError
 from fewshot.files import write_json
 from fewshot.results.interval import Interval
 from fewshot.results.per_class import ClassCounts
-from fewshot.results.record import BackboneInfo, DataInfo, IntervalInfo, LearnerInfo, SeenClasses
+from fewshot.results.record import BackboneInfo, DataInfo, IntervalInfo, LearnerInfo, OpenSetInfo, SeenClasses
 
 FORMAT = 1
 
@@ -72,6 +72,7 @@ class ZeroShotRecord(_Part):
         unseen: Counts of the unseen classes where no other class competes.
         figures: Means with their intervals, for new images and for new classes.
         generalised: Where seen classes compete.
+        open_set: How well items of no known class are told from those of the unseen classes, where there are such items.
         selection: How options were chosen.
         seconds: Time of fitting and evaluation, in seconds.
     """
@@ -87,6 +88,7 @@ class ZeroShotRecord(_Part):
     unseen: Counts
     figures: list[Figure]
     generalised: Generalised | None = None
+    open_set: list[OpenSetInfo] = []
     pretraining_classes: SeenClasses | None = None
     selection: str | None = None
     notes: list[str] = []

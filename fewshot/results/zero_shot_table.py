@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from fewshot.results.interval import NEW_CLASSES, OPEN
-from fewshot.results.tables import ABSENT, Table, percent, with_interval
+from fewshot.results.tables import ABSENT, Table, mean_cell, percent, with_interval
 from fewshot.results.zero_shot import Figure, ZeroShotRecord
 
 COLUMNS = (
@@ -16,10 +16,15 @@ COLUMNS = (
     "harmonic %",
     "AUSUC %",
     "gamma",
+    "AUROC %",
 )
 NOTES = (
     "zero-shot: unseen classes alone; unseen, seen, harmonic: all classes compete, gamma taken from the scores of seen ones",
     "classes weigh equally; 95% bootstrap intervals, for new images of these classes, and in the fourth column for new classes",
+)
+
+AUROC_NOTE = (
+    "AUROC: items of no known class told from the others by the largest score; 50 is chance; interval for new items"
 )
 
 
@@ -36,14 +41,18 @@ def setting_of(record: ZeroShotRecord) -> str:
 
 
 def zero_shot_table(records: Sequence[ZeroShotRecord]) -> Table:
-    """Mean accuracies over classes, as per cent; higher is better.
+    """Mean accuracies over classes, as per cent; higher is better. Columns without any number are left out.
 
     Args:
         records: Of one data set.
     """
-    chance = sorted({f"{100 / len(r.unseen.classes):.0f} %" for r in records})
-    notes = (*NOTES, f"chance, unseen classes alone: {', '.join(chance)}")
-    return Table(COLUMNS, tuple(table_row(r) for r in records), records[0].data.name if records else "", notes)
+    chance = sorted({f"{100 / len(r.unseen.classes):.2g} %" for r in records})
+    told = [AUROC_NOTE] if any(r.open_set for r in records) else []
+    notes = (*NOTES, *told, f"chance, unseen classes alone: {', '.join(chance)}")
+    rows = [table_row(r) for r in records]
+    kept = [k for k in range(len(COLUMNS)) if any(row[k] != ABSENT for row in rows)]
+    body = tuple(tuple(row[k] for k in kept) for row in rows)
+    return Table(tuple(COLUMNS[k] for k in kept), body, records[0].data.name if records else "", notes)
 
 
 def table_row(record: ZeroShotRecord) -> tuple[str, ...]:
@@ -53,9 +62,14 @@ def table_row(record: ZeroShotRecord) -> tuple[str, ...]:
     new_classes = f"[{percent(wide.low)}, {percent(wide.high)}]"
     mixed = record.generalised
     if mixed is None:
-        return (*start, new_classes, *[ABSENT] * 5)
+        return (*start, new_classes, *[ABSENT] * 5, _told_apart(record))
     cells = [_cell(record.figure(name, OPEN)) for name in ("unseen", "seen", "harmonic")]
-    return (*start, new_classes, *cells, percent(mixed.area), f"{mixed.gamma:.3g}")
+    return (*start, new_classes, *cells, percent(mixed.area), f"{mixed.gamma:.3g}", _told_apart(record))
+
+
+def _told_apart(record: ZeroShotRecord) -> str:
+    """AUROC by the largest score."""
+    return mean_cell(record.open_set[0].auroc) if record.open_set else ABSENT
 
 
 def _cell(figure: Figure) -> str:

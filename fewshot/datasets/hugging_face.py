@@ -1,0 +1,52 @@
+"""Data sets that Hugging Face's ``datasets`` has written to disk."""
+
+from pathlib import Path
+from typing import Any
+
+from fewshot.datasets.collection import Collection
+from fewshot.datasets.published_texts import rows_of
+from fewshot.errors import DataError
+from fewshot.names import need
+
+
+def load_hugging_face(
+    path: str | Path, text: str = "text", label: str = "label", name: str | None = None
+) -> Collection:
+    """A collection from a folder that ``Dataset.save_to_disk`` or ``DatasetDict.save_to_disk`` has made.
+
+    Parts of a ``DatasetDict`` become splits of the same names. Numbers of a column of class labels become their names.
+
+    Args:
+        path: The folder.
+        text: Column of the texts.
+        label: Column of the labels.
+        name: What to call it in records; the name of the folder when left out.
+
+    Raises:
+        MissingExtraError: If the package ``datasets`` is not installed.
+        DataError: If a column is missing, or a text is empty.
+    """
+    loaded = need("datasets", "text").load_from_disk(str(path))
+    parts = dict(loaded) if isinstance(loaded, dict) else {"": loaded}
+    texts = {part: _column(path, of, text) for part, of in parts.items()}
+    labels = [one for of in parts.values() for one in _names(of, label, _column(path, of, label))]
+    every = [one for of in texts.values() for one in of]
+    empty = [row for row, one in enumerate(every) if not isinstance(one, str) or not one.strip()]
+    if empty:
+        raise DataError(f"'{path}' must have a text in every row, got {every[empty[0]]!r} in row {empty[0]}; drop it")
+    splits = rows_of(texts) if isinstance(loaded, dict) else {}
+    return Collection.from_arrays(every, labels, name=name or Path(path).name, splits=splits)
+
+
+def _column(path: str | Path, part: Any, column: str) -> list[Any]:
+    if column not in part.column_names:
+        raise DataError(
+            f"'{path}' must have the column '{column}', got {part.column_names}; name yours with text= and label="
+        )
+    return list(part[column])
+
+
+def _names(part: Any, column: str, values: list[Any]) -> list[Any]:
+    """Names of class labels, where the column knows them."""
+    name_of = getattr(part.features[column], "int2str", None)
+    return values if name_of is None else [name_of(value) for value in values]

@@ -1,0 +1,74 @@
+"""What users say of their classes: names, descriptions, or vectors; embedded where items are."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fewshot.backbones.prompts import Prompts
+from fewshot.errors import DataError
+from fewshot.estimator.items import texts
+
+
+class Described(NamedTuple):
+    """Classes that are described.
+
+    Attributes:
+        labels: The user's label of each, each once.
+        vectors: Their descriptors, in the space of the items.
+    """
+
+    labels: np.ndarray
+    vectors: Float[Tensor, "n dim"]
+
+    def of(self, classes: np.ndarray) -> Float[Tensor, "n_way dim"]:
+        """The descriptors of classes.
+
+        Raises:
+            DataError: If one is not described.
+        """
+        place = {label: k for k, label in enumerate(self.labels.tolist())}
+        absent = [label for label in classes.tolist() if label not in place]
+        if absent:
+            raise DataError(f"every class needs a description where one has it, got none for {absent[0]!r}; add it")
+        return self.vectors[torch.tensor([place[label] for label in classes.tolist()], dtype=torch.long)]
+
+
+def describe(descriptions: Any, backbone: Any, prompts: Any) -> Described | None:
+    """Descriptions of classes as vectors.
+
+    Args:
+        descriptions: A description or a vector of each label; or labels alone, which describe themselves; or nothing.
+        backbone: Embeds texts, or has a side ``text`` that does; without one descriptions must be vectors.
+        prompts: Templates for texts; as they are when left out.
+
+    Raises:
+        DataError: If there is none, a text is empty, a vector is not finite, or a label comes twice.
+    """
+    if descriptions is None:
+        return None
+    pairs = descriptions if isinstance(descriptions, Mapping) else dict.fromkeys(descriptions)
+    said = [str(label) if text is None else text for label, text in pairs.items()]
+    if not said or len(pairs) < len(descriptions):
+        raise DataError(f"descriptions must name each class once, got {len(descriptions)} of {len(pairs)} classes")
+    labels = np.array(list(pairs), object if len({type(label) for label in pairs}) > 1 else None)
+    if backbone is None:
+        return Described(labels, _vectors(said))
+    with torch.no_grad():
+        return Described(labels, Prompts(getattr(backbone, "text", backbone), prompts or ("{}",))(texts(said)).cpu())
+
+
+def _vectors(said: list[Any]) -> Tensor:
+    wrong = [one for one in said if isinstance(one, str)]
+    if wrong:
+        raise DataError(f"without a backbone classes are described by vectors, got {wrong[0]!r}; name a text backbone")
+    sizes = sorted({len(one) for one in said})
+    if len(sizes) > 1:
+        raise DataError(f"descriptions must have one length, got vectors of {sizes[0]} and {sizes[-1]} numbers")
+    vectors = torch.tensor(np.array([np.asarray(one) for one in said], np.float32))
+    if not bool(vectors.isfinite().all()):
+        raise DataError("descriptions must be finite, got nan or infinity; replace or leave out those numbers")
+    return vectors
