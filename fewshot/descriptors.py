@@ -2,10 +2,11 @@
 
 from jaxtyping import Float, Integer
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from fewshot.contract import SupportSet
 from fewshot.errors import EpisodeError, NotFittedError
-from fewshot.functional import require_every_class
+from fewshot.functional import require_every_class, require_finite
 
 
 def class_descriptors(support: SupportSet, length: int | None = None) -> Float[Tensor, "*e n_way length"]:
@@ -35,6 +36,24 @@ def class_descriptors(support: SupportSet, length: int | None = None) -> Float[T
             f"classes must be described by {length} numbers, as the base classes were, got {described.shape[-1]}"
         )
     return described
+
+
+def unit_items_and_descriptors(
+    support: SupportSet,
+) -> tuple[Float[Tensor, "*e s dim"], Float[Tensor, "*e n_way dim"]]:
+    """Features of the items and descriptors of the classes, each of length 1, in the space that they share.
+
+    Raises:
+        EpisodeError: If descriptors are missing or not as long as features, or a number is not finite.
+    """
+    described = class_descriptors(support)
+    if described.shape[-1] != support.x.shape[-1]:
+        raise EpisodeError(
+            f"descriptors must lie in the space of the features, of {support.x.shape[-1]} numbers, got "
+            f"{described.shape[-1]}; embed both with a pair of encoders, Embedded(..., side=...)"
+        )
+    require_finite(support.x)
+    return normalize(support.x, dim=-1), normalize(described, dim=-1)
 
 
 def base_classes(

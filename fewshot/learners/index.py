@@ -82,6 +82,8 @@ LEARNERS = {
     "tied-em": Entry("tied_em:TiedEM", "transductive", "Dempster et al. 1977; Nigam et al. 2000"),
     "tim-adm": Entry("tim_adm:TIMADM", "transductive", "Boudiaf et al. 2020"),
     "tim-gd": Entry("tim_gd:TIMGD", "transductive", "Boudiaf et al. 2020"),
+    "tip-adapter": Entry("tip_adapter:TipAdapter", "hybrid", "Zhang et al. 2022"),
+    "tip-adapter-f": Entry("tip_adapter_f:TipAdapterF", "hybrid", "Zhang et al. 2022"),
     "zero-shot-protonet": Entry("zero_shot_protonet:ZeroShotProtoNet", "zero-shot", "Snell et al. 2017"),
 }
 
