@@ -50,6 +50,7 @@ LEARNERS = {
     ),
     "laplacian-shot": Entry("laplacian_shot:LaplacianShot", "transductive", "Ziko et al. 2020"),
     "logistic-regression": Entry("logistic_regression:LogisticRegression", "linear", "Cox 1958"),
+    "lp-plus-plus": Entry("lp_plus_plus:LPPlusPlus", "hybrid", "Huang et al. 2024"),
     "mahalanobis": Entry("mahalanobis:Mahalanobis", "metric", "Fisher 1936; Bateni et al. 2020"),
     "masked-soft-k-means": Entry("soft_k_means:MaskedSoftKMeans", "semi-supervised", "Ren et al. 2018"),
     "matching-attention": Entry("matching_attention:MatchingAttention", "metric", "Vinyals et al. 2016"),
