@@ -37,6 +37,7 @@ LEARNERS = {
     "bd-cspn": Entry("bd_cspn:BDCSPN", "transductive", "Liu et al. 2020"),
     "boil": Entry("boil:BOIL", "gradient", "Oh et al. 2021", by_batch_norm=True),
     "conse": Entry("conse:ConSE", "zero-shot", "Norouzi et al. 2014"),
+    "coop": Entry("coop:CoOp", "hybrid", "Zhou et al. 2022"),
     "descriptor-mix": Entry("descriptor_mix:DescriptorMix", "hybrid", "Xing et al. 2019"),
     "descriptor-regression": Entry("descriptor_regression:DescriptorRegression", "zero-shot", "Palatucci et al. 2009"),
     "devise": Entry("devise:DeViSE", "zero-shot", "Frome et al. 2013"),
