@@ -3,10 +3,12 @@
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 
-from fewshot.contract import Embedded, Learner
+from fewshot.contract import Embedded, Learner, prepare
 from fewshot.datasets.collection import Collection
+from fewshot.evaluation.answers import eval_mode
 from fewshot.evaluation.guard import is_fixed
 
 
@@ -22,6 +24,13 @@ def embedded(learner: Any, collection: Collection, cache: bool = True) -> tuple[
         return learner, collection
     features = collection.embed(learner.backbone, cache=cache)
     if learner.side is not None and collection.descriptors is not None:
-        with torch.no_grad():
-            features = replace(features, descriptors=learner.side(collection.descriptors))
+        features = replace(features, descriptors=_described(learner.side, collection.descriptors))
     return learner.head, features
+
+
+def _described(side: Any, descriptors: np.ndarray) -> np.ndarray:
+    """Every class once through the side, prepared as `Embedded` does it."""
+    items = descriptors if descriptors.dtype.kind in "TU" else torch.as_tensor(descriptors)
+    with eval_mode(side), torch.no_grad():
+        embedded: torch.Tensor = side(prepare(side, items))
+    return embedded.cpu().numpy()
