@@ -48,13 +48,7 @@ class SentenceNetwork(nn.Module):
         Raises:
             ShapeError: If the items are no texts.
         """
-        plain = texts.tolist() if isinstance(texts, np.ndarray) else texts
-        if not isinstance(plain, list) or not all(isinstance(text, str) for text in plain):
-            got = f"{texts.dtype} {texts.shape}" if isinstance(texts, np.ndarray) else type(texts).__name__
-            raise ShapeError(
-                f"a sentence model takes an array of strings (n,), got {got}; name an image backbone for pixels"
-            )
-        return [self.prompt + text for text in plain]
+        return [self.prompt + text for text in as_strings(texts, "a sentence model")]
 
     def forward(self, texts: list[str]) -> Float[Tensor, "n dim"]:
         """Features of texts; of equal length 1 where the model normalises them."""
@@ -125,6 +119,23 @@ class SentenceNetwork(nn.Module):
         modules = [f"{type(module).__name__}:{getattr(module, 'pooling_mode', '')}" for module in self.model]
         settings = json.dumps([modules, self.prompt, self.model.max_seq_length, _tokenizer(self.model)])
         return f"{self.name}:{weights_hash(self.model)}:{hashlib.sha256(settings.encode()).hexdigest()}"
+
+
+def as_strings(texts: np.ndarray | list[str], what: str) -> list[str]:
+    """Texts ``(n,)`` as a list.
+
+    Args:
+        texts: What should be texts.
+        what: Takes them, for the sentence of an error.
+
+    Raises:
+        ShapeError: If the items are no texts.
+    """
+    plain = texts.tolist() if isinstance(texts, np.ndarray) else texts
+    if not isinstance(plain, list) or not all(isinstance(text, str) for text in plain):
+        got = f"{texts.dtype} {texts.shape}" if isinstance(texts, np.ndarray) else type(texts).__name__
+        raise ShapeError(f"{what} takes an array of strings (n,), got {got}; name an image backbone for pixels")
+    return plain
 
 
 def _tokenizer(model: Any) -> Any:
