@@ -2,10 +2,11 @@
 
 from jaxtyping import Float, Integer
 from torch import Tensor
+from torch.nn.functional import normalize
 
-from fewshot.contract import SupportSet
+from fewshot.contract import Items, SupportSet
 from fewshot.errors import EpisodeError, NotFittedError
-from fewshot.functional import require_every_class
+from fewshot.functional import require_every_class, require_finite
 
 
 def class_descriptors(support: SupportSet, length: int | None = None) -> Float[Tensor, "*e n_way length"]:
@@ -18,16 +19,12 @@ def class_descriptors(support: SupportSet, length: int | None = None) -> Float[T
     Raises:
         EpisodeError: If there is none, one is not finite, or they have another length.
     """
-    if support.descriptors is None:
-        raise EpisodeError(
-            "zero-shot learners need a descriptor of each class, got none; give the collection descriptors=..."
-        )
-    described = support.descriptors.to(support.x) if isinstance(support.descriptors, Tensor) else None
-    if described is None:
+    given = _given(support)
+    if not isinstance(given, Tensor):
         raise EpisodeError(
             "descriptors must be numbers here, got texts; embed them first, with Embedded(..., side=...)"
         )
-    described = described.flatten(support.y.ndim)
+    described = given.to(support.x).flatten(support.y.ndim)
     if not bool(described.isfinite().all()):
         raise EpisodeError("descriptors must be finite, got nan or infinity; replace or leave out those attributes")
     if length is not None and described.shape[-1] != length:
@@ -35,6 +32,50 @@ def class_descriptors(support: SupportSet, length: int | None = None) -> Float[T
             f"classes must be described by {length} numbers, as the base classes were, got {described.shape[-1]}"
         )
     return described
+
+
+def class_texts(support: SupportSet) -> list[str]:
+    """The descriptors of one episode's classes, where they are texts.
+
+    Args:
+        support: One episode, without its axis.
+
+    Raises:
+        EpisodeError: If there is none, or they are no texts.
+    """
+    given = _given(support)
+    if isinstance(given, Tensor) or given.dtype.kind not in "TU" or given.ndim != 1:
+        raise EpisodeError(
+            "descriptors must be the names of the classes here, as texts, got numbers or several texts a class; "
+            "give the collection an array of strings as descriptors"
+        )
+    return [str(text) for text in given]
+
+
+def _given(support: SupportSet) -> Items:
+    if support.descriptors is None:
+        raise EpisodeError(
+            "zero-shot learners need a descriptor of each class, got none; give the collection descriptors=..."
+        )
+    return support.descriptors
+
+
+def unit_items_and_descriptors(
+    support: SupportSet,
+) -> tuple[Float[Tensor, "*e s dim"], Float[Tensor, "*e n_way dim"]]:
+    """Features of the items and descriptors of the classes, each of length 1, in the space that they share.
+
+    Raises:
+        EpisodeError: If descriptors are missing or not as long as features, or a number is not finite.
+    """
+    described = class_descriptors(support)
+    if described.shape[-1] != support.x.shape[-1]:
+        raise EpisodeError(
+            f"descriptors must lie in the space of the features, of {support.x.shape[-1]} numbers, got "
+            f"{described.shape[-1]}; embed both with a pair of encoders, Embedded(..., side=...)"
+        )
+    require_finite(support.x)
+    return normalize(support.x, dim=-1), normalize(described, dim=-1)
 
 
 def base_classes(

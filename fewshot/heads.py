@@ -6,7 +6,7 @@ steps up to rounding. Gradients are written out. Classes lead, items follow: log
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Integer
@@ -84,10 +84,24 @@ def trainable_support(support: SupportSet, what: str) -> Float[Tensor, "*e s dim
         FewShotError: If a gradient with respect to the support is asked for.
     """
     require_every_class(support.y, support.n_way)
+    x = constant_support(support, what).x
+    require_finite(x)
+    return x
+
+
+def constant_support(support: SupportSet, what: str) -> SupportSet:
+    """The same support, whose features are constants from here on.
+
+    Args:
+        support: Of one episode or of many.
+        what: Name of the learner, for the sentence of an error.
+
+    Raises:
+        FewShotError: If a gradient with respect to the support is asked for.
+    """
     if torch.is_grad_enabled() and support.x.requires_grad:
         raise FewShotError(f"{what} cannot train a backbone through its support; adapt under no_grad")
-    require_finite(support.x)
-    return support.x.detach()
+    return replace(support, x=support.x.detach())
 
 
 def coordinates(rows: Float[Tensor, "*e n dim"]) -> tuple[Float[Tensor, "*e n k"], Float[Tensor, "*e k dim"]]:

@@ -188,3 +188,38 @@ def test_scores_that_are_no_numbers_are_named():
     collection = Collection.from_arrays(rng.standard_normal((40, 3)), np.arange(4).repeat(10))
     with pytest.raises(EpisodeError, match="scores must be numbers, got nan; look for nan"):
         evaluate(Broken(), collection, EpisodeSpec(2, 1, 3), 10)
+
+
+class Lengths(nn.Module):
+    """Embeds names by their lengths, once they are prepared; dropout shows whether it is in eval mode."""
+
+    def __init__(self):
+        super().__init__()
+        self.drop = nn.Dropout(0.9)
+
+    def preprocess(self, names):
+        return torch.tensor([[float(len(name))] for name in names.tolist()])
+
+    def forward(self, lengths):
+        return self.drop(lengths) * torch.ones(8)
+
+
+class ToDescriptor:
+    """Minus the distance to each descriptor."""
+
+    def adapt(self, support):
+        return lambda query: -torch.cdist(query, support.descriptors.to(query))
+
+
+@pytest.mark.parametrize("texts", [True, False])
+def test_a_side_embeds_the_descriptors_of_the_classes(texts):
+    names = np.array(["a" * (k + 1) for k in range(12)], np.dtypes.StringDType())
+    numbers = np.arange(1.0, 13.0, dtype=np.float32)[:, None]
+    x = numbers.repeat(5, 0) * np.ones(8, np.float32)
+    given = Collection.from_arrays(x, np.arange(12).repeat(5), descriptors=names if texts else numbers)
+    side = Lengths() if texts else nn.Linear(1, 8, bias=False)
+    if not texts:
+        nn.init.ones_(side.weight)
+    learner = Embedded(nn.Identity(), ToDescriptor(), side=side)
+    assert evaluate(learner, given, EpisodeSpec(way=5, shot=0, query=3), 10, cache=False).accuracy == 1.0
+    assert side.training

@@ -79,6 +79,8 @@ class ImageNetwork(nn.Module):
 
     def forward(self, x: Float[Tensor, "n 3 height width"]) -> Float[Tensor, "n dim"]:
         """Features of prepared images; in chunks where no gradient and no batch statistics are needed."""
+        if not len(x):  # zero-shot episodes have none, which attention does not reshape
+            return x.new_zeros(0, self.dim)
         if self.training or torch.is_grad_enabled():
             return self._embed(x)
         return torch.cat([self._embed(part) for part in torch.split(x, CHUNK)])

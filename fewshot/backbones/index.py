@@ -22,6 +22,7 @@ BACKBONES = {
     "resnet12-wide": "fewshot.backbones.resnet12:resnet12_wide",
 }
 FAMILIES = {  # "family:model"
+    "open-clip": "fewshot.backbones.open_clip_models:from_open_clip",
     "sentence-transformers": "fewshot.backbones.texts:from_sentence_transformers",
     "timm": "fewshot.backbones.timm_models:from_timm",
     "torchvision": "fewshot.backbones.torchvision_models:from_torchvision",

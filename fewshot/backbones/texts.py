@@ -48,13 +48,7 @@ class SentenceNetwork(nn.Module):
         Raises:
             ShapeError: If the items are no texts.
         """
-        plain = texts.tolist() if isinstance(texts, np.ndarray) else texts
-        if not isinstance(plain, list) or not all(isinstance(text, str) for text in plain):
-            got = f"{texts.dtype} {texts.shape}" if isinstance(texts, np.ndarray) else type(texts).__name__
-            raise ShapeError(
-                f"a sentence model takes an array of strings (n,), got {got}; name an image backbone for pixels"
-            )
-        return [self.prompt + text for text in plain]
+        return [self.prompt + text for text in as_strings(texts, "a sentence model")]
 
     def forward(self, texts: list[str]) -> Float[Tensor, "n dim"]:
         """Features of texts; of equal length 1 where the model normalises them."""
@@ -64,10 +58,54 @@ class SentenceNetwork(nn.Module):
             return torch.zeros(0, self.dim, device=self.model.device)
         return torch.cat(parts)[torch.tensor(order).argsort()]
 
-    def _embed(self, texts: list[str]) -> Tensor:
+    def prompted(self, texts: list[str], context: Float[Tensor, "m width"]) -> Float[Tensor, "n dim"]:
+        """Features of texts with vectors put in front, behind the first special token, as if they were words.
+
+        Args:
+            texts: Put behind the model's default prompt.
+            context: The vectors, of the length `width`.
+
+        Raises:
+            FewShotError: If the model reads no vectors in place of words, or pads texts on the left.
+        """
+        transformer, tokens = self._transformer(), self._tokens(self.preprocess(texts))
+        words, mask = transformer.get_input_embeddings()(tokens["input_ids"]), tokens["attention_mask"]
+        if not bool(mask[:, 0].all()):
+            raise FewShotError(
+                f"context vectors need texts that are padded on the right, got '{self.name}', which pads on the left; "
+                "take another model"
+            )
+        front = context.to(words).expand(len(words), -1, -1)
+        mask = torch.cat([mask.new_ones(len(mask), len(context)), mask], 1)
+        words = torch.cat([words[:, :1], front, words[:, 1:]], 1)
+        hidden = transformer(inputs_embeds=words, attention_mask=mask).last_hidden_state
+        rest = {"token_embeddings": hidden, "attention_mask": mask}
+        for module in list(self.model)[1:]:
+            rest = module(rest)
+        features: Tensor = rest["sentence_embedding"]
+        return features
+
+    @property
+    def width(self) -> int:
+        """Length of the vector of a word."""
+        return int(self._transformer().get_input_embeddings().embedding_dim)
+
+    def _transformer(self) -> Any:
+        first = self.model[0]
+        found = getattr(first, "model", None) or getattr(first, "auto_model", None)  # the name before version 6
+        if not hasattr(found, "get_input_embeddings"):
+            raise FewShotError(
+                f"context vectors need a transformer that reads vectors of words, got {type(first).__name__} "
+                f"in '{self.name}'; take another model"
+            )
+        return found
+
+    def _tokens(self, texts: list[str]) -> dict[str, Any]:
         tokenize = getattr(self.model, "preprocess", None) or self.model.tokenize  # the name before version 6
-        tokens = {name: v.to(self.model.device) if isinstance(v, Tensor) else v for name, v in tokenize(texts).items()}
-        features: Tensor = self.model(tokens)["sentence_embedding"]
+        return {name: v.to(self.model.device) if isinstance(v, Tensor) else v for name, v in tokenize(texts).items()}
+
+    def _embed(self, texts: list[str]) -> Tensor:
+        features: Tensor = self.model(self._tokens(texts))["sentence_embedding"]
         return features
 
     @property
@@ -81,6 +119,23 @@ class SentenceNetwork(nn.Module):
         modules = [f"{type(module).__name__}:{getattr(module, 'pooling_mode', '')}" for module in self.model]
         settings = json.dumps([modules, self.prompt, self.model.max_seq_length, _tokenizer(self.model)])
         return f"{self.name}:{weights_hash(self.model)}:{hashlib.sha256(settings.encode()).hexdigest()}"
+
+
+def as_strings(texts: np.ndarray | list[str], what: str) -> list[str]:
+    """Texts ``(n,)`` as a list.
+
+    Args:
+        texts: What should be texts.
+        what: Takes them, for the sentence of an error.
+
+    Raises:
+        ShapeError: If the items are no texts.
+    """
+    plain = texts.tolist() if isinstance(texts, np.ndarray) else texts
+    if not isinstance(plain, list) or not all(isinstance(text, str) for text in plain):
+        got = f"{texts.dtype} {texts.shape}" if isinstance(texts, np.ndarray) else type(texts).__name__
+        raise ShapeError(f"{what} takes an array of strings (n,), got {got}; name an image backbone for pixels")
+    return plain
 
 
 def _tokenizer(model: Any) -> Any:

@@ -32,8 +32,7 @@ def support_set(
     side = None
     if collection.descriptors is not None:
         described = collection.descriptors[episodes.classes]
-        texts = isinstance(described, np.ndarray) and described.dtype.kind in "TU"
-        side = described if texts else torch.as_tensor(described)
+        side = described if described.dtype.kind in "TU" else torch.as_tensor(described)
     unlabelled = None if episodes.unlabelled is None else (pool or collection).take(episodes.unlabelled)
     return SupportSet(
         collection.take(episodes.support),

@@ -3,10 +3,12 @@
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from fewshot.contract import Embedded, Learner, prepare
 from fewshot.datasets.collection import Collection
+from fewshot.evaluation.answers import eval_mode
 from fewshot.evaluation.guard import is_fixed
 
 
@@ -26,7 +28,14 @@ def embedded(learner: Any, collection: Collection, cache: bool = True) -> tuple[
 def features_of(learner: Embedded, collection: Collection, cache: bool = True) -> Collection:
     """The collection with features for items, and with embedded descriptors where the learner has a side for them."""
     features = collection.embed(learner.backbone, cache=cache)
-    if learner.side is None or collection.descriptors is None:
-        return features
-    with torch.no_grad():
-        return replace(features, descriptors=learner.side(prepare(learner.side, collection.descriptors)))
+    if learner.side is not None and collection.descriptors is not None:
+        features = replace(features, descriptors=_described(learner.side, collection.descriptors))
+    return features
+
+
+def _described(side: Any, descriptors: np.ndarray) -> np.ndarray:
+    """Every class once through the side, prepared as `Embedded` does it."""
+    items = descriptors if descriptors.dtype.kind in "TU" else torch.as_tensor(descriptors)
+    with eval_mode(side), torch.no_grad():
+        embedded: torch.Tensor = side(prepare(side, items))
+    return embedded.cpu().numpy()

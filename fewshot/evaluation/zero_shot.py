@@ -197,7 +197,7 @@ def _info(data: Collection, split: str) -> DataInfo:
 
 
 def _fingerprint(descriptors: Any) -> str:
-    texts = isinstance(descriptors, np.ndarray) and descriptors.dtype.kind in "TU"
+    texts = descriptors.dtype.kind in "TU"
     content = (
         [t.encode() for t in descriptors.ravel().tolist()] if texts else [np.ascontiguousarray(descriptors).tobytes()]
     )

@@ -37,6 +37,8 @@ LEARNERS = {
     "bd-cspn": Entry("bd_cspn:BDCSPN", "transductive", "Liu et al. 2020"),
     "boil": Entry("boil:BOIL", "gradient", "Oh et al. 2021", by_batch_norm=True),
     "conse": Entry("conse:ConSE", "zero-shot", "Norouzi et al. 2014"),
+    "coop": Entry("coop:CoOp", "hybrid", "Zhou et al. 2022"),
+    "descriptor-mix": Entry("descriptor_mix:DescriptorMix", "hybrid", "Xing et al. 2019"),
     "descriptor-regression": Entry("descriptor_regression:DescriptorRegression", "zero-shot", "Palatucci et al. 2009"),
     "devise": Entry("devise:DeViSE", "zero-shot", "Frome et al. 2013"),
     "distribution-calibration": Entry("distribution_calibration:DistributionCalibration", "linear", "Yang et al. 2021"),
@@ -50,6 +52,7 @@ LEARNERS = {
     ),
     "laplacian-shot": Entry("laplacian_shot:LaplacianShot", "transductive", "Ziko et al. 2020"),
     "logistic-regression": Entry("logistic_regression:LogisticRegression", "linear", "Cox 1958"),
+    "lp-plus-plus": Entry("lp_plus_plus:LPPlusPlus", "hybrid", "Huang et al. 2024"),
     "mahalanobis": Entry("mahalanobis:Mahalanobis", "metric", "Fisher 1936; Bateni et al. 2020"),
     "masked-soft-k-means": Entry("soft_k_means:MaskedSoftKMeans", "semi-supervised", "Ren et al. 2018"),
     "matching-attention": Entry("matching_attention:MatchingAttention", "metric", "Vinyals et al. 2016"),
@@ -84,6 +87,8 @@ LEARNERS = {
     "tied-em": Entry("tied_em:TiedEM", "transductive", "Dempster et al. 1977; Nigam et al. 2000"),
     "tim-adm": Entry("tim_adm:TIMADM", "transductive", "Boudiaf et al. 2020"),
     "tim-gd": Entry("tim_gd:TIMGD", "transductive", "Boudiaf et al. 2020"),
+    "tip-adapter": Entry("tip_adapter:TipAdapter", "hybrid", "Zhang et al. 2022"),
+    "tip-adapter-f": Entry("tip_adapter_f:TipAdapterF", "hybrid", "Zhang et al. 2022"),
     "zero-shot-protonet": Entry("zero_shot_protonet:ZeroShotProtoNet", "zero-shot", "Snell et al. 2017"),
 }
 
