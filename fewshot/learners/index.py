@@ -37,6 +37,10 @@ LEARNERS = {
     "bd-cspn": Entry("bd_cspn:BDCSPN", "transductive", "Liu et al. 2020"),
     "boil": Entry("boil:BOIL", "gradient", "Oh et al. 2021", by_batch_norm=True),
     "conse": Entry("conse:ConSE", "zero-shot", "Norouzi et al. 2014"),
+    "dap": Entry("dap:DAP", "zero-shot", "Lampert et al. 2009"),
+    "descriptor-kernel": Entry(
+        "descriptor_kernel:DescriptorKernel", "zero-shot", "Nadaraya 1964; Rohrbach et al. 2010"
+    ),
     "descriptor-regression": Entry("descriptor_regression:DescriptorRegression", "zero-shot", "Palatucci et al. 2009"),
     "devise": Entry("devise:DeViSE", "zero-shot", "Frome et al. 2013"),
     "distribution-calibration": Entry("distribution_calibration:DistributionCalibration", "linear", "Yang et al. 2021"),
@@ -44,6 +48,7 @@ LEARNERS = {
     "feat": Entry("feat:FEAT", "metric", "Ye et al. 2020"),
     "fomaml": Entry("fomaml:FOMAML", "gradient", "Finn et al. 2017", by_batch_norm=True),
     "fine-tune": Entry("fine_tune:FineTune", "gradient", "Yosinski et al. 2014; Howard and Ruder 2018"),
+    "iap": Entry("iap:IAP", "zero-shot", "Lampert et al. 2009"),
     "k-nearest-neighbours": Entry("k_nearest_neighbours:KNearestNeighbours", "metric", "Cover and Hart 1967"),
     "label-propagation": Entry(
         "label_propagation:LabelPropagation", "transductive", "Zhou et al. 2003; Liu et al. 2019"
