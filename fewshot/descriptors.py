@@ -84,11 +84,17 @@ def base_classes(
     """Items, labels and descriptors of base classes, as double, without the episode axis.
 
     Raises:
-        EpisodeError: If a base class has no item, or descriptors are missing or not finite.
+        EpisodeError: If a base class has no item, items are not finite, or descriptors are missing or not finite.
     """
     require_every_class(base.y, base.n_way)
     described = class_descriptors(base).reshape(base.n_way, -1)
-    return base.x.flatten(0, base.y.ndim - 1).flatten(1).double(), base.y.flatten(), described.double()
+    x = base.x.flatten(0, base.y.ndim - 1).flatten(1).double()
+    if not bool(x.isfinite().all()):
+        bad = int((~x.isfinite()).any(1).sum())
+        raise EpisodeError(
+            f"items of base classes must be finite, got nan or infinity in {bad} of {len(x)}; replace or leave out those"
+        )
+    return x, base.y.flatten(), described.double()
 
 
 def require_base(fitted: Tensor | None, name: str) -> Tensor:

@@ -1,68 +1,67 @@
 """What learners of a bilinear ranking share: stochastic gradient descent on violated margins.
 
-The compatibility of an item x and a class described by s is F = xᵀ W s. Wrong classes should score a margin below
-the right one; learners differ in which violations count, and how much.
+The compatibility of an item x and a class described by s is F = xᵀ W s, with s of unit length. Wrong classes should score a
+margin below the right one. A learner has the options of the descent (``margin``, ``learning_rate``, ``epochs``, ``batch``,
+``seed``), the ``matrix`` W once that is learned, and a rule of its own: which violations count, and how much.
 """
 
-from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Integer
 from torch import Tensor
+from torch.nn.functional import normalize
 
+from fewshot.contract import Classifier, SupportSet
+from fewshot.descriptors import base_classes, class_descriptors, require_base
 from fewshot.errors import EpisodeError, FewShotError
 
-Rule = Callable[[Tensor, torch.Generator], Tensor]  # (excess (b, z), generator) -> weights (b, z) of violating classes
 
+def learn_ranking(learner: Any, base: SupportSet) -> Float[Tensor, "dim length"]:
+    """The matrix W after some passes over the base items, in a new random order each; it starts at zero.
 
-def learn_ranking(
-    x: Float[Tensor, "n dim"],
-    y: Integer[Tensor, " n"],
-    described: Float[Tensor, "z length"],
-    rule: Rule,
-    *,
-    margin: float,
-    learning_rate: float,
-    epochs: int,
-    batch: int,
-    seed: int,
-) -> Float[Tensor, "dim length"]:
-    """The matrix W after some passes over the items, in a new random order each; it starts at zero.
-
-    An item of class y adds rate · Σ_j w_j x (s_y - s_j)ᵀ, the weights w_j being the rule's. Those of a batch are found at
+    An item of class y adds rate · Σ_j w_j x (s_y - s_j)ᵀ, the weights w_j being the learner's. Those of a batch are found at
     the same W and their additions summed, so that rate and passes keep their meaning whatever the size of the batch.
 
     Args:
-        x: Items of the base classes.
-        y: Their classes.
-        described: Descriptors of the classes.
-        rule: Weighs wrong classes by how far they exceed what the margin allows, margin + F_j - F_y; only one
-            above 0 violates it. The right class has an excess of -inf.
-        margin: How far below the right class a wrong one should score.
-        learning_rate: Step length.
-        epochs: Passes over the items.
-        batch: Items of one step; 1 is plain stochastic gradient descent.
-        seed: Of the orders, and of what the rule draws; the global state is untouched.
+        learner: ``learner.weigh(excess, generator)`` weighs wrong classes, ``(b, z)``, by how far they exceed what the margin
+            allows, margin + F_j - F_y; only one above 0 violates it. The right class has an excess of -inf. Orders and what
+            is drawn there come from the learner's seed; the global state is untouched.
+        base: Items, labels and descriptors of the base classes.
 
     Raises:
-        EpisodeError: If there is one base class only.
+        EpisodeError: If base classes lack items or descriptors, or there is one only.
         FewShotError: If W grows beyond what floats can hold.
     """
+    x, y, described = base_classes(base)
+    described = normalize(described, dim=-1)
     if len(described) < 2:
         raise EpisodeError(f"a ranking needs at least two base classes, got {len(described)}")
-    generator = torch.Generator().manual_seed(seed)
+    rate, generator = learner.learning_rate, torch.Generator().manual_seed(learner.seed)
     w = x.new_zeros(x.shape[1], described.shape[1])
-    for _ in range(epochs):
+    for _ in range(learner.epochs):
         order = torch.randperm(len(x), generator=generator).to(x.device)
-        for rows in torch.split(order, batch):
+        for rows in torch.split(order, learner.batch):
             items, own = x[rows], y[rows, None]
-            scores = _finite(items @ w @ described.mT, learning_rate)  # (b, z)
-            excess = (scores - scores.gather(1, own) + margin).scatter(1, own, -torch.inf)
-            weights = rule(excess, generator)
+            scores = _finite(items @ w @ described.mT, rate)  # (b, z)
+            excess = (scores - scores.gather(1, own) + learner.margin).scatter(1, own, -torch.inf)
+            weights = learner.weigh(excess, generator)
             towards = weights.sum(1, keepdim=True) * described[own[:, 0]] - weights @ described  # Σ_j w_j (s_y - s_j)
-            w.addmm_(items.mT, towards, alpha=learning_rate)
-    _finite(x @ w, learning_rate)
+            w.addmm_(items.mT, towards, alpha=rate)
+    _finite(x @ w, rate)
     return w
+
+
+def compatibility(learner: Any, support: SupportSet) -> Classifier:
+    """Scores F = xᵀ W s by the descriptors of the new classes; support items play no part.
+
+    Raises:
+        NotFittedError: If no base classes were seen.
+        EpisodeError: If descriptors are missing, not finite, or not as long as those of the base classes.
+    """
+    matrix = require_base(learner.matrix, type(learner).__name__)
+    s = normalize(class_descriptors(support, matrix.shape[1]), dim=-1)  # (e, n_way, length)
+    return lambda query: query @ matrix.to(query) @ s.to(query).mT  # (e, q, n_way)
 
 
 def _finite(products: Tensor, learning_rate: float) -> Tensor:
@@ -92,15 +91,16 @@ def first_violation(
     return (turn == found) & (excess > 0), ((turn <= found) & turn.isfinite()).sum(1)
 
 
-def check_options(margin: float, learning_rate: float, epochs: int, batch: int) -> None:
+def check_options(learner: Any) -> None:
     """Refuse options of the descent that are out of range.
 
     Raises:
         FewShotError: If margin or rate are not above 0, or counts no whole numbers from 1.
     """
-    for name, number in (("margin", margin), ("learning_rate", learning_rate)):
-        if not number > 0:
-            raise FewShotError(f"{name} must be above 0, got {number}")
-    for name, count in (("epochs", epochs), ("batch", batch)):
+    for name in ("margin", "learning_rate"):
+        if not getattr(learner, name) > 0:
+            raise FewShotError(f"{name} must be above 0, got {getattr(learner, name)}")
+    for name in ("epochs", "batch"):
+        count = getattr(learner, name)
         if not (isinstance(count, int) and count >= 1):
             raise FewShotError(f"{name} must be a whole number of at least 1, got {count}")

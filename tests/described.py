@@ -1,12 +1,19 @@
-"""Makers of classes with descriptors for tests, and a slow ranking learner: one item and one class at a time."""
+"""Makers of classes with descriptors for tests; for learners of a ranking a slow one, one item and one class at a time, and checks."""
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pytest
 import torch
+from hypothesis import strategies as st
+from torch.testing import assert_close
 
 from fewshot.contract import SupportSet
-from fewshot.errors import NotFittedError
+from fewshot.errors import EpisodeError, FewShotError, NotFittedError
+from fewshot.testing import check_learner
+
+NONE = {"shots": (0, 0, 0), "side_shape": (5,)}
 
 
 def described(shots, dim=6, length=4, seed=0, noise=0.3, law_seed=99):
@@ -103,3 +110,103 @@ def first_drawn(hinges, own, turn):
         if hinges[j] > 0:
             return j, draws
     return None
+
+
+# Checks of a learner of a ranking ---------------------------------------------------------------------
+
+SHOTS = st.lists(st.integers(1, 5), min_size=2, max_size=9).map(tuple)
+DESCENT = st.fixed_dictionaries(
+    {
+        "margin": st.floats(0.05, 2),
+        "learning_rate": st.floats(0.001, 1),
+        "batch": st.integers(1, 7),
+        "seed": st.integers(0, 2**31),
+        "epochs": st.just(3),
+    }
+)
+
+
+def same_matrix(learner, slow, shots):
+    """Learner and transcription of the same options find the same W."""
+    base = base_of(shots, seed=learner.seed)
+    theirs = slow.with_base(base).matrix
+    assert_close(learner.with_base(base).matrix, torch.from_numpy(theirs), rtol=1e-9, atol=1e-12)
+
+
+def agree(learner, slow):
+    """Learner and transcription give the same scores."""
+    base, (support, query, _) = base_of(), new_classes()
+    theirs = slow.with_base(base).adapt(support)(query)
+    assert_close(learner.with_base(base).adapt(support)(query), theirs, rtol=1e-9, atol=1e-12)
+
+
+def passes_the_battery_and_fails_the_oracle(wrong, slow, **options):
+    """A planted wrong formula keeps every symmetry, and only the comparison with the right one tells."""
+    check_learner(wrong(epochs=5, **options), **NONE)
+    with pytest.raises(AssertionError):
+        agree(wrong(epochs=5), slow(epochs=5))
+
+
+def tells_new_classes_apart(learner):
+    """A linear relation between items and descriptors is learned."""
+    support, query, labels = separated()
+    fitted = learner.with_base(base_of((9, 5, 2, 7) * 6, length=5, dim=8))
+    assert fitted.adapt(support)(query).argmax(-1).tolist() == labels.tolist()
+
+
+def batches_types_and_support_items_play_no_part(learner):
+    """Two episodes at once, one by one, with examples, and in single precision."""
+    fitted = learner.with_base(base_of())
+    a, b = new_classes(seed=1), new_classes(seed=2)
+    both = SupportSet(*(torch.cat([getattr(s, k) for s in (a[0], b[0])]) for k in ("x", "y")), 4)
+    both = replace(both, descriptors=torch.cat([a[0].descriptors, b[0].descriptors]))
+    scores = fitted.adapt(both)(torch.cat([a[1], b[1]]))
+    for k, (support, query, _) in enumerate((a, b)):
+        assert_close(fitted.adapt(support[0])(query[0]), scores[k])
+    given = replace(a[0], x=a[1][:, :3], y=a[2][:, :3])
+    assert_close(fitted.adapt(given)(a[1])[0], scores[0])
+    single = fitted.adapt(a[0].map(lambda x: x.float()))(a[1].float())
+    assert single.dtype == torch.float32
+    assert_close(single[0], scores[0].float(), rtol=1e-4, atol=1e-5)
+
+
+def draws_come_from_the_seed_alone(make):
+    """Whatever the global state, which stays as it is."""
+
+    def matrix(seed, state):
+        torch.manual_seed(state)
+        before = torch.get_rng_state()
+        fitted = make(seed=seed).with_base(base_of()).matrix
+        assert torch.equal(torch.get_rng_state(), before)
+        return fitted
+
+    assert torch.equal(matrix(0, 1), matrix(0, 2))
+    assert not torch.allclose(matrix(0, 1), matrix(1, 1))
+
+
+def errors_say_what_must_hold(make):
+    """Of options, of base classes, of new ones; the shape checker must be off."""
+    for name, value in (("margin", -1.0), ("margin", 0), ("learning_rate", 0.0), ("learning_rate", math.nan)):
+        with pytest.raises(FewShotError, match=f"{name} must be above 0, got {value}"):
+            make(**{name: value})
+    for name, value in (("epochs", 2.5), ("epochs", 0), ("batch", 0), ("batch", -1)):
+        with pytest.raises(FewShotError, match=f"{name} must be a whole number of at least 1, got {value}"):
+            make(**{name: value})
+    base, (support, _, _) = base_of(), new_classes()
+    with pytest.raises(
+        NotFittedError, match=rf"{make.__name__} learns from base classes, got none; call learner\.with"
+    ):
+        make().adapt(support)
+    with pytest.raises(FewShotError, match=r"must stay finite, got nan or infinity with learning_rate 1e\+308; choose"):
+        make(learning_rate=1e308).with_base(base)
+    with pytest.raises(EpisodeError, match="a ranking needs at least two base classes, got 1"):
+        make().with_base(base_of((3,)))
+    with pytest.raises(EpisodeError, match="need a descriptor of each class, got none"):
+        make().with_base(replace(base, descriptors=None))
+    with pytest.raises(EpisodeError, match="descriptors must be finite, got nan or infinity"):
+        make().with_base(replace(base, descriptors=base.descriptors / 0))
+    fitted = make().with_base(base)
+    with pytest.raises(EpisodeError, match="need a descriptor of each class, got none"):
+        fitted.adapt(replace(support, descriptors=None))
+    with pytest.raises(EpisodeError, match="must be described by 4 numbers, as the base classes were, got 3"):
+        fitted.adapt(replace(support, descriptors=support.descriptors[..., :3]))

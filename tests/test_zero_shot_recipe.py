@@ -8,7 +8,7 @@ from cli import as_json, call, refused
 from scipy.io import savemat
 
 from fewshot import load_dataset
-from fewshot.errors import RecipeError
+from fewshot.errors import RecipeError, StatisticsError
 from fewshot.evaluation.class_scores import Parts
 from fewshot.evaluation.zero_shot import choose_options, evaluate_zero_shot
 from fewshot.learners.eszsl import ESZSL
@@ -87,6 +87,26 @@ def test_table_and_command(recipe, tmp_path):
     assert [d["learner"]["name"] for d in documents] == ["descriptor-regression", "eszsl"] * 2
 
 
+def test_differences_are_to_the_reference(recipe, tmp_path):
+    recipe.write_text(recipe.read_text() + "reference: descriptor-regression\n")
+    call("run", recipe, "--out", tmp_path / "out")
+    text = (tmp_path / "out/table.md").read_text()
+    assert "| zero-shot difference % | harmonic difference % |" in text
+    assert "differences to descriptor-regression, percentage points: 95% paired bootstrap" in text
+    loaded = load_recipe(str(recipe))
+    records = run_zero_shot(loaded, tmp_path / "out")
+    assert "reference" not in records[0].settings
+    rows = zero_shot_table(records, loaded.reference).rows
+    assert [row[-2:] for row in rows[::2]] == [("–", "–")] * 2
+    assert rows[1][-1] == "–" and rows[3][-1] != "–"
+    gap = records[3].accuracy - records[2].accuracy
+    assert rows[3][-2].startswith(f"{100 * gap:+.2f}")
+    other = records[2].model_copy(update={"data": records[2].data.model_copy(update={"hash": "0" * 64})})
+    for wrong in ((records, "nobody"), ([*records[:2], other, records[3]], loaded.reference)):
+        with pytest.raises(StatisticsError, match="needs a record of the reference on the same items, got none for"):
+            zero_shot_table(*wrong)
+
+
 def test_show_says_everything(recipe, tmp_path):
     records = run_zero_shot(load_recipe(str(recipe)), tmp_path)
     path = tmp_path / "small-together-eszsl.json"
@@ -104,6 +124,7 @@ def test_show_says_everything(recipe, tmp_path):
         ("  rows:", "  row:", r"line 10: a recipe has no key 'zero_shot.row'; did you mean 'rows'"),
         ("label: together", "label: alone", r"rows need labels that differ, got 'alone' twice"),
         ("learner: eszsl, choose: {gamma: [0.1, 10.0]}", "learner: descriptor-regression", r"learners need labels that differ"),
+        ("zero_shot:", "reference: sae\nzero_shot:", r"reference must be the label of one of the learners, got .sae."),
     ],
 )  # fmt: skip
 def test_wrong_recipes_are_named(recipe, old, new, message):

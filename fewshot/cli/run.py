@@ -77,7 +77,7 @@ def _run_zero_shot(recipe: "ZeroShotRecipe", out: Path | None, jobs: int, again:
     folder = folder_of(recipe, out)
     with stdout_kept():
         records = run_zero_shot(recipe, folder, announce=note, again=again, jobs=jobs)
-    table, files = write_zero_shot_board(records, folder)
+    table, files = write_zero_shot_board(records, folder, recipe.reference)
     if as_json:
         document([record.model_dump(mode="json") for record in records])
     else:

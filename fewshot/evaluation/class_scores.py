@@ -91,7 +91,7 @@ def zero_shot_counts(learner: Any, data: Collection, parts: Parts) -> ClassCount
     rows = data.splits[parts.unseen]
     classes, labels = np.unique(data.labels[rows], return_inverse=True)
     right = class_scores(learner, data, rows, classes).argmax(1) == labels
-    return ClassCounts(np.bincount(labels[right], minlength=len(classes)), np.bincount(labels))
+    return ClassCounts.of(right, labels)
 
 
 def joint_answers(learner: Any, data: Collection, parts: Parts) -> JointAnswers:

@@ -188,7 +188,7 @@ def _figures(unseen: ClassCounts, mixed: Generalised | None, level: float, seed:
 
 def _named(data: Collection, classes: np.ndarray, counts: ClassCounts) -> Counts:
     names = [data.class_names[c] for c in classes]
-    return Counts(classes=names, correct=counts.correct.tolist(), items=counts.items.tolist())
+    return Counts.of(names, counts)
 
 
 def _info(data: Collection, split: str) -> DataInfo:

@@ -8,12 +8,11 @@ Code: none by the authors. Intended difference: the probabilities of base classe
 
 from dataclasses import dataclass, replace
 
-import torch
 from jaxtyping import Float
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from fewshot.base_classifier import base_log_probabilities, fit_base_classifier
 from fewshot.contract import Classifier, SupportSet
 from fewshot.descriptors import base_classes, class_descriptors, require_base
 from fewshot.errors import FewShotError
@@ -52,13 +51,7 @@ class ConSE:
             FewShotError: If there is a single base class.
         """
         x, y, s = base_classes(base)
-        if len(s) < 2:
-            raise FewShotError(f"ConSE needs two base classes or more, got {len(s)}")
-        fitted = LogisticRegression(C=self.C, max_iter=1000).fit(x.numpy(), y.numpy())
-        columns = torch.from_numpy(fitted.coef_), torch.from_numpy(fitted.intercept_)[:, None]
-        weight = torch.cat(columns, 1)
-        if len(s) == 2:  # scikit-learn has one row for two classes: the log-odds of the second
-            weight = torch.cat([torch.zeros_like(weight), weight])
+        weight = fit_base_classifier(x, y, classes=len(s), C=self.C, name="ConSE")
         return replace(self, weight=weight, described=s)
 
     def adapt(self, support: SupportSet) -> Classifier:
@@ -72,8 +65,7 @@ class ConSE:
         s = normalize(class_descriptors(support, base.shape[1]), dim=-1)
 
         def classify(query: Tensor) -> Tensor:
-            logits = query @ weight[:, :-1].to(query).mT + weight[:, -1].to(query)
-            best, which = logits.softmax(-1).topk(min(self.top, len(base)), -1)
+            best, which = base_log_probabilities(query, weight).exp().topk(min(self.top, len(base)), -1)
             mixed = (best.unsqueeze(-1) * base.to(query)[which]).sum(
                 -2
             )  # Z only scales it, which a cosine does not see

@@ -11,12 +11,10 @@ from dataclasses import dataclass, replace
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from fewshot.contract import Classifier, SupportSet
-from fewshot.descriptors import base_classes, class_descriptors, require_base
 from fewshot.errors import FewShotError
-from fewshot.ranking import check_options, first_violation, learn_ranking
+from fewshot.ranking import check_options, compatibility, first_violation, learn_ranking
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class DeViSE:
     def __post_init__(self) -> None:
         if self.violations not in ("all", "first"):
             raise FewShotError(f"violations must be 'all' or 'first', got '{self.violations}'")
-        check_options(self.margin, self.learning_rate, self.epochs, self.batch)
+        check_options(self)
 
     def with_base(self, base: SupportSet) -> "DeViSE":
         """The same learner with M learned on the base classes.
@@ -61,19 +59,7 @@ class DeViSE:
             EpisodeError: If base classes lack items or descriptors, or there is one only.
             FewShotError: If the rate is so large that M overflows.
         """
-        x, y, described = base_classes(base)
-        matrix = learn_ranking(
-            x,
-            y,
-            normalize(described, dim=-1),
-            self.weigh,
-            margin=self.margin,
-            learning_rate=self.learning_rate,
-            epochs=self.epochs,
-            batch=self.batch,
-            seed=self.seed,
-        )
-        return replace(self, matrix=matrix)
+        return replace(self, matrix=learn_ranking(self, base))
 
     def weigh(self, excess: Float[Tensor, "b z"], generator: torch.Generator) -> Float[Tensor, "b z"]:
         """One for each violation that counts: the slope of the hinges in eq. 1."""
@@ -87,6 +73,4 @@ class DeViSE:
             NotFittedError: If no base classes were seen.
             EpisodeError: If descriptors are missing, not finite, or not as long as those of the base classes.
         """
-        matrix = require_base(self.matrix, "DeViSE")
-        t = normalize(class_descriptors(support, matrix.shape[1]), dim=-1)  # (e, n_way, length)
-        return lambda query: query @ matrix.to(query) @ t.to(query).mT  # (e, q, n_way)
+        return compatibility(self, support)

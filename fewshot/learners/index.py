@@ -38,6 +38,10 @@ LEARNERS = {
     "boil": Entry("boil:BOIL", "gradient", "Oh et al. 2021", by_batch_norm=True),
     "conse": Entry("conse:ConSE", "zero-shot", "Norouzi et al. 2014"),
     "coop": Entry("coop:CoOp", "hybrid", "Zhou et al. 2022"),
+    "dap": Entry("dap:DAP", "zero-shot", "Lampert et al. 2009"),
+    "descriptor-kernel": Entry(
+        "descriptor_kernel:DescriptorKernel", "zero-shot", "Nadaraya 1964; Rohrbach et al. 2010"
+    ),
     "descriptor-mix": Entry("descriptor_mix:DescriptorMix", "hybrid", "Xing et al. 2019"),
     "descriptor-regression": Entry("descriptor_regression:DescriptorRegression", "zero-shot", "Palatucci et al. 2009"),
     "devise": Entry("devise:DeViSE", "zero-shot", "Frome et al. 2013"),
@@ -46,6 +50,7 @@ LEARNERS = {
     "feat": Entry("feat:FEAT", "metric", "Ye et al. 2020"),
     "fomaml": Entry("fomaml:FOMAML", "gradient", "Finn et al. 2017", by_batch_norm=True),
     "fine-tune": Entry("fine_tune:FineTune", "gradient", "Yosinski et al. 2014; Howard and Ruder 2018"),
+    "iap": Entry("iap:IAP", "zero-shot", "Lampert et al. 2009"),
     "k-nearest-neighbours": Entry("k_nearest_neighbours:KNearestNeighbours", "metric", "Cover and Hart 1967"),
     "label-propagation": Entry(
         "label_propagation:LabelPropagation", "transductive", "Zhou et al. 2003; Liu et al. 2019"

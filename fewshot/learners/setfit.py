@@ -63,7 +63,7 @@ class SetFit(nn.Module):
         self.batch, self.learning_rate, self.C, self.most_pairs = batch, learning_rate, C, most_pairs
 
     @per_episode
-    def adapt(self, support: SupportSet) -> Classifier:
+    def adapt(self, support: SupportSet[Any]) -> Classifier:
         """Train a copy of the encoder on pairs, then the head on its embeddings.
 
         Raises:

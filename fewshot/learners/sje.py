@@ -12,11 +12,9 @@ from dataclasses import dataclass, replace
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from fewshot.contract import Classifier, SupportSet
-from fewshot.descriptors import base_classes, class_descriptors, require_base
-from fewshot.ranking import check_options, learn_ranking
+from fewshot.ranking import check_options, compatibility, learn_ranking
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ class SJE:
     scores = "rank"
 
     def __post_init__(self) -> None:
-        check_options(self.margin, self.learning_rate, self.epochs, self.batch)
+        check_options(self)
 
     def with_base(self, base: SupportSet) -> "SJE":
         """The same learner with W learned on the base classes.
@@ -54,19 +52,7 @@ class SJE:
             EpisodeError: If base classes lack items or descriptors, or there is one only.
             FewShotError: If the rate is so large that W overflows.
         """
-        x, y, described = base_classes(base)
-        matrix = learn_ranking(
-            x,
-            y,
-            normalize(described, dim=-1),
-            self.weigh,
-            margin=self.margin,
-            learning_rate=self.learning_rate,
-            epochs=self.epochs,
-            batch=self.batch,
-            seed=self.seed,
-        )
-        return replace(self, matrix=matrix)
+        return replace(self, matrix=learn_ranking(self, base))
 
     def weigh(self, excess: Float[Tensor, "b z"], generator: torch.Generator) -> Float[Tensor, "b z"]:
         """One for the class of the greatest hinge, if that is above 0; the first of equal ones."""
@@ -80,6 +66,4 @@ class SJE:
             NotFittedError: If no base classes were seen.
             EpisodeError: If descriptors are missing, not finite, or not as long as those of the base classes.
         """
-        matrix = require_base(self.matrix, "SJE")
-        s = normalize(class_descriptors(support, matrix.shape[1]), dim=-1)  # (e, n_way, length)
-        return lambda query: query @ matrix.to(query) @ s.to(query).mT  # (e, q, n_way)
+        return compatibility(self, support)

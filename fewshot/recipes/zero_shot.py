@@ -54,9 +54,11 @@ def path_of(recipe: ZeroShotRecipe, folder: Path, row: ZeroShotRow, one: ZeroSho
 
 
 def settings_of(recipe: ZeroShotRecipe, row: ZeroShotRow, one: ZeroShotLearner) -> dict[str, Any]:
-    """All settings that decide a record."""
+    """All settings that decide a record; what it is compared with later does not."""
     section = recipe.zero_shot.model_copy(update={"rows": [row]})
-    return recipe.model_copy(update={"learners": [one], "zero_shot": section}).model_dump(mode="json")
+    return recipe.model_copy(update={"learners": [one], "zero_shot": section}).model_dump(
+        mode="json", exclude={"reference"}
+    )
 
 
 def is_done(recipe: ZeroShotRecipe, folder: Path, row: ZeroShotRow, one: ZeroShotLearner) -> bool:

@@ -11,12 +11,19 @@ from fewshot.results.zero_shot_figure import zero_shot_figure
 from fewshot.results.zero_shot_table import zero_shot_table
 
 
-def write_zero_shot_board(records: Sequence[ZeroShotRecord], folder: Path) -> tuple[Table, tuple[Path, Path]]:
+def write_zero_shot_board(
+    records: Sequence[ZeroShotRecord], folder: Path, reference: str | None = None
+) -> tuple[Table, tuple[Path, Path]]:
     """Write ``table.md`` and ``figure.png``; the table and the two files come back.
+
+    Args:
+        records: Of one recipe.
+        folder: Where to write.
+        reference: Label of the learner that all others are compared with.
 
     Raises:
         DataError: If a file cannot be written.
     """
-    table = zero_shot_table(records)
+    table = zero_shot_table(records, reference)
     text = write_text(folder / "table.md", markdown(table) + "\n")
     return table, (text, save_figure(zero_shot_figure(records), folder / "figure.png"))

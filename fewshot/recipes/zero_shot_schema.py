@@ -72,6 +72,7 @@ class ZeroShotRecipe(_Section):
         backbone_options: Of the backbone.
         transforms: What items go through before every learner, see `fewshot.transforms.make_transform`.
         learners: Each is judged on every row.
+        reference: Label of the learner that all others are compared with, item by item; nothing is compared when left out.
         zero_shot: How.
     """
 
@@ -83,10 +84,11 @@ class ZeroShotRecipe(_Section):
     backbone_options: dict[str, Any] = {}
     transforms: list[Any] = []
     learners: list[ZeroShotLearner] = Field(min_length=1)
+    reference: str | None = None
     zero_shot: ZeroShotSection
 
     @model_validator(mode="after")
-    def _labels_differ(self) -> "ZeroShotRecipe":
+    def _labels_fit(self) -> "ZeroShotRecipe":
         for what, names in (
             ("learners", [c.name for c in self.learners]),
             ("rows", [r.label for r in self.zero_shot.rows]),
@@ -94,4 +96,6 @@ class ZeroShotRecipe(_Section):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"{what} need labels that differ, got '{twice[0]}' twice")
+        if self.reference is not None and self.reference not in [c.name for c in self.learners]:
+            raise ValueError(f"reference must be the label of one of the learners, got '{self.reference}'")
         return self

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Integer
+from jaxtyping import Bool, Float, Integer
 from scipy.special import ndtri
 
 from fewshot.errors import StatisticsError
@@ -27,13 +27,16 @@ class ClassCounts:
     Attributes:
         correct: Right answers.
         items: Items that were asked.
+        answers: Whether each single answer was right, class after class; where it is known.
 
     Raises:
-        StatisticsError: Unless 0 <= correct <= items, at least one item, in every class, and there is a class.
+        StatisticsError: Unless 0 <= correct <= items, at least one item, in every class, and there is a class; or answers and
+            counts disagree.
     """
 
     correct: Integer[np.ndarray, " classes"]
     items: Integer[np.ndarray, " classes"]
+    answers: Bool[np.ndarray, " all_items"] | None = None
 
     def __post_init__(self) -> None:
         right, asked = np.asarray(self.correct), np.asarray(self.items)
@@ -44,6 +47,15 @@ class ClassCounts:
                 "every class needs 0 <= correct <= items and at least one item, got correct in "
                 f"{right.min()}..{right.max()} and items in {asked.min()}..{asked.max()}"
             )
+        if self.answers is not None and not np.array_equal(_sums(self.answers, asked), right):
+            raise StatisticsError("answers must add up to the counts of each class, got others; count them anew")
+
+    @classmethod
+    def of(cls, right: Bool[np.ndarray, " n"], classes: Integer[np.ndarray, " n"]) -> "ClassCounts":
+        """Counts of answers, in any order, to items of these classes; classes are taken in the order of their numbers."""
+        items = np.unique(classes, return_counts=True)[1]
+        answers = right[np.argsort(classes, kind="stable")]
+        return cls(_sums(answers, items), items, answers)
 
     @property
     def accuracies(self) -> Float[np.ndarray, " classes"]:
@@ -64,6 +76,13 @@ class ClassCounts:
         items = np.asarray(self.items)[chosen]
         means: np.ndarray = (rng.binomial(items, self.accuracies[chosen]) / items).mean(1)
         return means
+
+
+def _sums(answers: np.ndarray, items: np.ndarray) -> np.ndarray:
+    """Right answers of each class, where answers stand class after class; none where their number is another."""
+    if len(answers) != items.sum():
+        return np.array([])
+    return np.bincount(np.repeat(np.arange(len(items)), items)[answers], minlength=len(items))
 
 
 def harmonic_mean(unseen: Any, seen: Any) -> Any:

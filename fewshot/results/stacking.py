@@ -49,8 +49,7 @@ class JointAnswers:
         return self._counted(right, ~self.seen), self._counted(right, self.seen)
 
     def _counted(self, right: np.ndarray, kind: np.ndarray) -> ClassCounts:
-        of, ids = np.unique(self.classes[kind], return_inverse=True)
-        return ClassCounts(np.bincount(ids[right[kind]], minlength=len(of)), np.bincount(ids, minlength=len(of)))
+        return ClassCounts.of(right[kind], self.classes[kind])
 
 
 @dataclass(frozen=True, eq=False)

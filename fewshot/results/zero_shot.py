@@ -21,16 +21,34 @@ class _Part(BaseModel):
 
 
 class Counts(_Part):
-    """Right answers and items of each class of one kind."""
+    """Right answers and items of each class of one kind.
+
+    Attributes:
+        classes: Their names.
+        correct: Right answers.
+        items: Items that were asked.
+        answers: Every single answer, one bit an item, 1 if right, in hexadecimal digits: class after class, items as in the split.
+    """
 
     classes: list[str]
     correct: list[int]
     items: list[int]
+    answers: str | None = None
+
+    @classmethod
+    def of(cls, classes: list[str], counts: ClassCounts) -> "Counts":
+        """Of arrays."""
+        answers = None if counts.answers is None else np.packbits(counts.answers).tobytes().hex()
+        return cls(classes=classes, correct=counts.correct.tolist(), items=counts.items.tolist(), answers=answers)
 
     @property
     def counts(self) -> ClassCounts:
         """As arrays."""
-        return ClassCounts(np.array(self.correct), np.array(self.items))
+        correct, items = np.array(self.correct), np.array(self.items)
+        if self.answers is None:
+            return ClassCounts(correct, items)
+        bits = np.unpackbits(np.frombuffer(bytes.fromhex(self.answers), np.uint8))
+        return ClassCounts(correct, items, bits[: items.sum()].astype(bool))
 
 
 class Figure(IntervalInfo):

@@ -27,7 +27,7 @@ def zero_shot_figure(records: Sequence[ZeroShotRecord]) -> "Figure":
     settings = list(dict.fromkeys(setting_of(r) for r in records))
     mixed = [s for s in settings if any(r.generalised for r in records if setting_of(r) == s)]
     labels = list(dict.fromkeys(label_of(r) for r in records))[::-1]
-    figure: Figure = blank(3.6 * (len(settings) + len(mixed)) + 1.6, max(3.2, 0.34 * len(labels) + 1.5))
+    figure: Figure = blank(3.6 * len(settings) + 5.0 * len(mixed) + 1.6, max(3.2, 0.34 * len(labels) + 1.5))
     panels = figure.subplots(1, len(settings) + len(mixed), squeeze=False)[0]
     for axes, setting in zip(panels, settings, strict=False):
         _accuracies(axes, [r for r in records if setting_of(r) == setting], labels)
@@ -77,4 +77,4 @@ def _curves(axes: "Axes", shown: Sequence[ZeroShotRecord], labels: list[str]) ->
         axes.plot(100 * chosen[0], 100 * chosen[1], "o", color=colour, markersize=4)
     axes.set_xlim(left=0)
     axes.set_ylim(bottom=0)
-    axes.legend(fontsize=7, loc="upper right")
+    axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.02, 1), frameon=False)  # beside, not over, the curves

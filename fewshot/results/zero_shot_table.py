@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
-from fewshot.results.interval import NEW_CLASSES, OPEN
+from fewshot.errors import StatisticsError
+from fewshot.results.interval import NEW_CLASSES, OPEN, Interval
 from fewshot.results.tables import ABSENT, Table, mean_cell, percent, with_interval
 from fewshot.results.zero_shot import Figure, ZeroShotRecord
+from fewshot.results.zero_shot_paired import PairCounts, paired_bootstrap
 
-COLUMNS = (
+COLUMNS: tuple[str, ...] = (
     "setting",
     "learner",
     "zero-shot %",
@@ -22,6 +24,8 @@ NOTES = (
     "zero-shot: unseen classes alone; unseen, seen, harmonic: all classes compete, gamma taken from the scores of seen ones",
     "classes weigh equally; 95% bootstrap intervals, for new images of these classes, and in the fourth column for new classes",
 )
+DIFFERENCES = ("zero-shot difference %", "harmonic difference %")
+DIFFERENCE_NOTE = "differences to {}, percentage points: 95% paired bootstrap, the same images drawn anew within their classes for both"
 
 AUROC_NOTE = (
     "AUROC: items of no known class told from the others by the largest score; 50 is chance; interval for new items"
@@ -40,19 +44,48 @@ def setting_of(record: ZeroShotRecord) -> str:
     return str(rows[0].get("label") or record.data.name)
 
 
-def zero_shot_table(records: Sequence[ZeroShotRecord]) -> Table:
+def zero_shot_table(records: Sequence[ZeroShotRecord], reference: str | None = None) -> Table:
     """Mean accuracies over classes, as per cent; higher is better. Columns without any number are left out.
 
     Args:
         records: Of one data set.
+        reference: Label of the learner that all others of its setting are compared with, item by item.
+
+    Raises:
+        StatisticsError: If the reference has no record of a setting, or records do not tell single answers or have other items.
     """
     chance = sorted({f"{100 / len(r.unseen.classes):.2g} %" for r in records})
-    told = [AUROC_NOTE] if any(r.open_set for r in records) else []
-    notes = (*NOTES, *told, f"chance, unseen classes alone: {', '.join(chance)}")
-    rows = [table_row(r) for r in records]
-    kept = [k for k in range(len(COLUMNS)) if any(row[k] != ABSENT for row in rows)]
+    notes = [*NOTES, *([AUROC_NOTE] if any(r.open_set for r in records) else [])]
+    notes.append(f"chance, unseen classes alone: {', '.join(chance)}")
+    columns, rows = COLUMNS, [table_row(r) for r in records]
+    if reference is not None:
+        of = {setting_of(r): r for r in records if label_of(r) == reference}
+        rows = [(*row, *_differences(r, of.get(setting_of(r)))) for row, r in zip(rows, records, strict=True)]
+        columns = (*columns, *DIFFERENCES)
+        notes.append(DIFFERENCE_NOTE.format(reference))
+    kept = [k for k in range(len(columns)) if any(row[k] != ABSENT for row in rows)]
     body = tuple(tuple(row[k] for k in kept) for row in rows)
-    return Table(tuple(COLUMNS[k] for k in kept), body, records[0].data.name if records else "", notes)
+    return Table(tuple(columns[k] for k in kept), body, records[0].data.name if records else "", tuple(notes))
+
+
+def _differences(record: ZeroShotRecord, reference: ZeroShotRecord | None) -> tuple[str, str]:
+    """Of the zero-shot accuracy and of H."""
+    if reference is None or record.data.hash != reference.data.hash:
+        raise StatisticsError(
+            f"every setting needs a record of the reference on the same items, got none for '{setting_of(record)}'; run that first"
+        )
+    if record is reference:
+        return ABSENT, ABSENT
+    alone = _signed(paired_bootstrap(PairCounts.of(record.unseen.counts, reference.unseen.counts)))
+    mine, other = record.generalised, reference.generalised
+    if mine is None or other is None:
+        return alone, ABSENT
+    kinds = [PairCounts.of(getattr(mine, k).counts, getattr(other, k).counts) for k in ("unseen", "seen")]
+    return alone, _signed(paired_bootstrap(*kinds))
+
+
+def _signed(interval: Interval) -> str:
+    return with_interval(interval.estimate, interval.low, interval.high, signed=True)
 
 
 def table_row(record: ZeroShotRecord) -> tuple[str, ...]:
