@@ -9,11 +9,14 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from torch.nn.functional import cross_entropy
 from torch.testing import assert_close
 
 from fewshot import load_backbone, load_learner
+from fewshot.backbones.open_clip_models import TextTower
 from fewshot.contract import Embedded, SupportSet, prepare
-from fewshot.errors import DataError, MissingDataError, MissingExtraError, ShapeError, UnknownNameError
+from fewshot.errors import DataError, FewShotError, MissingDataError, MissingExtraError, ShapeError, UnknownNameError
+from fewshot.learners.coop import CoOp
 from fewshot.learners.tip_adapter import TipAdapter
 
 TINY = {
@@ -100,6 +103,40 @@ def test_examples_and_descriptions_meet(clip):
         for name in ("tip-adapter", "tip-adapter-f", "lp-plus-plus", "descriptor-mix"):
             scores = Embedded(clip, load_learner(name), side=clip.text).adapt(support)(x[None, 3:])
             assert scores.shape == (1, 1, 3) and scores.isfinite().all()
+
+
+def test_vectors_of_words_as_context_are_those_words(clip):
+    """The oracle is the tower itself on the whole sentence; names of several lengths end at several places."""
+    import open_clip
+
+    names = [*NAMES, "a rather long way home"]
+    ids = open_clip.get_tokenizer("tiny-clip")(["a photo of a"])[0, 1:5]
+    with torch.no_grad():
+        plain = clip.text(clip.text.preprocess(names))
+        ours = clip.text.prompted(names, clip.text.network.token_embedding.weight[ids])
+        assert_close(ours, clip.text(clip.text.preprocess([f"a photo of a {name}" for name in names])))
+        assert float((ours - plain).abs().max()) > 0.01
+        assert_close(clip.text.prompted(names, torch.zeros(0, clip.text.width)), plain)
+        assert_close(clip.text(clip.text.preprocess(names)), plain)
+
+
+def test_coop_learns_a_context_for_the_text_tower(clip):
+    x, y = pixels(3), torch.tensor([[0, 1, 1]])
+    support = SupportSet(x[None], y, 3, strings([NAMES]), seed=torch.tensor([1]))
+    with torch.no_grad():
+        losses = [
+            float(cross_entropy(Embedded(clip, CoOp(clip.text, steps=n, lr=0.1)).adapt(support)(x[None])[0], y[0]))
+            for n in (0, 20)
+        ]
+    assert losses[1] < losses[0]
+    assert all(p.grad is None for p in clip.parameters())
+
+
+def test_a_context_that_does_not_fit_is_refused(clip):
+    with pytest.raises(FewShotError, match="texts must leave room for 20 context vectors, got one of more tokens"):
+        clip.text.prompted(["a rather long way home"], torch.zeros(20, clip.text.width))
+    with pytest.raises(FewShotError, match="need a tower with a table of words, got 'other'; take another"):
+        TextTower(torch.nn.Linear(2, 2), None, 2, "other").prompted([], torch.zeros(1, 2))
 
 
 def test_fingerprints_name_weights_and_tower(clip, tiny):

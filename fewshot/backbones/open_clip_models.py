@@ -49,6 +49,40 @@ class TextTower(nn.Module):
             return torch.zeros(0, self.dim, device=tokens.device)
         return torch.cat([self.network(part) for part in torch.split(tokens, CHUNK)])
 
+    def prompted(self, texts: list[str], context: Float[Tensor, "m width"]) -> Float[Tensor, "n dim"]:
+        """Features of texts with vectors put in front, behind the start token, as if they were words.
+
+        Args:
+            texts: Short enough to leave room for the vectors.
+            context: The vectors, of the length `width`.
+
+        Raises:
+            FewShotError: If a text is too long, or the network has no table of words.
+        """
+        table, tokens, m = self._table(), self.preprocess(texts), len(context)
+        kept = tokens[:, : tokens.shape[1] - m]
+        if bool((tokens[:, kept.shape[1] :] != 0).any()):
+            raise FewShotError(f"texts must leave room for {m} context vectors, got one of more tokens; shorten it")
+        words = table(kept)
+        words = torch.cat([words[:, :1], context.to(words).expand(len(words), -1, -1), words[:, 1:]], 1)
+        hook = table.register_forward_hook(lambda *_: words)
+        try:  # tokens still tell where a text ends; the start token, for one, stands for each vector
+            features: Tensor = self.network(torch.cat([kept[:, :1].expand(-1, m), kept], 1))
+        finally:
+            hook.remove()
+        return features
+
+    @property
+    def width(self) -> int:
+        """Length of the vector of a word."""
+        return int(self._table().embedding_dim)
+
+    def _table(self) -> nn.Embedding:
+        table = getattr(self.network, "token_embedding", None)
+        if not isinstance(table, nn.Embedding):
+            raise FewShotError(f"context vectors need a tower with a table of words, got '{self.name}'; take another")
+        return table
+
     def fingerprint(self) -> str:
         """Names architecture, weights and tokenizer, for the feature cache."""
         settings = type(self.tokenizer).__name__, getattr(self.tokenizer, "context_length", None)

@@ -30,7 +30,7 @@ class CoOp(nn.Module):
 
     Args:
         encoder: Embeds texts behind context vectors: it has ``prompted(texts, context)``, and ``width``, the length of
-            such a vector, as those of ``sentence-transformers`` have.
+            such a vector, as models of sentence-transformers and CLIP's ``text`` have.
         context: M.
         steps: Of gradient descent.
         lr: The first step has 1e-5, step k of K thereafter ``lr (1 + cos(π k / K)) / 2``.

@@ -49,7 +49,7 @@ class TipAdapterF(TipAdapter):
         if not (self.lr > 0 and self.weight_decay >= 0):
             raise FewShotError(
                 f"lr must be above 0 and weight_decay 0 or more, got {self.lr} and {self.weight_decay}; "
-                "the paper has 1e-3 and 0.01"
+                "the authors have 1e-3 and 0.01"
             )
 
     def adapt(self, support: SupportSet) -> Classifier:
