@@ -140,5 +140,5 @@ def test_other_weights_and_a_later_schema_are_refused(tmp_path):
     path = FewShotClassifier("pixels").fit(X, Y).save(tmp_path / "a.safetensors")
     with pytest.raises(DataError, match="weights that it was made with, got others for the backbone 'pixels'"):
         FewShotClassifier.load(forged(path, fingerprint="other"))
-    with pytest.raises(DataError, match="must have schema 1, got 2; update fewshot"):
-        FewShotClassifier.load(forged(path, schema=2))
+    with pytest.raises(DataError, match="must have schema 2, got 3; update fewshot"):
+        FewShotClassifier.load(forged(path, schema=3))

@@ -227,7 +227,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         model = self._fitted()
         if model.kind != ROWS:
             return read(X, model.kind, model.backbone)
-        return read_rows(self, X, model.backbone, not hasattr(self, "n_features_in_"))
+        return read_rows(self, X, model.backbone, False)
 
     def _fitted(self) -> Model:
         if not self.__sklearn_is_fitted__():
