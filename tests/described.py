@@ -103,6 +103,16 @@ class SlowRanking:
         return lambda query: (query.double() @ matrix @ s.mT).to(query.dtype)
 
 
+def descriptors_as_they_are(slow):
+    """A slip of a transcription: descriptors keep their length."""
+    return type("DescriptorsAsTheyAre", (slow,), {"unit": lambda self, s: s})
+
+
+def right_class_only(slow):
+    """A slip: draws items to the right descriptor and forgets to push them from the wrong one."""
+    return type("RightClassOnly", (slow,), {"step": lambda self, x, s_own, s_wrong: np.outer(x, s_own)})
+
+
 def first_drawn(hinges, own, turn):
     """``(class, draws)``: wrong classes in the order of their turns until one violates the margin; or nothing."""
     order = [j for j in np.argsort(turn) if j != own]
@@ -145,6 +155,12 @@ def passes_the_battery_and_fails_the_oracle(wrong, slow, **options):
     check_learner(wrong(epochs=5, **options), **NONE)
     with pytest.raises(AssertionError):
         agree(wrong(epochs=5), slow(epochs=5))
+
+
+def moves_nothing_without_a_violation(learner):
+    """The right class is on top and no other exceeds what the margin allows."""
+    excess = torch.tensor([[-torch.inf, 0.0, -1.0], [-2.0, -torch.inf, -0.5]])
+    assert learner.weigh(excess, torch.Generator()).tolist() == [[0.0] * 3] * 2
 
 
 def tells_new_classes_apart(learner):

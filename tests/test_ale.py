@@ -13,9 +13,11 @@ from described import (
     agree,
     base_of,
     batches_types_and_support_items_play_no_part,
+    descriptors_as_they_are,
     draws_come_from_the_seed_alone,
     errors_say_what_must_hold,
     first_drawn,
+    moves_nothing_without_a_violation,
     passes_the_battery_and_fails_the_oracle,
     same_matrix,
     tells_new_classes_apart,
@@ -123,11 +125,6 @@ class EveryViolation(Slow):
         return np.full(len(hinges), self.weight(len(hinges), 1))
 
 
-class DescriptorsAsTheyAre(Slow):
-    def unit(self, s):
-        return s
-
-
 WRONG = [
     NoWeight,
     WeightOfDraws,
@@ -135,7 +132,7 @@ WRONG = [
     LastTermOnly,
     AllClassesCounted,
     EveryViolation,
-    DescriptorsAsTheyAre,
+    descriptors_as_they_are(Slow),
 ]
 
 
@@ -158,9 +155,7 @@ def test_every_violation_is_as_likely_and_draws_are_those_without_replacement():
 
 
 def test_without_a_violation_nothing_moves():
-    """Margin 0 and the right class on top."""
-    excess = torch.tensor([[-torch.inf, 0.0, -1.0], [-2.0, -torch.inf, -0.5]])
-    assert ALE().weigh(excess, torch.Generator()).tolist() == [[0.0] * 3] * 2
+    moves_nothing_without_a_violation(ALE())
 
 
 # Edges ----------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ OPTIONS = [("table-mean", "base"), ("attribute-mean", "base"), ("table-mean", "u
 
 
 def world(seed=0):
-    """Base classes and new ones; the numbers of the attributes are of very different size, so that thresholds matter."""
+    """Base classes and new ones; attributes have means of their own, so that thresholds matter."""
     base, (support, query, asked) = base_of(SHOTS, seed=seed, length=5), new_classes(length=5, seed=seed + 1)
     shift = torch.tensor([0.4, -0.3, 0.2, 0.0, -0.2])
     return (

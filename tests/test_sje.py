@@ -11,9 +11,12 @@ from described import (
     agree,
     base_of,
     batches_types_and_support_items_play_no_part,
+    descriptors_as_they_are,
     draws_come_from_the_seed_alone,
     errors_say_what_must_hold,
+    moves_nothing_without_a_violation,
     passes_the_battery_and_fails_the_oracle,
+    right_class_only,
     same_matrix,
     tells_new_classes_apart,
 )
@@ -88,17 +91,7 @@ class NoMargin(Slow):
         return float(wrong >= right) * (1 + wrong - right)
 
 
-class DescriptorsAsTheyAre(Slow):
-    def unit(self, s):
-        return s
-
-
-class RightClassOnly(Slow):
-    def step(self, x, s_own, s_wrong):
-        return np.outer(x, s_own)
-
-
-WRONG = [EveryViolation, LeastViolating, SquaredHinge, NoMargin, DescriptorsAsTheyAre, RightClassOnly]
+WRONG = [EveryViolation, LeastViolating, SquaredHinge, NoMargin, descriptors_as_they_are(Slow), right_class_only(Slow)]
 
 
 @pytest.mark.parametrize("wrong", WRONG)
@@ -110,9 +103,7 @@ def test_wrong_formulas_pass_the_battery_and_fail_the_oracle(wrong):
 
 
 def test_without_a_violation_nothing_moves():
-    """Margin 0 and the right class on top."""
-    excess = torch.tensor([[-torch.inf, 0.0, -1.0], [-2.0, -torch.inf, -0.5]])
-    assert SJE().weigh(excess, torch.Generator()).tolist() == [[0.0] * 3] * 2
+    moves_nothing_without_a_violation(SJE())
 
 
 def test_a_known_number():
