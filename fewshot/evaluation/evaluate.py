@@ -14,7 +14,7 @@ from fewshot.evaluation.answers import eval_mode
 from fewshot.evaluation.collect import Episodes, Report, answer
 from fewshot.evaluation.describe import describe
 from fewshot.evaluation.embedded import embedded
-from fewshot.evaluation.guard import check_inductive, check_overlap
+from fewshot.evaluation.guard import check_inductive, check_items_alone, check_overlap, is_fixed
 from fewshot.results.answers import Answers
 from fewshot.results.choice import Choice
 from fewshot.results.record import Record
@@ -91,11 +91,14 @@ def evaluate(
     if chosen is not None:
         chosen.require_new(collection.qualified_names())
     with eval_mode(learner):
-        if not getattr(learner, "transductive", False):
-            first = next(iter(sampler.groups(0, min(2, count))))
-            check_inductive(learner, collection, first, sampler.seeds(first.index), queries or collection)
+        first = next(iter(sampler.groups(0, min(2, count))))
+        inductive = not getattr(learner, "transductive", False)
+        if inductive and hasattr(learner, "backbone") and is_fixed(learner.backbone):
+            check_items_alone(learner.backbone, queries or collection, first)
         head, support = embedded(learner, collection, cache)
         query = support if queries is None else embedded(learner, queries, cache)[1]
+        if inductive:
+            check_inductive(head, support, first, sampler.seeds(first.index), query)
         batch = batch or _batch(support, sampler)
         answers = answer(head, support, query, sampler, count, batch, keep_scores, report)
         apart, note = _disjoint(head, support, query, sampler, batch) if open_interval else (None, None)

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fewshot.contract import Learner
+from fewshot.contract import Learner, prepare
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import IndexEpisodes
 from fewshot.errors import LeakageError
@@ -14,7 +14,7 @@ from fewshot.files import digest
 from fewshot.results.record import SeenClasses
 
 TOLERANCE = 1e-4  # of the largest score: kernels of another batch size round differently, by about 1e-6
-QUERIES = 5
+QUERIES, TOGETHER = 5, 50  # that are asked alone, beside how many others
 
 
 def check_inductive(
@@ -22,11 +22,11 @@ def check_inductive(
 ) -> None:
     """Refuse an inductive learner whose answer to one query changes with its neighbours.
 
-    The whole path is checked, backbone included, on the first queries of each episode.
+    Some of the first queries of each episode are asked, together and alone.
 
     Args:
         learner: Claims not to be transductive.
-        collection: Raw items, not features.
+        collection: What the learner takes: features where its backbone is checked by `check_items_alone`.
         episodes: A few episodes.
         seeds: Their seeds.
         queries: The collection of the queries.
@@ -35,12 +35,30 @@ def check_inductive(
         LeakageError: If scores, or what the classifier says of how known a query is, differ by more than rounding.
     """
     support = support_set(collection, episodes, seeds)
-    query = queries.take(episodes.query)
+    query = queries.take(episodes.query[:, :TOGETHER])
     ask = adapted(learner, support)
     together = _said(ask(query))
     alone = [_said(ask(query[:, i : i + 1])) for i in range(min(QUERIES, episodes.query.shape[1]))]
     for name, values in together.items():
         _require_same(name, values[:, :QUERIES], torch.cat([one[name] for one in alone], 1))
+
+
+def check_items_alone(backbone: Any, queries: Collection, episodes: IndexEpisodes) -> None:
+    """Refuse a backbone whose features of one item change with the other items of a call.
+
+    Args:
+        backbone: In eval mode.
+        queries: Raw items.
+        episodes: Those whose first queries are embedded, together and alone.
+
+    Raises:
+        LeakageError: If features differ by more than rounding.
+    """
+    items = queries.take(episodes.query[:, :TOGETHER].ravel())
+    with torch.no_grad():
+        together = backbone(prepare(backbone, items))[:QUERIES]
+        alone = [backbone(prepare(backbone, items[i : i + 1])) for i in range(len(together))]
+    _require_same("features", together, torch.cat(alone))
 
 
 def _said(answer: tuple[Tensor, dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -53,7 +71,7 @@ def _require_same(name: str, together: Tensor, alone: Tensor) -> None:
     change = float((together - alone).abs().max()) if together.numel() else 0.0
     scale = max(float(together.abs().max()) if together.numel() else 0.0, 1e-12)
     if not change <= TOLERANCE * scale:
-        what = "scores" if name == "scores" else "known(query)"
+        what = "known(query)" if name == OWN else name
         raise LeakageError(
             f"an inductive learner's answer to a query must not change with its neighbours, got {what} that change by "
             f"{change:.3g} ({what} reach {scale:.3g}); use running batch-norm statistics, or declare transductive = True"
