@@ -57,7 +57,8 @@ def multinomial_logistic(
     centred -= centre
     size = torch.linalg.vector_norm(centred, dim=(-2, -1), keepdim=True) / x.shape[-2]
     unit = torch.where(size > 0, size, 1)  # of the intercept: as large as the features, for the solver's sake
-    coordinates = centred if x.shape[-2] > x.shape[-1] else _square_root(centred @ centred.mT)
+    many = x.shape[-2] > x.shape[-1]
+    coordinates = centred @ _principal_axes(centred) if many else _square_root(centred @ centred.mT)
     design = torch.cat([coordinates, unit.expand_as(x[..., :1])], -1)  # (*e, s, k + 1)
     strength = torch.full_like(design[..., :1, :], penalty)
     strength[..., -1] = 0
@@ -66,6 +67,12 @@ def multinomial_logistic(
     coefficients = coefficients - coefficients.mean(-1, keepdim=True)  # 0 at the minimum: the origin does not matter
     intercept = theta[..., -1:] * unit - coefficients @ (centred @ centre.mT)
     return (coefficients.to(x.dtype) @ x).mT, intercept.mT.to(x.dtype)
+
+
+def _principal_axes(centred: Tensor) -> Tensor:
+    """Directions in which the Hessian is nearly diagonal, so that its diagonal is a good guess of it."""
+    axes: Tensor = torch.linalg.eigh(centred.mT @ centred)[1]
+    return axes
 
 
 def _square_root(gram: Tensor) -> Tensor:

@@ -20,6 +20,8 @@ from fewshot.results.choice import Choice
 from fewshot.results.record import Record
 from fewshot.results.summary import further_intervals, open_note, summarize, summarize_open_set
 
+LARGE = 2**21  # bytes of an episode's items from which on it is scored by itself
+
 
 def evaluate(
     learner: Learner,
@@ -147,11 +149,11 @@ def _count(episodes: int | FixedEpisodes, sampler: Episodes) -> int:
 
 
 def _batch(collection: Collection, sampler: Episodes) -> int:
-    """Episodes whose items take about 32 MB as floats: few large ones, many small ones."""
+    """Episodes whose items take about 32 MB as floats: one large one, which fills a cache by itself, or many small ones."""
     first = next(iter(sampler.groups(0, 1)))
     items = collection.items
     one = 4 * math.prod(items.shape[1:]) * (first.support.shape[1] + first.query.shape[1])
-    return int(min(256, max(16, 2**25 // max(one, 1))))
+    return 1 if one > LARGE else int(min(256, max(16, 2**25 // max(one, 1))))
 
 
 def _disjoint(
