@@ -55,13 +55,14 @@ def show(
 
 def _show_zero_shot(path: Path, as_json: bool) -> None:
     from fewshot.results.zero_shot import ZeroShotRecord
-    from fewshot.results.zero_shot_table import classes_table, figures_table
+    from fewshot.results.zero_shot_table import classes_table, figures_table, open_table
 
     record = ZeroShotRecord.load(path)
     if as_json:
         document(record.model_dump(mode="json"))
     else:
-        show_tables(figures_table(record), classes_table(record))
+        opened = [open_table(record)] if record.open_set else []
+        show_tables(figures_table(record), *opened, classes_table(record))
 
 
 def _by_class(answers: "Answers", names: tuple[str, ...] | None) -> dict[str, Any]:

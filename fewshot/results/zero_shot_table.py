@@ -119,6 +119,12 @@ def figures_table(record: ZeroShotRecord) -> Table:
     return Table(("figure", "%", "interval for", "by", "units"), rows, title, (*chosen, *gamma, *record.notes))
 
 
+def open_table(record: ZeroShotRecord) -> Table:
+    """AUROC and FPR95 of items of no known class, by each measure of how known an item is."""
+    rows = tuple((m.known_by, mean_cell(m.auroc), mean_cell(m.fpr95)) for m in record.open_set)
+    return Table(("known by", "AUROC %", "FPR95 %"), rows, notes=("95% bootstrap intervals, for new items",))
+
+
 def classes_table(record: ZeroShotRecord) -> Table:
     """Accuracy of each unseen class where no other competes, worst first."""
     counts = record.unseen
