@@ -85,6 +85,7 @@ def test_draws_become_records_a_table_and_a_figure(folder):
     records = [Record.load(path) for path in sorted(out.glob("*.json"))]
     assert len(records) == 6 and all(r.queries == 6 and len(r.correct) == 4 for r in records)
     assert {r.episodes.manifest for r in records if r.episodes.shot == 1} == {records[0].episodes.manifest}
+    assert {r.summary.estimand for r in records} == {"new draws of the examples, these test items"}
     by_label = curves(records)
     assert list(by_label["names"]) == [1, 2]
     assert set(crossings(records, "names")) == {"nearest-mean", "mix"}

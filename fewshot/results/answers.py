@@ -49,6 +49,12 @@ class Answers:
         """Number of queries of each episode that have a right answer: those of open classes have none."""
         return np.add.reduceat(self.is_known, self.starts[:-1], dtype=np.int64)
 
+    def asks_the_same(self) -> bool:
+        """Whether every episode asks the same items, so that only the examples differ."""
+        parts = (self.rows[a:b] for a, b in zip(self.starts[:-1], self.starts[1:], strict=True))
+        first = np.sort(next(parts))
+        return all(len(part) == len(first) and bool((np.sort(part) == first).all()) for part in parts)
+
     def episode_classes(self) -> np.ndarray | None:
         """Class ids ``(episodes, way)``, or nothing where episodes differ in way."""
         ways = np.diff(self.class_starts)

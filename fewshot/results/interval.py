@@ -9,8 +9,15 @@ from scipy.special import stdtrit
 
 from fewshot.errors import StatisticsError
 
-Estimand = Literal["these episodes' images", "new images of these classes", "new classes", "new training runs"]
+Estimand = Literal[
+    "these episodes' images",
+    "new draws of the examples, these test items",
+    "new images of these classes",
+    "new classes",
+    "new training runs",
+]
 CLOSED: Estimand = "these episodes' images"
+DRAWS: Estimand = "new draws of the examples, these test items"
 OPEN: Estimand = "new images of these classes"
 NEW_CLASSES: Estimand = "new classes"
 TRAINING_RUNS: Estimand = "new training runs"

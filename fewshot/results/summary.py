@@ -8,22 +8,25 @@ import numpy as np
 from fewshot.errors import StatisticsError
 from fewshot.results.answers import Answers
 from fewshot.results.calibration import expected_calibration_error
-from fewshot.results.interval import CLOSED, Interval
+from fewshot.results.interval import CLOSED, DRAWS, Interval
 from fewshot.results.new_classes import class_interval
 from fewshot.results.open_set import auroc, fpr_at_tpr
 from fewshot.results.record import IntervalInfo, MeanInfo, OpenSetInfo, Summary
-from fewshot.results.statistics import closed_interval, fifth_percentile, fraction_interval, open_interval
+from fewshot.results.statistics import episode_accuracies, fifth_percentile, fraction_interval, open_interval
 
 LEAST_DISJOINT = 30
 
 
 def summarize(answers: Answers, level: float = 0.95) -> Summary:
-    """Mean accuracy over the episodes with the interval for these episodes' images.
+    """Mean accuracy over the episodes with the interval for these episodes' images, or for new draws of the examples.
 
     Queries of open classes have no right answer and do not count.
     """
     correct, queries, known = answers.correct, answers.queries, answers.is_known
-    interval = closed_interval(correct, queries, len(np.unique(answers.rows[known])), level)
+    estimand = DRAWS if answers.asks_the_same() else CLOSED
+    interval = fraction_interval(
+        episode_accuracies(correct, queries), level, estimand, len(np.unique(answers.rows[known]))
+    )
     right = (answers.true == answers.predicted)[known]
     confidence = None if answers.confidence is None else answers.confidence[known]
     return Summary(
