@@ -56,7 +56,7 @@ class SupportSet(Generic[ItemsT]):
         if tuple(self.x.shape[: len(lead)]) != lead:
             raise ShapeError(f"items must start with the axes of the labels {lead}, got items {tuple(self.x.shape)}")
         if isinstance(self.x, Tensor):
-            _require_one_device("items and labels", self.x, self.y)
+            require_one_device("items and labels", self.x, self.y)
         if self.y.numel() and (int(self.y.min()) < 0 or int(self.y.max()) >= self.n_way):
             raise EpisodeError(
                 f"labels must lie in 0..{self.n_way - 1}, got {sorted(set(self.y.flatten().tolist()))}; "
@@ -160,12 +160,20 @@ def prepare(backbone: Any, items: Any) -> Any:
         items = items.float() / 255
     own = next(backbone.parameters(), None) if isinstance(backbone, nn.Module) else None
     if own is not None and isinstance(items, Tensor):
-        _require_one_device("a network and its items", own, items)
+        require_one_device("a network and its items", own, items)
     return items
 
 
-def _require_one_device(what: str, *tensors: Tensor) -> None:
-    """Raise an EpisodeError if tensors are on more than one device."""
+def require_one_device(what: str, *tensors: Tensor) -> None:
+    """Let tensors pass only if they are on one device.
+
+    Args:
+        what: They are, for the message.
+        tensors: Any number.
+
+    Raises:
+        EpisodeError: If they are on several.
+    """
     devices = [str(tensor.device) for tensor in tensors]
     if len(set(devices)) > 1:
         raise EpisodeError(f"{what} must be on one device, got {' and '.join(devices)}; move one with .to(device)")

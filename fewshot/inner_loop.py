@@ -15,7 +15,7 @@ from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
 from fewshot.batch_norm import Statistics, batch_norms, batch_statistics, recorded_statistics, support_statistics
-from fewshot.contract import SupportSet
+from fewshot.contract import SupportSet, require_one_device
 from fewshot.errors import EpisodeError, FewShotError
 
 Parameters = dict[str, Tensor]
@@ -107,11 +107,16 @@ def answer(
         policy: ``"query-batch"``: statistics of all queries (transductive). ``"support"``: those of the support under
             the same parameters. ``"each-query"``: those of the support and the one query, Reptile's way of not being
             transductive. ``"running"``: the module's running averages.
+
+    Raises:
+        EpisodeError: If support and queries are joined and on two devices.
     """
     if policy in ("running", "query-batch") or not batch_norms(module):
         with support_statistics(module, policy):
             return run(module, parameters, query)
     if policy == "each-query":
+        if isinstance(query, Tensor):
+            require_one_device("support and queries", support, query)
         join: Callable[[Any], Any] = torch.cat if isinstance(query, Tensor) else np.concatenate
         with batch_statistics(module):
             batches = [join([support, query[k : k + 1]]) for k in range(len(query))]

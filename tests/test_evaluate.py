@@ -76,6 +76,27 @@ def test_hidden_transduction_is_refused():
         evaluate(Transductive(), made(), SPEC, 10)
 
 
+class Centring(nn.Module):
+    """Features of an item less the mean of its call, when many are embedded: no batch norm, and not of its item alone."""
+
+    def forward(self, x):
+        return x - x.mean(0) if len(x) > 1 else x
+
+
+def test_a_backbone_that_looks_at_other_items_is_refused():
+    with pytest.raises(LeakageError, match="must not change with its neighbours, got features that change"):
+        evaluate(Embedded(Centring(), NearestMean()), made(), SPEC, 10)
+
+
+def test_a_large_episode_is_scored_by_itself_with_the_same_answers():
+    rng = np.random.default_rng(0)
+    y = np.arange(5).repeat(30)
+    x = (rng.normal(size=(5, 20_000))[y] + 8 * rng.normal(size=(150, 20_000))).astype(np.float32)
+    wide = Collection.from_arrays(x, y)  # 30 items of 80 kB an episode
+    spec = EpisodeSpec(5, 1, 5)
+    assert evaluate(NearestMean(), wide, spec, 4).correct == evaluate(NearestMean(), wide, spec, 4, batch=4).correct
+
+
 def test_declared_transduction_passes():
     learner = Transductive()
     learner.transductive = True

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from make import episode
 from slips import Slipped
+from tiny import conv
 from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.testing import assert_close
@@ -17,6 +18,7 @@ from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSpec
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.evaluation.evaluate import evaluate
+from fewshot.inner_loop import answer
 from fewshot.inner_optimiser import batches
 from fewshot.learners.reptile import Reptile
 from fewshot.testing import check_learner
@@ -324,3 +326,9 @@ def test_errors_say_what_must_hold():
         EpisodeError, match=r"weights must stay finite, got NaN or infinity after a step; lower lr, .* 1e\+308"
     ):
         made(optimiser="sgd", lr=1e308).adapt(cases()[0])
+
+
+def test_a_query_on_another_device_is_named():
+    module = conv()
+    with pytest.raises(EpisodeError, match="support and queries must be on one device, got cpu and meta; move one"):
+        answer(module, {}, torch.zeros(2, 1, 8, 8).double(), torch.zeros(1, 1, 8, 8, device="meta"), "each-query")
