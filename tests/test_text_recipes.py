@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from cli import as_json, call
+from cli import as_json, call, refused
 
 from fewshot.errors import RecipeError
 from fewshot.recipes.load import load_recipe
@@ -113,6 +113,16 @@ def test_names_alone_and_what_is_none_of_them(folder):
     assert as_json("verify", path)[0]["outcome"] == "holds"
     shown = call("show", str(path)).stdout
     assert "AUROC" in shown and "largest score" in shown
+
+
+def test_zero_shot_records_are_compared_item_by_item(folder):
+    run_zero_shot(load_recipe(str(folder / "none.yaml")), folder / "out")
+    found = as_json("compare", folder / "out", "--reference", "names")
+    assert [(c["setting"], c["learner"]) for c in found["comparisons"]] == [("every intent", "prompts")]
+    one = found["comparisons"][0]["zero-shot"]
+    assert one["low"] <= one["estimate"] <= one["high"] and "harmonic" not in found["comparisons"][0]
+    assert "zero-shot difference %" in call("compare", folder / "out").stdout
+    assert "'name'" in refused("compare", folder / "out", "--reference", "name")
 
 
 def test_a_changed_count_does_not_verify(folder):

@@ -8,13 +8,16 @@ import typer
 
 from fewshot.cli.options import AsJson, RecordPaths
 from fewshot.cli.output import document, show_tables
+from fewshot.names import unknown
 
 if TYPE_CHECKING:
+    from fewshot.results.interval import Interval
     from fewshot.results.record import Record
 
 EXAMPLES = (
     "fewshot-bench compare fewshot-results/quickstart/1-shot",
     "fewshot-bench compare fewshot-results/quickstart/1-shot --reference pixels-nearest-mean --json",
+    "fewshot-bench compare fewshot-results/awa1-gzsl --reference eszsl",
 )
 
 
@@ -30,10 +33,15 @@ def compare(
 
     Prints the paired difference of each to a reference. Refused where records do not share their episodes.
     """
-    from fewshot.cli.reading import read_records
+    from fewshot.cli.reading import read_records, record_files
     from fewshot.results.compare import compare as pair
     from fewshot.results.tables import comparison_table
+    from fewshot.results.zero_shot import is_zero_shot
 
+    files = record_files(records)
+    if all(map(is_zero_shot, files)):
+        _zero_shot(files, reference, as_json)
+        return
     by_name = read_records(records)
     base = _reference(reference, by_name)
     comparisons = pair(by_name, base, level=level)
@@ -41,6 +49,30 @@ def compare(
         document({"reference": base, "records": _summaries(by_name), "comparisons": [asdict(c) for c in comparisons]})
     else:
         show_tables(comparison_table(by_name, base, comparisons))
+
+
+def _zero_shot(files: list[Path], reference: str | None, as_json: bool) -> None:
+    """Records of zero-shot learning: the reference is a learner of every setting, by its label."""
+    from fewshot.results.zero_shot import ZeroShotRecord
+    from fewshot.results.zero_shot_table import compare_zero_shot, label_of, setting_of, zero_shot_table
+
+    records = [ZeroShotRecord.load(file) for file in files]
+    base = label_of(records[0]) if reference is None else reference
+    if base not in map(label_of, records):
+        raise unknown("reference", base, map(label_of, records))
+    if not as_json:
+        show_tables(zero_shot_table(records, base))
+        return
+    of = {setting_of(r): r for r in records if label_of(r) == base}
+    pairs = [(r, of[setting_of(r)]) for r in records if setting_of(r) in of and label_of(r) != base]
+    found = [
+        {"setting": setting_of(r), "learner": label_of(r), **_intervals(compare_zero_shot(r, o))} for r, o in pairs
+    ]
+    document({"reference": base, "comparisons": found})
+
+
+def _intervals(found: "dict[str, Interval]") -> dict[str, Any]:
+    return {name: asdict(interval) for name, interval in found.items()}
 
 
 def _reference(asked: str | None, records: "dict[str, Record]") -> str:

@@ -68,20 +68,35 @@ def zero_shot_table(records: Sequence[ZeroShotRecord], reference: str | None = N
     return Table(tuple(columns[k] for k in kept), body, records[0].data.name if records else "", tuple(notes))
 
 
+def compare_zero_shot(record: ZeroShotRecord, reference: ZeroShotRecord) -> dict[str, Interval]:
+    """Paired differences to a reference on the same items, ``"zero-shot"`` and, where classes compete in both, ``"harmonic"``.
+
+    Raises:
+        StatisticsError: If records have other items, or do not tell single answers.
+    """
+    if record.data.hash != reference.data.hash:
+        raise StatisticsError(
+            f"records can be compared only on the same items, got other ones in '{setting_of(record)}' and "
+            f"'{setting_of(reference)}'"
+        )
+    pairs = {"zero-shot": paired_bootstrap(PairCounts.of(record.unseen.counts, reference.unseen.counts))}
+    mine, other = record.generalised, reference.generalised
+    if mine is not None and other is not None:
+        kinds = [PairCounts.of(getattr(mine, k).counts, getattr(other, k).counts) for k in ("unseen", "seen")]
+        pairs["harmonic"] = paired_bootstrap(*kinds)
+    return pairs
+
+
 def _differences(record: ZeroShotRecord, reference: ZeroShotRecord | None) -> tuple[str, str]:
     """Of the zero-shot accuracy and of H."""
-    if reference is None or record.data.hash != reference.data.hash:
+    if reference is None:
         raise StatisticsError(
-            f"every setting needs a record of the reference on the same items, got none for '{setting_of(record)}'; run that first"
+            f"every setting needs a record of the reference, got none for '{setting_of(record)}'; run that first"
         )
     if record is reference:
         return ABSENT, ABSENT
-    alone = _signed(paired_bootstrap(PairCounts.of(record.unseen.counts, reference.unseen.counts)))
-    mine, other = record.generalised, reference.generalised
-    if mine is None or other is None:
-        return alone, ABSENT
-    kinds = [PairCounts.of(getattr(mine, k).counts, getattr(other, k).counts) for k in ("unseen", "seen")]
-    return alone, _signed(paired_bootstrap(*kinds))
+    found = compare_zero_shot(record, reference)
+    return _signed(found["zero-shot"]), _signed(found["harmonic"]) if "harmonic" in found else ABSENT
 
 
 def _signed(interval: Interval) -> str:
