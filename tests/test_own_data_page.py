@@ -54,7 +54,7 @@ def test_thirty_photos_become_a_classifier_that_a_second_process_loads(photos):
 def test_every_block_of_the_page_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     found, names = blocks(PAGE, "python"), {"__name__": "page"}
-    assert len(found) == 4
+    assert len(found) == 5
     for code in found:
         exec(compile(code, PAGE.name, "exec"), names)
     assert 0.8 < float(capsys.readouterr().out) <= 1
