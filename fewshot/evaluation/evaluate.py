@@ -93,7 +93,7 @@ def evaluate(
     if chosen is not None:
         chosen.require_new(collection.qualified_names())
     with eval_mode(learner):
-        first = next(iter(sampler.groups(0, min(2, count))))
+        first = next(iter(sampler.groups(0, min(2, count // 2))))  # of a short list one: it may be costly
         inductive = not getattr(learner, "transductive", False)
         if inductive and hasattr(learner, "backbone") and is_fixed(learner.backbone):
             check_items_alone(learner.backbone, queries or collection, first)
