@@ -81,6 +81,12 @@ def test_bad_vectors_are_named(descriptions, message):
         FewShotClassifier("none", descriptions=descriptions).fit()
 
 
+def test_a_backbone_of_images_alone_cannot_read_descriptions():
+    images = np.zeros((2, 3, 8, 8), np.uint8)
+    with pytest.raises(DataError, match="descriptions of images need a backbone with a side for texts, got"):
+        FewShotClassifier("pixels", descriptions=["cat", "dog"]).fit(images, ["cat", "dog"])
+
+
 def test_examples_or_descriptions_are_needed():
     with pytest.raises(DataError, match="needs examples or descriptions"):
         FewShotClassifier().fit()

@@ -197,7 +197,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise DataError(f"{type(self).__name__} needs examples or descriptions, got neither; call fit(X, y)")
         kind = self._kind_asked() if alone else kind_of(X)
         backbone = make_backbone(DEFAULTS[kind] if self.backbone is None else self.backbone, self.backbone_options)
-        described = describe(self.descriptions, backbone, self.prompts)
+        described = describe(self.descriptions, kind, backbone, self.prompts)
         learner = make_learner(
             default_learner(described) if self.learner is None else self.learner, self.learner_options
         )

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fewshot.backbones.prompts import Prompts
 from fewshot.errors import DataError
-from fewshot.estimator.items import texts
+from fewshot.estimator.items import TEXTS, texts
 
 
 class Described(NamedTuple):
@@ -37,16 +37,18 @@ class Described(NamedTuple):
         return self.vectors[torch.tensor([place[label] for label in classes.tolist()], dtype=torch.long)]
 
 
-def describe(descriptions: Any, backbone: Any, prompts: Any) -> Described | None:
+def describe(descriptions: Any, kind: str, backbone: Any, prompts: Any) -> Described | None:
     """Descriptions of classes as vectors.
 
     Args:
         descriptions: A description or a vector of each label; or labels alone, which describe themselves; or nothing.
+        kind: Of the items.
         backbone: Embeds texts, or has a side ``text`` that does; without one descriptions must be vectors.
         prompts: Templates for texts; as they are when left out.
 
     Raises:
-        DataError: If there is none, a text is empty, a vector is not finite, or a label comes twice.
+        DataError: If there is none, a text is empty, a vector is not finite, a label comes twice, or the backbone of images
+            has no side for texts.
     """
     if descriptions is None:
         return None
@@ -57,6 +59,11 @@ def describe(descriptions: Any, backbone: Any, prompts: Any) -> Described | None
     labels = np.array(list(pairs), object if len({type(label) for label in pairs}) > 1 else None)
     if backbone is None:
         return Described(labels, _vectors(said))
+    if kind != TEXTS and not hasattr(backbone, "text"):
+        name = getattr(backbone, "name", type(backbone).__name__)
+        raise DataError(
+            f"descriptions of {kind} need a backbone with a side for texts, got '{name}'; take open-clip:MODEL/TAG"
+        )
     with torch.no_grad():
         return Described(labels, Prompts(getattr(backbone, "text", backbone), prompts or ("{}",))(texts(said)).cpu())
 
