@@ -29,7 +29,9 @@ def texts() -> tuple[list[str], np.ndarray, list[str], np.ndarray]:
     rows = np.concatenate([rng.choice(train[data.labels[train] == c], SHOT, replace=False) for c in chosen])
     asked = test[np.isin(data.labels[test], chosen)][:ASKED]
     place = {int(c): k for k, c in enumerate(chosen)}
-    sides = [([str(t) for t in data.items[of]], np.array([place[int(c)] for c in data.labels[of]])) for of in (rows, asked)]
+    sides = [
+        ([str(t) for t in data.items[of]], np.array([place[int(c)] for c in data.labels[of]])) for of in (rows, asked)
+    ]
     return (*sides[0], *sides[1])
 
 

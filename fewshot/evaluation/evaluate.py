@@ -3,12 +3,13 @@
 import math
 import time
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from fewshot.contract import Learner
 from fewshot.datasets.collection import Collection
-from fewshot.episodes import EpisodeSampler, EpisodeSpec, FixedEpisodes
+from fewshot.episodes import EpisodeSampler, EpisodeSpec, FixedEpisodes, IndexEpisodes
 from fewshot.errors import EpisodeError, StatisticsError
 from fewshot.evaluation.answers import eval_mode
 from fewshot.evaluation.collect import Episodes, Report, answer
@@ -94,13 +95,7 @@ def evaluate(
         chosen.require_new(collection.qualified_names())
     with eval_mode(learner):
         first = next(iter(sampler.groups(0, min(2, count // 2))))  # of a short list one: it may be costly
-        inductive = not getattr(learner, "transductive", False)
-        if inductive and hasattr(learner, "backbone") and is_fixed(learner.backbone):
-            check_items_alone(learner.backbone, queries or collection, first)
-        head, support = embedded(learner, collection, cache)
-        query = support if queries is None else embedded(learner, queries, cache)[1]
-        if inductive:
-            check_inductive(head, support, first, sampler.seeds(first.index), query)
+        head, support, query = _guarded(learner, collection, queries, first, sampler.seeds(first.index), cache)
         batch = batch or _batch(support, sampler)
         answers = answer(head, support, query, sampler, count, batch, keep_scores, report)
         apart, note = _disjoint(head, support, query, sampler, batch) if open_interval else (None, None)
@@ -118,6 +113,21 @@ def evaluate(
         selection=None if chosen is None else chosen.selection,
         seconds=time.perf_counter() - started,
     ).with_answers(answers)
+
+
+def _guarded(
+    learner: Learner, collection: Collection, queries: Collection | None, first: IndexEpisodes, seeds: Any, cache: bool
+) -> tuple[Learner, Collection, Collection]:
+    """What answers, with the collections that it takes for support and queries; an inductive claim is checked."""
+    inductive = not getattr(learner, "transductive", False)
+    backbone = getattr(learner, "backbone", None)
+    if inductive and backbone is not None and is_fixed(backbone):
+        check_items_alone(backbone, queries or collection, first)
+    head, support = embedded(learner, collection, cache)
+    query = support if queries is None else embedded(learner, queries, cache)[1]
+    if inductive:
+        check_inductive(head, support, first, seeds, query)
+    return head, support, query
 
 
 def _sampler(
