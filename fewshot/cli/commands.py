@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from fewshot.cli import audit, classify, compare, download, evaluate, listing, run, show, start, tune, verify
+from fewshot.cli import audit, classify, compare, download, evaluate, listing, run, show, start, table, tune, verify
 
 COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
     "quickstart": (start.quickstart, start.EXAMPLES),
@@ -12,6 +12,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
     "tune": (tune.tune, tune.EXAMPLES),
     "compare": (compare.compare, compare.EXAMPLES),
     "show": (show.show, show.EXAMPLES),
+    "table": (table.table, table.EXAMPLES),
     "list": (listing.list_names, listing.EXAMPLES),
     "verify": (verify.verify, verify.EXAMPLES),
     "audit": (audit.audit, audit.EXAMPLES),

@@ -1,0 +1,110 @@
+"""Published tables as data: one YAML file a paper, below ``data/papers``."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fewshot.errors import DataError
+from fewshot.files import packaged
+from fewshot.names import unknown
+from fewshot.results.verdict import Published
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PaperCell(_Part):
+    """One published number, and what here stands beside it.
+
+    Attributes:
+        method: What the paper calls it.
+        way: Classes of a test episode.
+        shot: Examples of each.
+        value: Per cent.
+        half_width: Of a printed 95 % interval, in per cent.
+        digits: Decimals of the printed value.
+        episodes: Test episodes.
+        queries: Of each class of a test episode.
+        delta: Percentage points within which a re-run agrees; fixed before any re-run.
+        reruns: Numbers that others got, in per cent.
+        recipe: What makes the record.
+        record: Name of the record.
+        short_of: What our run lacks of the published one; such a cell is under-trained.
+    """
+
+    method: str
+    way: int = Field(ge=2)
+    shot: int = Field(ge=1)
+    value: float = Field(ge=0, le=100)
+    half_width: float | None = Field(None, gt=0)
+    digits: int = Field(1, ge=0)
+    episodes: int = Field(ge=2)
+    queries: int = Field(ge=1)
+    delta: float = Field(gt=0)
+    reruns: list[float] = []
+    recipe: str
+    record: str
+    short_of: str | None = None
+
+    @property
+    def published(self) -> Published:
+        """As fractions."""
+        half = None if self.half_width is None else self.half_width / 100
+        return Published(self.value / 100, self.episodes, half, self.digits)
+
+
+class PaperTable(_Part):
+    """One table of a paper."""
+
+    about: str
+    note: str = ""
+    cells: list[PaperCell] = Field(min_length=1)
+
+
+class Paper(_Part):
+    """A paper with the tables that can be rebuilt here."""
+
+    title: str
+    authors: str
+    venue: str
+    source: str
+    tables: dict[str, PaperTable] = Field(min_length=1)
+
+
+def load_paper(path: Path) -> Paper:
+    """A paper from its file.
+
+    Raises:
+        DataError: If the file is no YAML, or does not say what a paper must; the place is named.
+    """
+    try:
+        return Paper.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, yaml.YAMLError) as error:
+        raise DataError(f"'{path}' must be a readable paper in YAML, got {error}") from None
+    except ValidationError as error:
+        first: Any = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise DataError(f"'{path}' must describe a paper, got at '{where}': {first['msg']}") from None
+
+
+def paper_tables() -> Iterator[tuple[str, Paper, PaperTable]]:
+    """Every table with its name, such as ``snell2017/omniglot``."""
+    for path in sorted(packaged("data", "papers").glob("*.yaml")):
+        paper = load_paper(path)
+        yield from ((f"{path.stem}/{name}", paper, table) for name, table in paper.tables.items())
+
+
+def find_table(name: str) -> tuple[Paper, PaperTable]:
+    """A table by its name.
+
+    Raises:
+        UnknownNameError: If there is none; names the nearest match.
+    """
+    known = {key: (paper, table) for key, paper, table in paper_tables()}
+    if name not in known:
+        raise unknown("table", name, known)
+    return known[name]

@@ -1,0 +1,125 @@
+"""Does a re-run agree with a published number? An equivalence rule, not the absence of a significant difference.
+
+*Reproduced*: the 90 % interval of the difference lies within ±δ, which is fixed beforehand. *Different*: the 95 % interval
+excludes 0, and the first does not hold. Else *undecided*, and always where nothing is known of the spread between training runs.
+
+Papers: Schuirmann, "A Comparison of the Two One-Sided Tests Procedure and the Power Approach", 1987 (equivalence by a 90 %
+    interval); Welch, "The Generalization of 'Student's' Problem", 1947, and Satterthwaite, 1946 (degrees of freedom of a sum).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from fewshot.errors import StatisticsError
+from fewshot.results.interval import check_accuracies, student_quantile
+
+REPRODUCED, DIFFERENT, UNDECIDED = "reproduced", "different", "undecided"
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published accuracy.
+
+    Attributes:
+        value: A fraction.
+        episodes: Test episodes behind it.
+        half_width: Of its printed 95 % interval over episodes, a fraction; None where there is none, or it cannot be one.
+        digits: Decimals of the printed per cent.
+    """
+
+    value: float
+    episodes: int
+    half_width: float | None = None
+    digits: int = 1
+
+
+@dataclass(frozen=True)
+class SeedTerm:
+    """How much training runs of one setting differ: variance of their accuracies, and its degrees of freedom."""
+
+    variance: float
+    freedom: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What comes of a comparison.
+
+    Attributes:
+        word: *reproduced*, *different* or *undecided*.
+        difference: Ours minus published, a fraction; above 0 is better than published.
+        inner: Ends of its 90 % interval.
+        outer: Ends of its 95 % interval.
+        seeds: Whether the spread between training runs is in them.
+    """
+
+    word: str
+    difference: float
+    inner: tuple[float, float]
+    outer: tuple[float, float]
+    seeds: bool
+
+
+def plausible(published: Published, queries: int) -> bool:
+    """Whether a printed half width can be that of a mean over episodes with so many queries each.
+
+    With independent queries the variance of an episode's accuracy A is at least A (1 - A) / queries, whatever the episodes; a
+    smaller interval is one over something else. Half a unit of the last printed digit is allowed for.
+    """
+    if published.half_width is None:
+        return True
+    a = published.value
+    least = 1.96 * np.sqrt(a * (1 - a) / (queries * published.episodes))
+    return bool(published.half_width + 0.5 * 10.0 ** (-published.digits - 2) >= least)
+
+
+def judge(
+    runs: Sequence[Float[np.ndarray, " episodes"]], published: Published, delta: float, pooled: SeedTerm | None = None
+) -> Verdict:
+    """Compare training runs with a published number.
+
+    The standard error has three parts: of our mean over episodes; of the paper's, from its interval, or with our spread of
+    episodes where it prints none, with the rounding of its digits; and of training, s² (1 + 1 / R) for R runs against one.
+
+    Args:
+        runs: Accuracies of every training run on the same test episodes.
+        published: The number.
+        delta: Largest difference that counts as agreement, a fraction, fixed beforehand.
+        pooled: Spread between training runs of another setting of this network and data, where there is a single run here.
+
+    Raises:
+        StatisticsError: If runs have unequal numbers of episodes, or δ is not above 0.
+    """
+    if not delta > 0 or len({len(run) for run in runs}) != 1:
+        raise StatisticsError(
+            f"runs must have one number of episodes and delta be above 0, got {[len(run) for run in runs]} and {delta}"
+        )
+    each = np.stack([check_accuracies(run) for run in runs])
+    episodes, count = each.shape[1], len(runs)
+    spread = float(each.mean(0).var(ddof=1))
+    parts = [(spread / episodes, episodes - 1), (_of_paper(each, published), published.episodes - 1)]
+    seeds = SeedTerm(float(each.mean(1).var(ddof=1)), count - 1) if count > 1 else pooled
+    if seeds is not None:
+        parts.append((seeds.variance * (1 + 1 / count), seeds.freedom))
+    return _decided(float(each.mean()) - published.value, parts, delta, seeds is not None)
+
+
+def _of_paper(each: np.ndarray, published: Published) -> float:
+    """Variance of the published mean."""
+    rounding = (0.5 * 10.0 ** (-published.digits - 2)) ** 2 / 3  # of a uniform error
+    if published.half_width is not None:
+        return (published.half_width / 1.96) ** 2 + rounding
+    return float(each.var(axis=1, ddof=1).mean()) / published.episodes + rounding
+
+
+def _decided(difference: float, parts: list[tuple[float, int]], delta: float, seeds: bool) -> Verdict:
+    variance = sum(v for v, _ in parts)
+    freedom = variance**2 / sum(v**2 / n for v, n in parts) if variance > 0 else 1.0
+    inner, outer = (student_quantile(level, freedom) * np.sqrt(variance) for level in (0.90, 0.95))
+    agrees, differs = abs(difference) + inner < delta, abs(difference) > outer
+    word = REPRODUCED if agrees else DIFFERENT if differs else UNDECIDED
+    ends = [(float(difference - half), float(difference + half)) for half in (inner, outer)]
+    return Verdict(word if seeds else UNDECIDED, difference, ends[0], ends[1], seeds)
