@@ -59,7 +59,7 @@ class Interval:
         return (self.high - self.low) / 2
 
 
-def student_quantile(level: float, freedom: float) -> float:
+def student_quantile(level: float, freedom: int | float) -> float:
     """Factor of a two-sided interval: the (1 + level) / 2 quantile of Student's t.
 
     Raises:
