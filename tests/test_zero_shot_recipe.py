@@ -105,7 +105,7 @@ def test_differences_are_to_the_reference(recipe, tmp_path):
     for wrong in ((records, "nobody"), ([*records[:2], other, records[3]], loaded.reference)):
         with pytest.raises(
             StatisticsError,
-            match="needs a record of the reference, got none for|only on the same items, got other ones",
+            match=r"needs a record of the reference, got none for|only on the same items, got other ones",
         ):
             zero_shot_table(*wrong)
 
