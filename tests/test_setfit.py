@@ -169,7 +169,7 @@ def test_training_draws_classes_together_and_leaves_the_rest_as_it_was(backbone,
 
 
 def test_a_class_without_example_is_refused(backbone):
-    with pytest.raises(EpisodeError, match="1"):
+    with pytest.raises(EpisodeError, match=r"every class needs a support example, got none for classes \[1\]"):
         SetFit(backbone, iterations=1).adapt(support(y=torch.zeros(5, dtype=torch.long)))
 
 

@@ -17,7 +17,7 @@ from fewshot.evaluation.zero_shot import choose_options, evaluate_zero_shot
 from fewshot.learners.index import load_learner
 from fewshot.learners.transformed import Transformed
 from fewshot.recipes.zero_shot_schema import ZeroShotLearner, ZeroShotRecipe, ZeroShotRow
-from fewshot.results.zero_shot import ZeroShotRecord
+from fewshot.results.zero_shot import Counts, ZeroShotRecord
 
 Announce = Callable[[str], None]
 
@@ -125,10 +125,16 @@ def verify_zero_shot(record: ZeroShotRecord) -> list[str]:
         raise RecordError(
             f"verifying needs the very items of the record, data hash {record.data.hash[:16]}, got {again.data.hash[:16]}"
         )
-    return [] if again.unseen == record.unseen else [_first_difference(record, again)]
+    problems = _differing(record.unseen, again.unseen)
+    if record.generalised is not None and again.generalised is not None:
+        problems += _differing(record.generalised.unseen, again.generalised.unseen)
+        problems += _differing(record.generalised.seen, again.generalised.seen)
+    return problems
 
 
-def _first_difference(record: ZeroShotRecord, again: ZeroShotRecord) -> str:
-    both = zip(record.unseen.classes, record.unseen.correct, again.unseen.correct, strict=True)
-    name, stored, found = next(one for one in both if one[1] != one[2])
-    return f"the class '{name}' must have {stored} right answers, as the record says, got {found}"
+def _differing(stored: Counts, found: Counts) -> list[str]:
+    """A sentence for each class whose number of right answers is another."""
+    both = zip(stored.classes, stored.correct, found.correct, strict=True)
+    return [
+        f"the class '{name}' must have {a} right answers, as the record says, got {b}" for name, a, b in both if a != b
+    ]
