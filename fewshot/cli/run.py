@@ -17,6 +17,7 @@ EXAMPLES = (
     "fewshot-bench run omniglot-hausdorff",
     "fewshot-bench run omniglot-protonet --set training.episodes=2000 --out short-run",
     "fewshot-bench run feature-learners --jobs 2",
+    "fewshot-bench run omniglot-protonet-ways --only 5-way-1-shot",
     "fewshot-bench run ./my-recipe.yaml --json",
 )
 
@@ -28,6 +29,9 @@ def run(
     ] = [],  # noqa: B006
     out: Out = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes that share the learners, where there are many.")] = 1,
+    only: Annotated[
+        list[str], typer.Option("--only", metavar="LABEL", help="A learner, where there are many; repeatable.")
+    ] = [],  # noqa: B006
     again: Again = False,
     as_json: AsJson = False,
 ) -> None:
@@ -47,10 +51,10 @@ def run(
         _run_zero_shot(loaded, out, jobs, again, as_json)
         return
     with stdout_kept(), training_line() as report:
-        records = run_recipe(recipe, out, overrides, report=report, announce=note, again=again, jobs=jobs)
+        records = run_recipe(recipe, out, overrides, report=report, announce=note, again=again, jobs=jobs, only=only)
     if as_json:
         document([record.as_json() for record in records])
-    elif loaded.reference:
+    elif loaded.reference and not only:
         _show_board(loaded, records, out)
     else:
         # a record and its answers have one name

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from fewshot.contract import Classifier, SupportSet
 from fewshot.errors import EpisodeError, FewShotError
@@ -20,7 +21,7 @@ from fewshot.functional import class_membership, require_every_class
 
 @dataclass(frozen=True)
 class KNearestNeighbours:
-    """Scores are the votes of the k nearest items by Euclidean distance; they only rank.
+    """Scores are the votes of the k nearest items; they only rank.
 
     Less than half a vote more goes to a class the nearer its nearest item is, so that it settles ties alone.
     With weights by distance, items that coincide with the query are the only ones that vote, once each.
@@ -28,13 +29,15 @@ class KNearestNeighbours:
     Attributes:
         k: Number of neighbours, at most the size of the support.
         weights: ``"uniform"``, or ``"distance"`` for votes of 1 / distance and no more than that.
+        metric: ``"euclidean"``, or ``"cosine"``: the distance of features of norm 1, which rises as the cosine falls.
 
     Raises:
-        FewShotError: If k is no whole number of at least 1, or the weights are neither.
+        FewShotError: If k is no whole number of at least 1, or weights or metric are none of these.
     """
 
     k: int = 1
     weights: str = "uniform"
+    metric: str = "euclidean"
 
     scores = "rank"
 
@@ -43,6 +46,8 @@ class KNearestNeighbours:
             raise FewShotError(f"k must be a whole number of at least 1, got {self.k}")
         if self.weights not in ("uniform", "distance"):
             raise FewShotError(f"weights must be 'uniform' or 'distance', got '{self.weights}'")
+        if self.metric not in ("euclidean", "cosine"):
+            raise FewShotError(f"metric must be 'euclidean' or 'cosine', got '{self.metric}'")
 
     def adapt(self, support: SupportSet) -> Classifier:
         """Keep the support; the classifier counts votes.
@@ -54,7 +59,12 @@ class KNearestNeighbours:
         size = support.y.shape[-1]
         if self.k > size:
             raise EpisodeError(f"k must be at most the number of support items, {size}, got k={self.k}; lower k")
-        return lambda query: self._votes(_distances(query, support.x), support.y, support.n_way)
+        return lambda query: self._votes(self._distances(query, support.x), support.y, support.n_way)
+
+    def _distances(self, query: Float[Tensor, "*e q dim"], x: Float[Tensor, "*e s dim"]) -> Float[Tensor, "*e q s"]:
+        if self.metric == "cosine":
+            query, x = normalize(query, dim=-1), normalize(x, dim=-1)
+        return _distances(query, x)
 
     def _votes(
         self, d: Float[Tensor, "*e q s"], y: Integer[Tensor, "*e s"], n_way: int

@@ -1,7 +1,7 @@
 """Running a recipe: train or resume each learner, evaluate every row, write the records."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from joblib import Parallel, delayed, parallel_config
@@ -9,6 +9,7 @@ from joblib import Parallel, delayed, parallel_config
 from fewshot.datasets.index import load_dataset
 from fewshot.errors import RecipeError
 from fewshot.evaluation.guard import is_fixed
+from fewshot.names import unknown
 from fewshot.recipes.build import build_learner
 from fewshot.recipes.load import load_recipe
 from fewshot.recipes.rows import is_done, judge_row, record_path
@@ -29,6 +30,7 @@ def run_recipe(
     announce: Announce = lambda text: None,
     again: bool = False,
     jobs: int = 1,
+    only: Collection[str] = (),
 ) -> list[Record]:
     """Run a recipe; records that are there already, with the same settings, are read again.
 
@@ -42,18 +44,20 @@ def run_recipe(
         announce: Told in a line what happens next.
         again: Evaluate again, also where records are there.
         jobs: Processes that share the learners of a recipe that compares many; each uses one thread.
+        only: Labels of the learners to run, where a recipe compares many; all of them when left out.
 
     Returns:
         One record a row, in the order of the recipe, learner by learner.
 
     Raises:
         RecipeError: If the recipe has no episodes.
+        UnknownNameError: If ``only`` names no learner of the recipe.
     """
     recipe = load_recipe(name, overrides)
     if isinstance(recipe, ZeroShotRecipe):
         raise RecipeError(f"'{name}' must be a recipe of episodes, got one of zero-shot learning; call run_zero_shot")
     folder = folder_of(recipe, out)
-    singles = recipe.singles()
+    singles = _chosen(recipe.singles(), only)
     pending = [one for one in singles if again or not all(is_done(folder, one, row) for row in one.evaluation.rows)]
     if not pending:
         announce(f"already done: records in '{folder}'")
@@ -63,6 +67,14 @@ def run_recipe(
     else:
         _run_many(pending, folder, again, announce, jobs)
     return [Record.load(record_path(folder, one, row)) for one in singles for row in one.evaluation.rows]
+
+
+def _chosen(singles: list[Recipe], only: Collection[str]) -> list[Recipe]:
+    labels = [one.label or one.name for one in singles]
+    for label in only:
+        if label not in labels:
+            raise unknown("learner of the recipe", label, labels)
+    return [one for one, label in zip(singles, labels, strict=True) if not only or label in only]
 
 
 def folder_of(recipe: Recipe | ZeroShotRecipe, out: Path | None = None) -> Path:
