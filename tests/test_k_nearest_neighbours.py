@@ -42,6 +42,14 @@ def test_votes_are_those_of_scikit_learn(case, data, weights):
     agree(KNearestNeighbours(k, weights), case, k, weights)
 
 
+@given(episodes())
+def test_neighbours_by_cosine_are_those_of_scikit_learn(case):
+    support, query, _ = case
+    theirs = KNeighborsClassifier(1, metric="cosine", algorithm="brute").fit(support.x.numpy(), support.y.numpy())
+    ours = KNearestNeighbours(metric="cosine").adapt(support)(query).argmax(-1)
+    assert ours.tolist() == theirs.predict(query.numpy()).tolist()
+
+
 @settings(max_examples=15)
 @given(episodes(), st.integers(1, 2))
 def test_of_equal_votes_the_class_with_the_nearest_item_wins(case, k):
@@ -54,7 +62,15 @@ def test_of_equal_votes_the_class_with_the_nearest_item_wins(case, k):
     assert ours[~tied].tolist() == theirs[~tied].argmax(-1).tolist()
 
 
-@pytest.mark.parametrize("learner", [KNearestNeighbours(), KNearestNeighbours(2), KNearestNeighbours(3, "distance")])
+@pytest.mark.parametrize(
+    "learner",
+    [
+        KNearestNeighbours(),
+        KNearestNeighbours(2),
+        KNearestNeighbours(3, "distance"),
+        KNearestNeighbours(metric="cosine"),
+    ],
+)
 def test_keeps_the_contract(learner):
     check_learner(learner)
 
@@ -183,6 +199,8 @@ def test_errors_say_what_must_hold(no_shape_hook):
     for k in (0, -1, 1.5):
         with pytest.raises(FewShotError, match=f"k must be a whole number of at least 1, got {k}"):
             KNearestNeighbours(k)
+    with pytest.raises(FewShotError, match="metric must be 'euclidean' or 'cosine', got 'l1'"):
+        KNearestNeighbours(metric="l1")
     with pytest.raises(FewShotError, match="weights must be 'uniform' or 'distance', got 'gauss'"):
         KNearestNeighbours(weights="gauss")
     support, _, _ = episode((1, 2))

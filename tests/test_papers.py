@@ -1,43 +1,86 @@
 """Published tables: the files that come along, bad files, and the command beside committed records."""
 
+import csv
+import io
+import shutil
 from pathlib import Path
 
 import pytest
 from cli import as_json, call, refused
 
-from fewshot.errors import DataError
-from fewshot.recipes.load import recipe_names
-from fewshot.results.paper_table import paper_table
-from fewshot.results.papers import find_table, load_paper, paper_tables
+from fewshot.errors import DataError, StatisticsError
+from fewshot.recipes.papers import commands, judged_cells, known_records, makers
+from fewshot.recipes.rows import row_name
+from fewshot.results.paper_table import judge_cell, paper_tables_of
+from fewshot.results.papers import PaperCell, find_table, load_paper, paper_tables
 from fewshot.results.record import Record
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
-CELL = "{method: m, way: 5, shot: 1, value: 50.0, episodes: 600, queries: 15, delta: 1, recipe: r, record: a}"
+CELL = "{method: m, way: 5, shot: 1, value: 50.0, episodes: 600, queries: 15, delta: 1, recipe: r, records: [a]}"
 PAPER = f"title: t\nauthors: a\nvenue: v\nsource: s\ntables:\n  one:\n    about: x\n    cells:\n      - {CELL}\n"
+PROTONET = "omniglot-protonet-5w1s"
 
 
-def test_every_table_names_recipes_that_are_there():
-    known = recipe_names()
-    tables = list(paper_tables())
-    assert "snell2017/omniglot" in [name for name, _, _ in tables]
-    assert all(cell.recipe in known for _, _, table in tables for cell in table.cells)
+def cell(**changes):
+    """A cell beside the records of `omniglot-protonet`."""
+    known = {"method": "m", "way": 5, "shot": 1, "value": 98.8, "episodes": 1000, "queries": 15, "delta": 0.5}
+    return PaperCell(**known | {"recipe": "omniglot-protonet", "records": [PROTONET]} | changes)
 
 
-def test_published_numbers_of_snell_are_those_of_its_table():
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with one record of `omniglot-protonet`, in a folder of it."""
+    (tmp_path / "deep").mkdir()
+    shutil.copy(RESULTS / f"{PROTONET}.json", tmp_path / "deep")
+    return tmp_path
+
+
+def test_every_record_of_every_cell_is_made_by_its_recipe_at_the_ways_and_shots_of_the_cell():
+    seen = set()
+    for name, _, table in paper_tables():
+        for published in table.cells:
+            for (recipe, row), record in zip(makers(published), published.records, strict=True):
+                assert row_name(recipe, row) == record
+                assert (row.way, row.shot) == (published.way, published.shot), (name, record)
+        seen.add(name)
+    assert {"snell2017/omniglot", "snell2017/omniglot-ways", "vinyals2016/omniglot", "lake2015/one-shot"} <= seen
+
+
+def test_published_numbers_of_snell_are_those_of_its_tables():
     cells = find_table("snell2017/omniglot")[1].cells
     assert [(c.way, c.shot, c.value) for c in cells] == [(5, 1, 98.8), (5, 5, 99.7), (20, 1, 96.0), (20, 5, 98.9)]
+    ways = find_table("snell2017/omniglot-ways")[1].cells
+    assert [c.value for c in ways] == [
+        97.4, 99.3, 92.0, 97.8, 98.7, 99.6, 95.4, 98.8, 98.8, 99.7, 96.0, 99.0,
+        96.9, 99.3, 90.7, 97.8, 98.1, 99.6, 94.1, 98.7, 98.5, 99.7, 94.7, 98.9,
+    ]  # fmt: skip
 
 
-def test_four_cells_stand_beside_committed_records():
-    found = as_json("table", "snell2017/omniglot", "--records", RESULTS)
-    assert [c["verdict"] for c in found["cells"]] == ["under-trained"] * 4
-    for cell in found["cells"]:
-        record = Record.load(RESULTS / f"{cell['record']}.json")
-        assert cell["ours"] == record.accuracy
-        assert cell["difference"] == pytest.approx(record.accuracy - cell["published"])
-        assert cell["interval_90"][0] < cell["difference"] < cell["interval_90"][1]
-    shown = call("table", "snell2017/omniglot", "--records", RESULTS).stdout
-    assert "98.8" in shown and "98.27 to 98.5" in shown and "fewshot-bench run omniglot-protonet" in shown
+def test_a_cell_that_its_recipe_does_not_make_is_named():
+    with pytest.raises(DataError, match="recipe 'omniglot-protonet' must make the record 'x', got only omniglot-"):
+        makers(cell(records=["x"]))
+
+
+def test_commands_name_the_learners_of_a_recipe():
+    pixels = find_table("vinyals2016/omniglot")[1].cells[0]
+    assert commands(pixels) == ["fewshot-bench run omniglot-pixels --only nearest"]
+    assert commands(cell()) == ["fewshot-bench run omniglot-protonet"]
+
+
+@pytest.mark.parametrize("name", [name for name, _, _ in paper_tables()])
+def test_cells_stand_beside_committed_records(name):
+    found = as_json("table", name, "--records", RESULTS)
+    shown = call("table", name, "--records", RESULTS).stdout
+    for number in found["cells"]:
+        records = [Record.load(path) for key in number["records"] for path in RESULTS.rglob(f"{key}.json")]
+        assert all(command in shown for command in number["made_by"])
+        if not records:
+            assert number["verdict"] == "no record"
+            continue
+        assert number["stale"] is None, (name, number["records"], number["stale"])
+        assert number["runs"] == [r.accuracy for r in records]
+        assert number["difference"] == pytest.approx(sum(number["runs"]) / len(records) - number["published"])
+        assert number["interval_90"][0] < number["difference"] < number["interval_90"][1]
 
 
 def test_without_records_cells_say_so(tmp_path):
@@ -45,21 +88,68 @@ def test_without_records_cells_say_so(tmp_path):
     assert [c["verdict"] for c in found["cells"]] == ["no record"] * 4
 
 
-def test_names_are_listed_and_mistyped_ones_get_the_nearest(tmp_path):
-    assert "snell2017/omniglot" in [row["name"] for row in as_json("table")]
+def test_a_changed_recipe_and_changed_data_are_stale(folder):
+    table = find_table("snell2017/omniglot")[1].model_copy(update={"cells": [cell()]})
+    assert judged_cells(table, known_records(folder, table.cells))[0].stale is None
+    path = folder / "deep" / f"{PROTONET}.json"
+    text = path.read_text()
+    path.write_text(text.replace('"halve_every": 2000', '"halve_every": 500'))
+    assert judged_cells(table, known_records(folder, table.cells))[0].word == "stale"
+    path.write_text(text.replace(Record.load(RESULTS / f"{PROTONET}.json").data.hash, "0" * 64))
+    assert judged_cells(table, known_records(folder, table.cells))[0].stale == "stale, its data have changed"
+
+
+def test_missing_records_are_made_and_present_ones_kept(tmp_path):
+    found = as_json("table", "lake2015/one-shot", "--records", tmp_path, "--run-missing")
+    assert [c["verdict"] for c in found["cells"]] == ["reproduced"]
+    made = tmp_path / "omniglot-hausdorff" / "omniglot-hausdorff-20w1s.json"
+    before = made.stat().st_mtime_ns
+    call("table", "lake2015/one-shot", "--records", tmp_path, "--run-missing")
+    assert made.stat().st_mtime_ns == before
+
+
+def test_names_are_listed_and_mistyped_ones_get_the_nearest():
+    listed = {row["name"]: row for row in as_json("table", "--records", RESULTS)}
+    assert listed["lake2015/one-shot"]["verdicts"] == "1 reproduced"
     assert "snell2017/omniglot" in call("table").stdout
     assert "'snell2017/omniglot'" in refused("table", "snell2017/omnigot")
 
 
-def test_a_cell_with_one_finished_run_is_undecided(tmp_path):
+def test_every_form_holds_every_cell():
+    numbers = as_json("table", "lake2015/one-shot", "--records", RESULTS)["cells"][0]
+    forms = {
+        f: call("table", "lake2015/one-shot", "--records", RESULTS, "--format", f).stdout
+        for f in ("md", "latex", "csv", "html")
+    }
+    rows = list(csv.reader(io.StringIO(forms["csv"])))
+    assert rows[1][1] == numbers["method"] and rows[1][-1] == "reproduced" and {len(r) for r in rows} == {12}
+    assert forms["latex"].count("\\\\") == 2 and r"published \%" in forms["latex"] and r"$\pm$" in forms["latex"]
+    assert forms["html"].count("<td") == 12 and "</table>" in forms["html"]
+    assert "| modified Hausdorff distance |" in forms["md"]
+
+
+def test_runs_on_other_episodes_are_refused():
+    one = Record.load(RESULTS / f"{PROTONET}.json")
+    other = one.model_copy(update={"episodes": one.episodes.model_copy(update={"manifest": "m"})})
+    with pytest.raises(StatisticsError, match="must be judged on the same episodes, got others among"):
+        judge_cell(cell(), [one, other], {}, None, [])
+
+
+def test_a_cell_with_one_run_of_a_training_is_undecided(tmp_path):
     path = tmp_path / "p.yaml"
     path.write_text(PAPER.replace("value: 50.0", "value: 50.0, half_width: 0.1"))
     paper = load_paper(path)
-    record = Record.load(RESULTS / "omniglot-protonet-5w1s.json")
-    table = paper_table(paper, paper.tables["one"], {"a": record})
-    assert table.rows[0][8] == "undecided"
-    assert table.rows[0][3] == "50.0 (± 0.1)"  # no interval over 600 episodes of 75 queries is that short
-    assert any("one training run" in note for note in table.notes)
+    table, record = paper.tables["one"], Record.load(RESULTS / f"{PROTONET}.json")
+    numbers, _ = paper_tables_of(paper, table, [judge_cell(table.cells[0], [record], {}, None, ["c"])])
+    assert numbers.rows[0][-1] == "undecided"
+    assert numbers.rows[0][4] == "50.0 (± 0.1)"  # no interval over 600 episodes of 75 queries is that short
+    assert any("undecided at best" in note for note in numbers.notes)
+
+
+def test_an_interval_over_runs_is_not_used():
+    assert cell(half_width=0.4).published.half_width == 0.004
+    assert cell(half_width=0.4, half_width_of="runs").published.half_width is None
+    assert cell(half_width=0.01).published.half_width is None
 
 
 @pytest.mark.parametrize(
@@ -72,6 +162,7 @@ def test_a_cell_with_one_finished_run_is_undecided(tmp_path):
         (("delta: 1", "dleta: 1"), "got at 'tables.one.cells.0"),
         (("title: t", "title: [t"), "must be a readable paper in YAML"),
         (("venue: v\n", ""), "got at 'venue': Field required"),
+        (("[a]", "[]"), "got at 'tables.one.cells.0.records': List should have at least 1 item"),
     ],
 )
 def test_bad_files_are_named_with_their_place(tmp_path, change, message):

@@ -156,6 +156,15 @@ def test_stopped_run_goes_on_to_the_same_records(recipe, tmp_path, monkeypatch):
     assert json.loads(Path(tmp_path / "stopped" / "small-3w2s.json").read_text())["recipe"] == "small"
 
 
+def test_other_data_are_asked_than_those_of_the_training(recipe, tmp_path):
+    other = tmp_path / "data" / "val"
+    text = Path(recipe).read_text().replace("evaluation:", f"evaluation:\n  data: {other}\n  split: null")
+    Path(recipe).write_text(text.replace("way: 3, shot: 2", "way: 4, shot: 2"))
+    records = run_recipe(recipe, tmp_path / "out")
+    assert [(r.data.name, r.data.split, r.data.classes) for r in records] == [(str(other), None, 4)] * 2
+    assert records[0].training.split.endswith("/train")
+
+
 MANY = """\
 name: many
 data: DATA
@@ -197,6 +206,16 @@ def test_two_processes_make_the_same_records(many, tmp_path):
     two = run_recipe(many, tmp_path / "two", jobs=2, announce=told.append)
     assert [r.correct for r in one] == [r.correct for r in two]
     assert told[0] == "3 learners by 2 processes" and told[-1].startswith("3 of 3 learners after")
+
+
+def test_only_some_learners_are_run_and_a_mistyped_one_gets_the_nearest(many, tmp_path):
+    records = run_recipe(many, tmp_path / "out", only=["cosine"])
+    assert [r.settings["label"] for r in records] == ["cosine"] * 2
+    assert len(list((tmp_path / "out").glob("*.json"))) == 2
+    with pytest.raises(
+        UnknownNameError, match="learner of the recipe must be a known name, got 'cosin'; did you mean 'cosine'"
+    ):
+        run_recipe(many, tmp_path / "out", only=["cosin"])
 
 
 def test_what_is_done_is_not_done_again(many, tmp_path):

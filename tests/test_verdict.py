@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from fewshot.errors import StatisticsError
-from fewshot.results.verdict import Published, SeedTerm, judge, plausible
+from fewshot.results.verdict import NO_TRAINING, Published, SeedTerm, judge, plausible
 
 SLIPS = ("normal quantile", "no seed term", "no spread of the paper", "no rounding", "seed term of one run")
 
@@ -75,6 +75,27 @@ def test_one_run_alone_decides_nothing():
     assert judge(single, far, 0.01).word == "undecided" and not judge(single, far, 0.01).seeds
     assert judge(single, far, 0.01, SeedTerm(1e-5, 4)).word == "different"
     assert judge(single, Published(0.8, 600), 0.05, SeedTerm(1e-6, 4)).word == "reproduced"
+
+
+def test_two_runs_borrow_a_known_spread_and_three_have_their_own():
+    two, three, far = RUNS[:2], RUNS, SeedTerm(1.0, 8)
+    assert judge(two, CASES[0], 0.01, far).inner[1] > 1 > judge(two, CASES[0], 0.01).inner[1]
+    assert judge(three, CASES[0], 0.01, far) == judge(three, CASES[0], 0.01)
+
+
+def test_where_nothing_is_trained_one_run_decides():
+    assert judge([run(0.8, 20000)], Published(0.8, 20000), 0.01, NO_TRAINING).word == "reproduced"
+    assert judge([run(0.8)], Published(0.7, 600), 0.01, NO_TRAINING).word == "different"
+
+
+@pytest.mark.parametrize(("published", "word"), [(0.612, "reproduced"), (0.6, "different"), (0.613, "reproduced")])
+def test_on_the_same_queries_only_rounding_is_left(published, word):
+    runs = [np.full(20, 0.6125) + np.tile([0.1, -0.1], 10)]
+    found = judge(runs, Published(published, 20), 0.01, NO_TRAINING, same_items=True)
+    assert found.word == word
+    rounding = 0.0005 / np.sqrt(3)
+    assert found.inner == pytest.approx([0.6125 - published + s * stats.norm.ppf(0.95) * rounding for s in (-1, 1)])
+    assert judge(runs, Published(published, 20), 0.01, NO_TRAINING).word == "undecided"  # as if of other queries
 
 
 def test_a_true_number_is_called_different_in_one_case_of_twenty_at_most():

@@ -1,23 +1,31 @@
 """``fewshot-bench table``: a published table beside what was measured here."""
 
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from fewshot.cli.options import AsJson
-from fewshot.cli.output import document, show_tables
-
-if TYPE_CHECKING:
-    from fewshot.results.papers import PaperCell
-    from fewshot.results.record import Record
+from fewshot.cli.output import document, note, show_tables, stdout_kept
 
 EXAMPLES = (
     "fewshot-bench table",
     "fewshot-bench table snell2017/omniglot",
-    "fewshot-bench table snell2017/omniglot --records fewshot-results/omniglot-protonet --json",
+    "fewshot-bench table snell2017/omniglot --format latex",
+    "fewshot-bench table vinyals2016/omniglot --records fewshot-results --run-missing",
 )
 CHECKOUT, OWN = Path("benchmarks/results"), Path("fewshot-results")
+
+
+class Format(StrEnum):
+    """Forms of a table."""
+
+    text = "text"
+    md = "md"
+    latex = "latex"
+    csv = "csv"
+    html = "html"
 
 
 def table(
@@ -26,47 +34,58 @@ def table(
         Path | None,
         typer.Option(help="Folder of records.", show_default="benchmarks/results if it is there, else fewshot-results"),
     ] = None,
+    run_missing: Annotated[
+        bool, typer.Option("--run-missing", help="First make the records that are missing or stale; may take hours.")
+    ] = False,
+    form: Annotated[Format, typer.Option("--format", help="Form of the table.")] = Format.text,
     as_json: AsJson = False,
 ) -> None:
     """Set a published table beside what was measured here.
 
-    Prints the published number, what others got, ours, the difference with its 90 % interval, and a verdict: reproduced,
-    different, undecided, under-trained, or no record.
+    Prints the published number, what others got, ours over episodes and over training runs, the difference with its 90 %
+    interval, and a verdict: reproduced, different, undecided, under-trained, stale, or no record.
     """
-    from fewshot.results.paper_table import paper_table
-    from fewshot.results.papers import find_table, paper_tables
-    from fewshot.results.tables import Table
+    from fewshot.recipes.papers import judged_cells, known_records
+    from fewshot.recipes.papers import run_missing as make_missing
+    from fewshot.results.paper_table import as_json as cell_as_json
+    from fewshot.results.paper_table import paper_tables_of
+    from fewshot.results.papers import find_table
+    from fewshot.results.table_formats import FORMATS
 
+    folder = records or (CHECKOUT if CHECKOUT.is_dir() else OWN)
     if name is None:
-        rows = tuple((key, str(len(t.cells)), t.about) for key, _, t in paper_tables())
-        if as_json:
-            document([{"name": key, "cells": int(cells), "about": about} for key, cells, about in rows])
-        else:
-            show_tables(Table(("table", "cells", "about"), rows))
+        _list_all(folder, as_json)
         return
     paper, found = find_table(name)
-    known = _records(found.cells, records or (CHECKOUT if CHECKOUT.is_dir() else OWN))
+    if run_missing:
+        from fewshot.cli.progress import training_line
+
+        with stdout_kept(), training_line() as report:
+            make_missing(found, folder, report, note)
+    judged = judged_cells(found, known_records(folder))
+    numbers, made = paper_tables_of(paper, found, judged)
     if as_json:
-        document({"table": name, "source": paper.source, "cells": [_cell(c, known.get(c.record)) for c in found.cells]})
+        document(
+            {"table": name, "source": paper.source, "note": found.note, "cells": [cell_as_json(j) for j in judged]}
+        )
+    elif form is Format.text:
+        show_tables(numbers, made)
     else:
-        show_tables(paper_table(paper, found, known))
+        typer.echo(FORMATS[form](numbers))
 
 
-def _records(cells: "list[PaperCell]", folder: Path) -> "dict[str, Record]":
-    """The records of cells that are in a folder, or in a folder of it."""
-    from fewshot.results.record import Record
+def _list_all(folder: Path, as_json: bool) -> None:
+    from fewshot.recipes.papers import judged_cells, known_records
+    from fewshot.results.paper_table import count_words
+    from fewshot.results.papers import paper_tables
+    from fewshot.results.tables import Table
 
-    paths = {cell.record: sorted(folder.rglob(f"{cell.record}.json")) for cell in cells}
-    return {name: Record.load(found[0]) for name, found in paths.items() if found}
-
-
-def _cell(cell: "PaperCell", record: "Record | None") -> dict[str, object]:
-    """Everything in fractions."""
-    from fewshot.results.paper_table import verdict_of, word_of
-
-    start = {"method": cell.method, "way": cell.way, "shot": cell.shot, "published": cell.value / 100}
-    ends = {"delta": cell.delta / 100, "verdict": word_of(cell, record), "record": cell.record, "recipe": cell.recipe}
-    if record is None:
-        return {**start, **ends}
-    found = verdict_of(cell, record)
-    return {**start, "ours": record.accuracy, "difference": found.difference, "interval_90": list(found.inner), **ends}
+    known = known_records(folder)
+    found = [(key, t.about, judged_cells(t, known)) for key, _, t in paper_tables()]
+    if as_json:
+        document(
+            [{"name": key, "cells": len(j), "about": about, "verdicts": count_words(j)} for key, about, j in found]
+        )
+    else:
+        rows = tuple((key, str(len(j)), count_words(j), about) for key, about, j in found)
+        show_tables(Table(("table", "cells", "verdicts", "about"), rows))

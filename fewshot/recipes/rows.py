@@ -41,8 +41,14 @@ def resolved(recipe: Recipe, row: Row) -> dict[str, Any]:
 def is_done(folder: Path, recipe: Recipe, row: Row) -> bool:
     """Whether the record of a row is there, with these settings."""
     path = record_path(folder, recipe, row)
-    settings = Record.load(path).settings if path.exists() else None
-    return settings is not None and resolved(Recipe.model_validate(settings), row) == resolved(recipe, row)
+    return path.exists() and is_same(Record.load(path), recipe, row)
+
+
+def is_same(record: Record, recipe: Recipe, row: Row) -> bool:
+    """Whether a record was made with these settings."""
+    return record.settings is not None and resolved(Recipe.model_validate(record.settings), row) == resolved(
+        recipe, row
+    )
 
 
 def judge_row(recipe: Recipe, row: Row, learner: Any, known: dict[str, Any]) -> Record:
@@ -55,8 +61,8 @@ def judge_row(recipe: Recipe, row: Row, learner: Any, known: dict[str, Any]) -> 
         known: Fields of the record that tell of the training.
     """
     section = recipe.evaluation
-    data_options = recipe.data_options | row.data_options
-    data = load_dataset(recipe.data, **data_options)
+    data_name, data_options = recipe.asked(row)
+    data = load_dataset(data_name, **data_options)
     novel = data if section.split is None or section.ask else data.split(section.split)
     choice = _choice(recipe, row, learner)
     options = recipe.test_options | row.learner_options | ({} if choice is None else choice.options)
@@ -68,7 +74,7 @@ def judge_row(recipe: Recipe, row: Row, learner: Any, known: dict[str, Any]) -> 
     name, trained_with = recipe.test_learner or recipe.learner, {} if recipe.test_learner else recipe.learner_options
     named = {
         "data": record.data.model_copy(
-            update={"name": recipe.data, "options": data_options, "split": None if section.ask else section.split}
+            update={"name": data_name, "options": data_options, "split": None if section.ask else section.split}
         ),
         "learner": record.learner.model_copy(update={"name": name, "options": trained_with | options}),
         "settings": resolved(recipe, row),
@@ -88,7 +94,7 @@ def episodes_of(recipe: Recipe, row: Row, novel: Collection) -> int | FixedEpiso
     """
     section = recipe.evaluation
     if section.episodes == "fixed":
-        return load_episodes(recipe.data, novel)
+        return load_episodes(section.data or recipe.data, novel)
     if section.ask is None:
         return section.episodes
     given = str(section.split)
@@ -105,7 +111,8 @@ def _choice(recipe: Recipe, row: Row, learner: Any) -> Choice | None:
     section = recipe.validation
     if not recipe.choose or section is None:
         return None
-    data = load_dataset(recipe.data, **recipe.data_options | row.data_options).split(section.split)
+    of_row = row.data_options if recipe.evaluation.data is None else {}
+    data = load_dataset(recipe.data, **recipe.data_options | of_row).split(section.split)
     return choose(
         lambda **options: with_options(recipe, recipe.test_options | row.learner_options | options, learner),
         recipe.choose,

@@ -142,6 +142,8 @@ class EvaluationSection(_Section):
     """How every row is evaluated.
 
     Attributes:
+        data: Name of other data than those of the training, or a path.
+        data_options: Of these.
         split: Novel classes; none for a collection without splits.
         ask: A split of the same classes, all of which every episode asks, with examples drawn from ``split``: then
             a row's way is the number of classes, and its query is not looked at.
@@ -153,6 +155,8 @@ class EvaluationSection(_Section):
         rows: One record each.
     """
 
+    data: str | None = None
+    data_options: dict[str, Any] = {}
     split: str | None = "test"
     ask: str | None = None
     episodes: int | Literal["fixed"] = 1000
@@ -222,6 +226,12 @@ class Recipe(_Section):
     evaluation: EvaluationSection
     reference: str | None = None
     overtakes: str | None = None
+
+    def asked(self, row: Row) -> tuple[str, dict[str, Any]]:
+        """Name and options of the data that a row is judged on."""
+        section = self.evaluation
+        options = self.data_options if section.data is None else section.data_options
+        return section.data or self.data, options | row.data_options
 
     @model_validator(mode="after")
     def _one_or_many(self) -> "Recipe":

@@ -40,6 +40,13 @@ class Entry:
         return f"{whole(self.record.episodes.way)}-way {shot_cell(self.record.episodes)}-shot"
 
     @property
+    def panel(self) -> str:
+        """The setting, and options of the data that hold for this row alone: ``5-way 1-shot, rotations none``."""
+        rows = (self.record.settings or {}).get("evaluation", {}).get("rows") or [{}]
+        options = rows[0].get("data_options") or {}
+        return ", ".join([self.setting, *(f"{key} {value}" for key, value in options.items())])
+
+    @property
     def queries(self) -> str:
         """How the queries of an episode are spread over its classes, and what else it holds without labels."""
         return queries_cell(self.record)
@@ -84,10 +91,10 @@ def learners_table(records: Sequence[Record], reference: str, notes: Sequence[st
         notes: Further lines to stand below.
     """
     every = entries(records, reference)
-    settings = list(dict.fromkeys(e.setting for e in every))
+    settings = list(dict.fromkeys(e.panel for e in every))
     rows: dict[tuple[str, str], dict[str, Entry]] = {}
     for e in every:
-        rows.setdefault((e.label, e.queries), {})[e.setting] = e
+        rows.setdefault((e.label, e.queries), {})[e.panel] = e
     kinds = list(dict.fromkeys(e.queries for e in every))
     columns = ("learner", "looks at queries", "queries", *(c for s in settings for c in (f"{s} %", "difference")))
     body = tuple(

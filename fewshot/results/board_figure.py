@@ -1,6 +1,7 @@
 """The picture of a board: accuracy of many learners with intervals, one panel a number of shots."""
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from fewshot.results.board import Entry, entries
@@ -25,12 +26,17 @@ def learners_figure(records: Sequence[Record], reference: str) -> "Figure":
         reference: Label of the learner that the others are compared with.
     """
     every = entries(records, reference)
-    settings = list(dict.fromkeys(e.setting for e in every))
+    panels = list(dict.fromkeys(e.panel for e in every))
     labels = sorted(dict.fromkeys(e.label for e in every), key=lambda label: _mean(every, label))
-    figure: Figure = blank(4.2 * len(settings) + 1.6, 0.24 * len(labels) + 1.6)
-    for axes, setting in zip(figure.subplots(1, len(settings), sharey=True, squeeze=False)[0], settings, strict=True):
-        _panel(axes, [e for e in every if e.setting == setting], labels, reference)
-        axes.set(title=setting, xlabel="accuracy, %")
+    across = min(len(panels), 4)
+    down = -(-len(panels) // across)
+    figure: Figure = blank(4.2 * across + 1.6, (0.24 * len(labels) + 0.8) * down + 0.8)
+    for axes, panel in zip_longest(figure.subplots(down, across, sharey=True, squeeze=False).flat, panels):
+        if panel is None:
+            axes.set_visible(False)
+            continue
+        _panel(axes, [e for e in every if e.panel == panel], labels, reference)
+        axes.set(title=panel, xlabel="accuracy, %")
     first = every[0].record
     figure.suptitle(f"{data_name(first)}, {first.backbone.name if first.backbone else 'no backbone'}", fontsize=10)
     figure.supxlabel(

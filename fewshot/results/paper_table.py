@@ -1,71 +1,177 @@
 """A published table beside what was measured here, with a verdict for each cell."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+
+from fewshot.errors import StatisticsError
 from fewshot.results.papers import Paper, PaperCell, PaperTable
 from fewshot.results.record import Record
-from fewshot.results.tables import ABSENT, Table, accuracy_cell, with_interval
-from fewshot.results.verdict import UNDECIDED, Verdict, judge, plausible
+from fewshot.results.seed_spread import SeedSpread, seed_term
+from fewshot.results.tables import ABSENT, Table, accuracy_cell, percent, with_interval
+from fewshot.results.verdict import UNDECIDED, Verdict, judge
 
-COLUMNS = ("method", "way", "shot", "published %", "re-runs %", "ours %", "difference", "delta", "verdict", "record")
-UNDER_TRAINED, MISSING = "under-trained", "no record"
+COLUMNS = (
+    "",
+    "method",
+    "way",
+    "shot",
+    "published %",
+    "re-runs %",
+    "ours %",
+    "runs",
+    "SD of runs",
+    "difference",
+    "delta",
+    "verdict",
+)
+MAKERS = ("", "records", "made by")
+STALE, UNDER_TRAINED, MISSING = "stale", "under-trained", "no record"
+READING = (
+    "published ±: a printed 95 % interval over episodes; (±) where it is over something else, or cannot be one over episodes",
+    "ours ±: 95 % interval for these episodes' images, of the first run; SD of runs: between training runs, in points",
+    "difference: ours minus published, in points, with its 90 % interval; reproduced: all of it within ±delta",
+)
+Spreads = dict[tuple[str, ...], SeedSpread]
 
 
-def verdict_of(cell: PaperCell, record: Record) -> Verdict:
-    """What our record says of a published number; a printed interval that cannot be one over episodes is not used."""
-    published = cell.published
-    if not plausible(published, cell.way * cell.queries):
-        published = cell.model_copy(update={"half_width": None}).published
-    return judge([record.accuracies], published, cell.delta / 100)
+@dataclass(frozen=True)
+class Judged:
+    """A cell with its records.
 
-
-def word_of(cell: PaperCell, record: Record | None) -> str:
-    """The verdict in a word, or why there is none."""
-    if record is None:
-        return MISSING
-    return UNDER_TRAINED if cell.short_of else verdict_of(cell, record).word
-
-
-def paper_table(paper: Paper, table: PaperTable, records: Mapping[str, Record]) -> Table:
-    """The rows of a published table, each with ours, the difference in points with its 90 % interval, and a verdict.
-
-    Args:
-        paper: Of the table.
-        table: Its cells.
-        records: By name.
+    Attributes:
+        cell: What was published.
+        runs: Records of our training runs, as many as there are.
+        stale: What has changed since they were made, if anything.
+        made_by: Commands that make the records.
+        verdict: Of the comparison, where there is a record.
     """
-    rows = tuple(_row(cell, records.get(cell.record)) for cell in table.cells)
-    short = [f"{cell.record}: under-trained, {cell.short_of}" for cell in table.cells if cell.short_of]
-    recipes = dict.fromkeys(cell.recipe for cell in table.cells)
-    one_run = any(cell.record in records for cell in table.cells)
+
+    cell: PaperCell
+    runs: tuple[Record, ...]
+    stale: str | None
+    made_by: tuple[str, ...]
+    verdict: Verdict | None
+
+    @property
+    def word(self) -> str:
+        """The verdict in a word, or why there is none."""
+        if self.verdict is None:
+            return MISSING
+        return STALE if self.stale else UNDER_TRAINED if self.cell.short_of else self.verdict.word
+
+    @property
+    def accuracy(self) -> float | None:
+        """Mean over our runs, a fraction."""
+        return float(np.mean([run.accuracy for run in self.runs])) if self.runs else None
+
+    @property
+    def spread(self) -> float | None:
+        """Standard deviation between our runs, a fraction; None for a single one."""
+        return float(np.std([run.accuracy for run in self.runs], ddof=1)) if len(self.runs) > 1 else None
+
+
+def judge_cell(
+    cell: PaperCell, runs: Sequence[Record], spreads: Spreads, stale: str | None, made_by: Sequence[str]
+) -> Judged:
+    """What our records say of a published number.
+
+    Raises:
+        StatisticsError: If the runs were not judged on the same episodes.
+    """
+    if len({run.episodes.manifest for run in runs}) > 1:
+        raise StatisticsError(f"runs of a cell must be judged on the same episodes, got others among {cell.records}")
+    verdict = None
+    if runs:
+        each = [run.accuracies for run in runs]
+        verdict = judge(each, cell.published, cell.delta / 100, seed_term(runs, spreads), cell.same_items)
+    return Judged(cell, tuple(runs), stale, tuple(made_by), verdict)
+
+
+def paper_tables_of(paper: Paper, table: PaperTable, judged: Sequence[Judged]) -> tuple[Table, Table]:
+    """The numbers with their verdicts, and what made them; the first column joins the two."""
+    one_run = any(len(j.runs) == 1 and j.verdict is not None and not j.verdict.seeds for j in judged)
     notes = (
         f"{paper.authors}, {paper.title}, {paper.venue}; {paper.source}",
         *([table.note] if table.note else []),
-        "published ±: a printed 95 % interval, (…) where it cannot be one over episodes; none means none was printed",
-        "difference: ours minus published, percentage points, with its 90 % interval; reproduced: within ±delta",
-        *([f"each cell has one training run, so that none can be more than {UNDECIDED}"] if one_run else []),
-        *short,
-        *(f"to make its records: fewshot-bench run {recipe}" for recipe in recipes),
+        *READING,
+        *([f"one run, and nothing known of the spread between runs: {UNDECIDED} at best"] if one_run else []),
+        *_remarks(judged),
     )
-    return Table(COLUMNS, rows, table.about, notes)
+    numbers = Table(COLUMNS, tuple(_row(str(k), j) for k, j in enumerate(judged, 1)), table.about, notes)
+    makers = tuple((str(k), ", ".join(j.cell.records), "; ".join(j.made_by)) for k, j in enumerate(judged, 1))
+    return numbers, Table(MAKERS, makers)
 
 
-def _row(cell: PaperCell, record: Record | None) -> tuple[str, ...]:
+def count_words(judged: Sequence[Judged]) -> str:
+    """How many cells have each verdict: ``3 reproduced, 1 different``."""
+    words = [j.word for j in judged]
+    return ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words))
+
+
+def as_json(judged: Judged) -> dict[str, Any]:
+    """A cell with everything in fractions."""
+    cell, verdict = judged.cell, judged.verdict
+    found: dict[str, Any] = {
+        "method": cell.method, "way": cell.way, "shot": cell.shot, "published": cell.value / 100,
+        "half_width": None if cell.half_width is None else cell.half_width / 100, "half_width_usable": cell.usable,
+        "reruns": [value / 100 for value in cell.reruns],
+    }  # fmt: skip
+    if verdict is not None:
+        found |= {
+            "ours": judged.accuracy, "runs": [run.accuracy for run in judged.runs], "sd_of_runs": judged.spread,
+            "difference": verdict.difference, "interval_90": list(verdict.inner), "interval_95": list(verdict.outer),
+            "spread_between_runs_known": verdict.seeds,
+        }  # fmt: skip
+    return found | {
+        "delta": cell.delta / 100, "verdict": judged.word, "stale": judged.stale, "short_of": cell.short_of,
+        "reason": cell.reason, "records": cell.records, "made_by": list(judged.made_by),
+    }  # fmt: skip
+
+
+def _remarks(judged: Sequence[Judged]) -> list[str]:
+    """What there is to say of cells, each sentence once with the cells that it holds for."""
+    said: dict[str, list[str]] = {}
+    for k, j in enumerate(judged, 1):
+        short = j.cell.short_of and f"under-trained, {j.cell.short_of}"
+        for sentence in (j.stale, short, j.cell.reason if j.word == "different" else None):
+            if sentence:
+                said.setdefault(sentence, []).append(str(k))
+    return [f"{', '.join(cells)}: {sentence}" for sentence, cells in said.items()]
+
+
+def _row(number: str, judged: Judged) -> tuple[str, ...]:
+    cell, verdict = judged.cell, judged.verdict
     ours, gap = ABSENT, ABSENT
-    if record is not None:
-        found = verdict_of(cell, record)
-        ours, gap = accuracy_cell(record), with_interval(found.difference, *found.inner, signed=True)
-    reruns = sorted(cell.reruns)
-    others = f"{reruns[0]:g} to {reruns[-1]:g}" if len(reruns) > 1 else f"{reruns[0]:g}" if reruns else ABSENT
+    if verdict is not None and judged.accuracy is not None:
+        one = judged.runs[0].summary
+        ours = (
+            accuracy_cell(judged.runs[0])
+            if len(judged.runs) == 1
+            else _shifted(judged.accuracy, one.low - one.accuracy, one.high - one.accuracy)
+        )
+        gap = with_interval(verdict.difference, *verdict.inner, signed=True)
+    spread = ABSENT if judged.spread is None else percent(judged.spread)
     return (
-        cell.method, str(cell.way), str(cell.shot), _published(cell), others, ours, gap, f"{cell.delta:g}",
-        word_of(cell, record), cell.record,
+        number, cell.method, str(cell.way), str(cell.shot), _published(cell), _others(cell), ours,
+        str(len(judged.runs) or ABSENT), spread, gap, f"{cell.delta:g}", judged.word,
     )  # fmt: skip
+
+
+def _shifted(mean: float, below: float, above: float) -> str:
+    """Mean over runs with the episode interval of one."""
+    return with_interval(mean, mean + below, mean + above)
+
+
+def _others(cell: PaperCell) -> str:
+    reruns = sorted(cell.reruns)
+    return f"{reruns[0]:g} to {reruns[-1]:g}" if len(reruns) > 1 else f"{reruns[0]:g}" if reruns else ABSENT
 
 
 def _published(cell: PaperCell) -> str:
     value = f"{cell.value:.{cell.digits}f}"
     if cell.half_width is None:
         return value
-    half = f"± {cell.half_width:g}"
-    return f"{value} {half}" if plausible(cell.published, cell.way * cell.queries) else f"{value} ({half})"
+    return f"{value} ± {cell.half_width:g}" if cell.usable else f"{value} (± {cell.half_width:g})"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from fewshot.errors import DataError
 from fewshot.files import packaged
 from fewshot.names import unknown
-from fewshot.results.verdict import Published
+from fewshot.results.verdict import Published, plausible
 
 
 class _Part(BaseModel):
@@ -25,15 +25,18 @@ class PaperCell(_Part):
         way: Classes of a test episode.
         shot: Examples of each.
         value: Per cent.
-        half_width: Of a printed 95 % interval, in per cent.
+        half_width: Of a printed interval, in per cent.
+        half_width_of: What the paper's interval is over.
         digits: Decimals of the printed value.
         episodes: Test episodes.
         queries: Of each class of a test episode.
         delta: Percentage points within which a re-run agrees; fixed before any re-run.
         reruns: Numbers that others got, in per cent.
         recipe: What makes the record.
-        record: Name of the record.
+        records: Names of the records, one a training run; all on the same episodes.
         short_of: What our run lacks of the published one; such a cell is under-trained.
+        same_items: Whether the paper asked the very same queries with the very same examples.
+        reason: Why ours is different, as far as was found.
     """
 
     method: str
@@ -41,19 +44,30 @@ class PaperCell(_Part):
     shot: int = Field(ge=1)
     value: float = Field(ge=0, le=100)
     half_width: float | None = Field(None, gt=0)
+    half_width_of: Literal["episodes", "runs", "not stated"] = "episodes"
     digits: int = Field(1, ge=0)
     episodes: int = Field(ge=2)
     queries: int = Field(ge=1)
     delta: float = Field(gt=0)
     reruns: list[float] = []
     recipe: str
-    record: str
+    records: list[str] = Field(min_length=1)
     short_of: str | None = None
+    same_items: bool = False
+    reason: str | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether the printed interval is one over episodes, by the paper and by what is possible."""
+        if self.half_width is None or self.half_width_of != "episodes":
+            return False
+        printed = Published(self.value / 100, self.episodes, self.half_width / 100, self.digits)
+        return plausible(printed, self.way * self.queries)
 
     @property
     def published(self) -> Published:
-        """As fractions."""
-        half = None if self.half_width is None else self.half_width / 100
+        """As fractions, without an interval that cannot be one over episodes."""
+        half = self.half_width / 100 if self.usable and self.half_width is not None else None
         return Published(self.value / 100, self.episodes, half, self.digits)
 
 

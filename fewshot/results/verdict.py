@@ -44,6 +44,14 @@ class SeedTerm:
     freedom: int
 
 
+LEAST_RUNS = 3
+"""Training runs of one setting that say how much they differ."""
+KNOWN = 10**9
+"""Degrees of freedom of a variance that is known, not estimated."""
+NO_TRAINING = SeedTerm(0.0, KNOWN)
+"""The spread between runs of what is not trained."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What comes of a comparison.
@@ -77,7 +85,11 @@ def plausible(published: Published, queries: int) -> bool:
 
 
 def judge(
-    runs: Sequence[Float[np.ndarray, " episodes"]], published: Published, delta: float, pooled: SeedTerm | None = None
+    runs: Sequence[Float[np.ndarray, " episodes"]],
+    published: Published,
+    delta: float,
+    pooled: SeedTerm | None = None,
+    same_items: bool = False,
 ) -> Verdict:
     """Compare training runs with a published number.
 
@@ -88,7 +100,9 @@ def judge(
         runs: Accuracies of every training run on the same test episodes.
         published: The number.
         delta: Largest difference that counts as agreement, a fraction, fixed beforehand.
-        pooled: Spread between training runs of another setting of this network and data, where there is a single run here.
+        pooled: Spread between training runs of another setting of this network and data, where there are fewer than three here.
+        same_items: The paper asked the very same queries with the very same examples, so that rounding and training alone
+            can make a difference.
 
     Raises:
         StatisticsError: If runs have unequal numbers of episodes, or δ is not above 0.
@@ -101,7 +115,10 @@ def judge(
     episodes, count = each.shape[1], len(runs)
     spread = float(each.mean(0).var(ddof=1))
     parts = [(spread / episodes, episodes - 1), (_of_paper(each, published), published.episodes - 1)]
-    seeds = SeedTerm(float(each.mean(1).var(ddof=1)), count - 1) if count > 1 else pooled
+    if same_items:
+        parts = [(_rounding(published), KNOWN)]
+    own = SeedTerm(float(each.mean(1).var(ddof=1)), count - 1) if count > 1 else None
+    seeds = pooled if own is None or (count < LEAST_RUNS and pooled is not None) else own
     if seeds is not None:
         parts.append((seeds.variance * (1 + 1 / count), seeds.freedom))
     return _decided(float(each.mean()) - published.value, parts, delta, seeds is not None)
@@ -109,10 +126,14 @@ def judge(
 
 def _of_paper(each: np.ndarray, published: Published) -> float:
     """Variance of the published mean."""
-    rounding = (0.5 * 10.0 ** (-published.digits - 2)) ** 2 / 3  # of a uniform error
     if published.half_width is not None:
-        return (published.half_width / 1.96) ** 2 + rounding
-    return float(each.var(axis=1, ddof=1).mean()) / published.episodes + rounding
+        return (published.half_width / 1.96) ** 2 + _rounding(published)
+    return float(each.var(axis=1, ddof=1).mean()) / published.episodes + _rounding(published)
+
+
+def _rounding(published: Published) -> float:
+    """Variance of a uniform error of half a unit of the last digit."""
+    return (0.5 * 10.0 ** (-published.digits - 2)) ** 2 / 3
 
 
 def _decided(difference: float, parts: list[tuple[float, int]], delta: float, seeds: bool) -> Verdict:

@@ -1,0 +1,114 @@
+"""Published tables and the recipes that rebuild them: which record comes from where, what is stale, what is missing."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from fewshot.datasets.index import load_dataset
+from fewshot.errors import DataError, MissingDataError
+from fewshot.recipes.load import load_recipe
+from fewshot.recipes.rows import is_same, row_name
+from fewshot.recipes.run import run_recipe
+from fewshot.recipes.schema import Recipe, Row
+from fewshot.recipes.trained import Announce
+from fewshot.results.paper_table import Judged, Spreads, judge_cell
+from fewshot.results.papers import PaperCell, PaperTable, paper_tables
+from fewshot.results.record import Record
+from fewshot.results.seed_spread import spread_of
+from fewshot.training.progress import Progress
+
+
+@dataclass(frozen=True)
+class Known:
+    """The records of a folder that tables name, and the spread between training runs pooled over all of them."""
+
+    records: Mapping[str, Record]
+    spreads: Spreads
+
+
+def known_records(folder: Path, cells: Sequence[PaperCell] | None = None) -> Known:
+    """Read the records that cells name, those of all tables when left out, from a folder or folders of it."""
+    cells = [cell for _, _, table in paper_tables() for cell in table.cells] if cells is None else cells
+    named = {name for cell in cells for name in cell.records}
+    records = {path.stem: Record.load(path) for path in sorted(folder.rglob("*.json")) if path.stem in named}
+    return Known(records, spread_of(runs for cell in cells if (runs := runs_of(cell, records))))
+
+
+def judged_cells(table: PaperTable, known: Known) -> list[Judged]:
+    """Every cell of a table with its records.
+
+    Raises:
+        DataError: If a recipe does not make a record that a cell names.
+    """
+    return [
+        judge_cell(cell, runs_of(cell, known.records), known.spreads, stale(cell, known.records), commands(cell))
+        for cell in table.cells
+    ]
+
+
+def run_missing(table: PaperTable, folder: Path, report: Callable[[Progress], None], announce: Announce) -> None:
+    """Make the records that are not there, or that are stale; each recipe writes below the folder."""
+    records = known_records(folder).records
+    wanted: dict[str, dict[str, None]] = {}
+    for cell in table.cells:
+        if stale(cell, records) or any(name not in records for name in cell.records):
+            wanted.setdefault(cell.recipe, {}).update({one.label: None for one, _ in makers(cell) if one.label})
+    for recipe, labels in wanted.items():
+        announce(f"making records of {recipe}: {', '.join(labels) or 'all rows'}")
+        run_recipe(recipe, folder / recipe, report=report, announce=announce, only=list(labels))
+
+
+def makers(cell: PaperCell) -> list[tuple[Recipe, Row]]:
+    """The learner of a recipe and its row that make each record of a cell.
+
+    Raises:
+        DataError: If the recipe makes no such record.
+    """
+    known = {row_name(one, row): (one, row) for one, row in _rows(cell.recipe)}
+    for name in cell.records:
+        if name not in known:
+            raise DataError(f"recipe '{cell.recipe}' must make the record '{name}', got only {', '.join(known)}")
+    return [known[name] for name in cell.records]
+
+
+def commands(cell: PaperCell) -> list[str]:
+    """What a person types to make the records of a cell."""
+    labels = [one.label for one, _ in makers(cell) if one.label]
+    return [f"fewshot-bench run {cell.recipe}" + "".join(f" --only {label}" for label in dict.fromkeys(labels))]
+
+
+@cache
+def _rows(recipe: str) -> tuple[tuple[Recipe, Row], ...]:
+    loaded = load_recipe(recipe)
+    if not isinstance(loaded, Recipe):
+        raise DataError(f"a cell must come from a recipe of episodes, got '{recipe}'")
+    return tuple((one, row) for one in loaded.singles() for row in one.evaluation.rows)
+
+
+def runs_of(cell: PaperCell, records: Mapping[str, Record]) -> list[Record]:
+    """The records of a cell that are there."""
+    return [records[name] for name in cell.records if name in records]
+
+
+def stale(cell: PaperCell, records: Mapping[str, Record]) -> str | None:
+    """What has changed since the records of a cell were made."""
+    for name, (recipe, row) in zip(cell.records, makers(cell), strict=True):
+        if name not in records:
+            continue
+        data = records[name].data
+        if not is_same(records[name], recipe, row):
+            return "stale, its recipe says something else now"
+        if _data_hash(data.name, tuple(data.options.items()), data.split) not in (None, data.hash):
+            return "stale, its data have changed"
+    return None
+
+
+@cache
+def _data_hash(name: str, options: tuple[tuple[str, object], ...], split: str | None) -> str | None:
+    """Of items and labels as they are now; None where the data are not at hand."""
+    try:
+        data = load_dataset(name, **dict(options))
+    except MissingDataError:
+        return None
+    return (data if split is None else data.split(split)).hash
