@@ -88,6 +88,12 @@ def test_without_records_cells_say_so(tmp_path):
     assert [c["verdict"] for c in found["cells"]] == ["no record"] * 4
 
 
+def test_a_folder_that_is_not_there_is_refused(tmp_path):
+    assert "--records must be a folder, got nothing at" in refused(
+        "table", "lake2015/one-shot", "--records", tmp_path / "x"
+    )
+
+
 def test_a_changed_recipe_and_changed_data_are_stale(folder):
     table = find_table("snell2017/omniglot")[1].model_copy(update={"cells": [cell()]})
     assert judged_cells(table, known_records(folder, table.cells))[0].stale is None

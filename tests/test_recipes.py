@@ -158,11 +158,12 @@ def test_stopped_run_goes_on_to_the_same_records(recipe, tmp_path, monkeypatch):
 
 def test_other_data_are_asked_than_those_of_the_training(recipe, tmp_path):
     other = tmp_path / "data" / "val"
-    text = Path(recipe).read_text().replace("evaluation:", f"evaluation:\n  data: {other}\n  split: null")
-    Path(recipe).write_text(text.replace("way: 3, shot: 2", "way: 4, shot: 2"))
-    records = run_recipe(recipe, tmp_path / "out")
+    text = recipe.read_text().replace("evaluation:", f"evaluation:\n  data: {other}\n  split: null")
+    recipe.write_text(text.replace("way: 3, shot: 2", "way: 4, shot: 2"))
+    records = run_recipe(str(recipe), tmp_path / "out")
     assert [(r.data.name, r.data.split, r.data.classes) for r in records] == [(str(other), None, 4)] * 2
     assert records[0].training.split.endswith("/train")
+    assert (tmp_path / "out" / "training.csv").read_text().count("\n") == 7  # a head, and six episodes
 
 
 MANY = """\

@@ -8,6 +8,7 @@ import typer
 
 from fewshot.cli.options import AsJson
 from fewshot.cli.output import document, note, show_tables, stdout_kept
+from fewshot.errors import DataError
 
 EXAMPLES = (
     "fewshot-bench table",
@@ -53,6 +54,8 @@ def table(
     from fewshot.results.table_formats import FORMATS
 
     folder = records or (CHECKOUT if CHECKOUT.is_dir() else OWN)
+    if records is not None and not records.is_dir() and not run_missing:
+        raise DataError(f"--records must be a folder, got nothing at '{records}'; --run-missing would make one")
     if name is None:
         _list_all(folder, as_json)
         return

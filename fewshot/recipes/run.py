@@ -11,6 +11,7 @@ from fewshot.errors import RecipeError
 from fewshot.evaluation.guard import is_fixed
 from fewshot.names import unknown
 from fewshot.recipes.build import build_learner
+from fewshot.recipes.curves import write_curves
 from fewshot.recipes.load import load_recipe
 from fewshot.recipes.rows import is_done, judge_row, record_path
 from fewshot.recipes.schema import Recipe
@@ -96,6 +97,7 @@ def run_single(
         if again or not is_done(folder, recipe, row):
             announce(f"evaluating {record_path(folder, recipe, row).stem}")
             judge_row(recipe, row, learner, known).save(record_path(folder, recipe, row))
+    write_curves(recipe, folder)
     return recipe.label or recipe.name
 
 

@@ -1,0 +1,50 @@
+"""Learning curves beside the records: what the log of a training run says, thinned to some hundred lines."""
+
+import csv
+import io
+from pathlib import Path
+from statistics import fmean
+
+from fewshot.files import write_text
+from fewshot.recipes.build import checkpoint_path
+from fewshot.recipes.schema import Recipe
+
+LINES = 300
+Rows = list[dict[str, str]]
+
+
+def write_curves(recipe: Recipe, folder: Path) -> list[Path]:
+    """Write ``training.csv``, ``pretraining.csv``, or both; with the label in the name where there are many learners.
+
+    Args:
+        recipe: Of one learner.
+        folder: Where its records are.
+
+    Returns:
+        The files.
+    """
+    written = []
+    for of in ("pretraining", "training"):
+        log = checkpoint_path(recipe, of).with_suffix(".csv")
+        if getattr(recipe, of) is not None and log.exists():
+            name = "-".join([of, *([recipe.label] if recipe.label else [])])
+            written.append(write_text(folder / f"{name}.csv", thinned(log.read_text("utf-8"))))
+    return written
+
+
+def thinned(log: str, lines: int = LINES) -> str:
+    """About so many lines: each the mean loss of some steps, the last one's number and rate, and any validation in them."""
+    rows = list(csv.DictReader(io.StringIO(log)))
+    width = max(1, -(-len(rows) // lines))
+    out = io.StringIO()
+    columns = list(rows[0]) if rows else ["step", "loss", "learning_rate", "validation_accuracy"]
+    writer = csv.DictWriter(out, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_joined(rows[k : k + width]) for k in range(0, len(rows), width))
+    return out.getvalue()
+
+
+def _joined(rows: Rows) -> dict[str, str]:
+    validations = [row["validation_accuracy"] for row in rows if row["validation_accuracy"]]
+    loss = f"{fmean(float(row['loss']) for row in rows):.6g}"
+    return rows[-1] | {"loss": loss, "validation_accuracy": validations[-1] if validations else ""}
