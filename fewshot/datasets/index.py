@@ -19,6 +19,7 @@ DATASETS = {
     "digits-strokes": "fewshot.datasets.digits:load_digits_strokes",
     "fewrel": "fewshot.datasets.fewrel:load_fewrel",
     "lake-runs": "fewshot.datasets.lake_runs:load_lake_runs",
+    "mini-imagenet": "fewshot.datasets.mini_imagenet:load_mini_imagenet",
     "omniglot": "fewshot.datasets.omniglot:load_omniglot",
 }
 EPISODES = {"lake-runs": "fewshot.datasets.lake_runs:lake_episodes"}  # lists of episodes that come with the data
