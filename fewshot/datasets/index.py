@@ -16,6 +16,7 @@ DATASETS = {
     "caltech101": "fewshot.datasets.caltech101:load_caltech101",
     "cifar-fs": "fewshot.datasets.cifar100:load_cifar_fs",
     "clinc150": "fewshot.datasets.clinc150:load_clinc150",
+    "cub": "fewshot.datasets.cub:load_cub",
     "digits": "fewshot.datasets.digits:load_digits",
     "digits-strokes": "fewshot.datasets.digits:load_digits_strokes",
     "fc100": "fewshot.datasets.cifar100:load_fc100",
