@@ -24,6 +24,7 @@ DATASETS = {
     "lake-runs": "fewshot.datasets.lake_runs:load_lake_runs",
     "mini-imagenet": "fewshot.datasets.mini_imagenet:load_mini_imagenet",
     "omniglot": "fewshot.datasets.omniglot:load_omniglot",
+    "tiered-imagenet": "fewshot.datasets.tiered_imagenet:load_tiered_imagenet",
 }
 EPISODES = {"lake-runs": "fewshot.datasets.lake_runs:lake_episodes"}  # lists of episodes that come with the data
 FOLDERS = {  # by a file in it
