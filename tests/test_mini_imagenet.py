@@ -1,7 +1,9 @@
 """miniImageNet on data made in the test: 100 classes of two images in each of the four forms."""
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from fewshot.datasets.class_splits import load_class_split
 from fewshot.datasets.index import load_dataset
 from fewshot.datasets.mini_imagenet import load_mini_imagenet
 from fewshot.errors import DataError, MissingDataError, UnknownNameError
+from fewshot.evaluation.exposure import exposure
 from fewshot.files import packaged
 
 LISTS = load_class_split("mini-imagenet").parts
@@ -105,6 +108,15 @@ def test_the_published_list_has_the_classes_that_timm_names():
     assert [len(part) for part in LISTS.values()] == [64, 16, 20]
     assert {"n01930112", "n03544143"} < set(LISTS["test"]) and "n01855672" in LISTS["val"]
     assert yaml.safe_load(packaged("data", "splits", "mini-imagenet.yaml").read_text("utf-8"))["source"]
+
+
+def test_weights_of_imagenet_have_seen_every_class(folder):
+    caches(folder)
+    backbone = SimpleNamespace(pretraining="ImageNet-1k")
+    data = load_mini_imagenet()
+    assert exposure(backbone, data.split("test")).same == 20 and exposure(backbone, data).same == 100
+    elsewhere = replace(data, class_names=tuple(f"{name}x" for name in data.class_names))
+    assert exposure(backbone, elsewhere).same == 0
 
 
 def moved(old, new):

@@ -73,7 +73,7 @@ FORMS = {
 def test_pickles(form, folder):
     pickles(folder, **FORMS[form])
     data = load_dataset("tiered-imagenet")
-    assert (data.name, data.origin, data.items.shape) == ("tiered-imagenet", "imagenet", (27, 3, 84, 84))
+    assert (data.name, data.origin, data.items.shape) == ("tiered-imagenet", "tiered-imagenet", (27, 3, 84, 84))
     for part, names in NAMES.items():
         split = data.split(part)
         assert len(split.class_names) == len(names) and len(split) == EACH * len(names)
@@ -119,7 +119,7 @@ def class_folders(folder):
 def test_folders(folder, monkeypatch):
     class_folders(folder)
     data = load_tiered_imagenet("none")
-    assert data.groups is None and len(data) == 27
+    assert data.groups is None and len(data) == 27 and data.origin == "imagenet"
     test = data.split("test")
     assert test.class_names == ("n40", "n41", "n42")
     np.testing.assert_array_equal(test.items[4], picture("test", 1, 1).transpose(2, 0, 1))

@@ -38,7 +38,7 @@ def load_tiered_imagenet(resize: str = "direct") -> Collection:
     """Photos of 608 classes from ``$FEWSHOT_DATA/tiered-imagenet`` as RGB ``(n, 3, 84, 84)``; the split is that of the files.
 
     The folder has ``train_images_png.pkl`` and ``train_labels.pkl`` and the same of ``val`` and ``test``, or folders of these
-    three names with a folder of images for each class. Groups are the super-categories, where the pickles name them. Of classes
+    three names with a folder of images for each class, called by its WordNet id. Groups are the super-categories, where the pickles name them. Of classes
     that are called the same, part and number are in the name.
 
     Args:
@@ -59,10 +59,10 @@ def load_tiered_imagenet(resize: str = "direct") -> Collection:
             "and test, got neither; data/README.md says where they come from"
         )
     parts, names = read_folders(Tree(folder))
-    return _collect(parts, lambda: read_images(Tree(folder), names, SIDE, resize))
+    return _collect(parts, lambda: read_images(Tree(folder), names, SIDE, resize), "imagenet")
 
 
-def _collect(parts: dict[str, Part], pixels: Callable[[], np.ndarray]) -> Collection:
+def _collect(parts: dict[str, Part], pixels: Callable[[], np.ndarray], origin: str) -> Collection:
     found = {part: set(one.classes) for part, one in parts.items()}
     if {part: len(classes) for part, classes in found.items()} != COUNTS:
         raise DataError(
@@ -74,7 +74,7 @@ def _collect(parts: dict[str, Part], pixels: Callable[[], np.ndarray]) -> Collec
         raise DataError(
             f"a class must be in one part of tieredImageNet, got '{twice[0]}' in two; take the published files"
         )
-    return collect("tiered-imagenet", "imagenet", parts, pixels())
+    return collect("tiered-imagenet", origin, parts, pixels())
 
 
 def _from_pickles(folder: Path, resize: str) -> Collection:
@@ -88,7 +88,9 @@ def _from_pickles(folder: Path, resize: str) -> Collection:
         part: Part([named[part][c] for c in one.numbers.tolist()], [f"{part}/{row}" for row in range(len(one.numbers))])
         for part, one in labels.items()
     }
-    data = _collect(parts, lambda: _pixels(folder, {part: len(one.names) for part, one in parts.items()}, resize))
+    data = _collect(
+        parts, lambda: _pixels(folder, {part: len(one.names) for part, one in parts.items()}, resize), "tiered-imagenet"
+    )
     of = {name: group for part, one in labels.items() for name, group in zip(named[part], one.groups, strict=True)}
     return replace(data, groups=np.unique([of[name] for name in data.class_names], return_inverse=True)[1])
 
