@@ -1,6 +1,7 @@
 """Caches of miniImageNet: a pickle a part, with ``image_data`` (n, 84, 84, 3) and ``class_dict``, the rows of each class."""
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,12 @@ def read_caches(files: Mapping[str, Path]) -> dict[str, Part]:
         MissingDataError: If a file is not there.
         DataError: If it is no such cache.
     """
-    return {part: _part(part, path) for part, path in files.items()}
+    return {part: _part(part, path, stamp(path) if path.is_file() else "") for part, path in files.items()}
 
 
-def _part(part: str, path: Path) -> Part:
+@lru_cache(maxsize=6)
+def _part(part: str, path: Path, unchanged: str) -> Part:
+    """A part; a pickle of a gigabyte is read once in a process, as long as its stamp is unchanged."""
     content = read_pickle(path)
     count = len(_images(content, path))
     classes = _classes(entry(content, "class_dict", str(path)), count, path)
