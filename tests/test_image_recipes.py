@@ -17,6 +17,7 @@ from fewshot.files import packaged
 from fewshot.recipes.build import checkpoint_path
 from fewshot.recipes.load import load_recipe
 from fewshot.recipes.run import run_recipe
+from fewshot.recipes.trained import trained
 
 EACH = 8  # images of a class: 5 shots and 2 queries
 MINI = [
@@ -183,3 +184,16 @@ def test_the_page_runs_and_names_every_recipe(mini_here):
         exec(compile(block, "image-benchmarks.md", "exec"), names)
     assert len(names["train"].class_names) == 64 and names["collection"].name == "digits-strokes" and len(found) == 2
     assert all(f"`{name}`" in text for name in MINI + OTHERS)
+
+
+def test_images_are_augmented_in_pre_training(mini_here, own_cache):
+    weights = {}
+    for augment in ('"crop-flip"', "null"):
+        changed = shortened("mini-imagenet-simpleshot")
+        assert '"augment": "crop-flip"' in changed["learners"]
+        changed["learners"] = changed["learners"].replace('"crop-flip"', augment)
+        learner, _ = trained(
+            load_recipe("mini-imagenet-simpleshot", changed).singles()[0], lambda progress: None, lambda text: None
+        )
+        weights[augment] = next(iter(learner.backbone.parameters())).detach().clone()
+    assert not torch.equal(*weights.values())

@@ -34,6 +34,26 @@ def test_direct_is_torchvisions_resize_to_both_sides(width, height, seed):
     np.testing.assert_array_equal(direct(image, 84, "x"), last(Resize((84, 84))(image)))
 
 
+def published(image):
+    return last(CenterCrop(84)(Resize(92)(image)))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda image: last(CenterCrop(84)(Resize(96)(image))),  # SimpleShot's enlargement
+        lambda image: last(Resize((84, 84))(CenterCrop(min(image.size))(image))),  # cut first
+        lambda image: last(CenterCrop(84)(Resize(92, Image.Resampling.LANCZOS)(image))),
+        lambda image: last(CenterCrop(84)(Resize((92, 92))(image))),  # stretched
+        lambda image: square(image, 84, "x"),
+    ],
+)
+def test_other_pipelines_are_told_from_the_published_one(wrong):
+    images = [photo(width, height) for width, height in ((120, 100), (101, 97), (300, 200))]
+    assert all(np.array_equal(crop(image, 84, "x"), published(image)) for image in images)
+    assert not any(np.array_equal(wrong(image), published(image)) for image in images)
+
+
 def test_the_pipelines_differ_and_each_has_a_key_of_its_own():
     image = photo(120, 100)
     made = {name: make(image, 84, "x").tobytes() for name, make in RESIZES.items() if name != "none"}

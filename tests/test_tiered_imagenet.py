@@ -1,14 +1,17 @@
-"""tieredImageNet on data made in the test: a few classes of each part, as pickles and as folders."""
+"""tieredImageNet on data made in the test: pickles of a few classes of each part, and folders of all classes."""
 
 import io
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 from old_pickles import old_pickle
 from PIL import Image
 
 from fewshot.datasets import tiered_imagenet
+from fewshot.datasets.class_splits import load_class_split
 from fewshot.datasets.index import load_dataset
 from fewshot.datasets.tiered_imagenet import load_tiered_imagenet
 from fewshot.errors import DataError, MissingDataError
@@ -108,39 +111,47 @@ def test_groups_are_the_super_categories(folder):
     }  # fmt: skip
 
 
-def class_folders(folder):
-    for part, names in NAMES.items():
-        for c in range(len(names)):
-            (folder / part / f"n{len(part)}{c}").mkdir(parents=True)
-            for k in range(EACH):
-                (folder / part / f"n{len(part)}{c}" / f"{k}.png").write_bytes(png(picture(part, c, k)))
+def class_folders(folder, lists):
+    """One image for each class, another colour for each."""
+    for part, labels in lists.items():
+        for c, label in enumerate(labels):
+            (folder / part / label).mkdir(parents=True)
+            colour = (len(part), c % 256, c // 256)
+            Image.new("RGB", (84, 84), colour).save(folder / part / label / "1.JPEG", format="PNG")
 
 
 def test_folders(folder, monkeypatch):
-    class_folders(folder)
+    lists = load_class_split("tiered-imagenet").parts
+    monkeypatch.setattr(tiered_imagenet, "COUNTS", {"train": 351, "val": 97, "test": 160})
+    class_folders(folder, lists)
     data = load_tiered_imagenet("none")
-    assert data.groups is None and len(data) == 27 and data.origin == "imagenet"
-    test = data.split("test")
-    assert test.class_names == ("n40", "n41", "n42")
-    np.testing.assert_array_equal(test.items[4], picture("test", 1, 1).transpose(2, 0, 1))
-    (folder / "val" / "n40").mkdir()
-    (folder / "val" / "n30").rename(folder / "val" / "n42")
-    with pytest.raises(DataError, match="a class must be in one part of tieredImageNet, got 'n42' in two"):
+    assert data.groups is None and len(data) == 608 and data.origin == "imagenet"
+    for part, labels in lists.items():
+        split = data.split(part)
+        assert split.class_names == tuple(sorted(labels))
+        c = labels.index(split.class_names[split.labels[7]])
+        assert split.items[7, :, 40, 40].tolist() == [len(part), c % 256, c // 256]
+    moved = lists["val"][0]
+    (folder / "val" / moved).rename(folder / "test" / moved)
+    with pytest.raises(DataError, match=rf"the part 'val' must have the 97 classes .* 1 missing \['{moved}'\]"):
         load_tiered_imagenet()
-    monkeypatch.undo()
+
+
+def test_the_published_lists_are_of_imagenet_and_share_no_class():
+    lists = load_class_split("tiered-imagenet").parts
+    synsets = (Path(timm.__file__).parent / "data" / "_info" / "imagenet_synsets.txt").read_text().split()
+    assert {part: len(labels) for part, labels in lists.items()} == {"train": 351, "val": 97, "test": 160}
+    assert set(sum(lists.values(), ())) < set(synsets)
     assert tiered_imagenet.COUNTS == {"train": 351, "val": 97, "test": 160}
 
 
-def test_other_numbers_of_classes_are_refused(folder):
+def test_other_numbers_of_classes_are_refused(folder, monkeypatch):
     pickles(folder, names=NAMES | {"val": ["cab", "jeep", "van"]})
     with pytest.raises(DataError, match="must number 3 classes from 0 for each image, got 2 of 6 images"):
         load_tiered_imagenet()
-    class_folders(folder)
-    for part in NAMES:
-        (folder / f"{part}_labels.pkl").unlink()
-    for file in (folder / "val" / "n31").iterdir():
-        file.unlink()
-    with pytest.raises(DataError, match=r"must have \(4, 2, 3\) classes in train, val, test, got \(4, 1, 3\)"):
+    pickles(folder)
+    monkeypatch.setattr(tiered_imagenet, "COUNTS", {"train": 4, "val": 3, "test": 3})
+    with pytest.raises(DataError, match=r"must have \(4, 3, 3\) classes in train, val, test, got \(4, 2, 3\)"):
         load_tiered_imagenet()
 
 
