@@ -6,7 +6,9 @@ import pytest
 from PIL import Image
 
 from fewshot.datasets.collection import Collection
+from fewshot.datasets.download import SOURCES
 from fewshot.datasets.index import DATASETS, READERS, load_dataset
+from fewshot.datasets.location import FETCHED
 from fewshot.errors import DataError, MissingDataError, UnknownNameError
 
 
@@ -101,6 +103,19 @@ def test_an_entry_point(here, monkeypatch):
     collection = load_dataset("mine", count=3)
     assert isinstance(collection, Collection)
     assert len(collection) == 3
+
+
+def test_only_what_can_be_fetched_is_said_to_be(monkeypatch, tmp_path):
+    assert set(FETCHED) == set(SOURCES)
+    monkeypatch.setenv("FEWSHOT_DATA", str(tmp_path))
+    for name in ("mini-imagenet", "cub", "awa1"):
+        with pytest.raises(
+            MissingDataError, match=rf"files of {name}, got none; data/README.md says what to put there"
+        ):
+            load_dataset(name)
+    monkeypatch.delenv("FEWSHOT_DATA")
+    with pytest.raises(MissingDataError, match=r"holds 'cifar-100/', got nothing; set it; data/README.md says"):
+        load_dataset("fc100")
 
 
 def test_omniglot_without_its_files(monkeypatch, tmp_path):

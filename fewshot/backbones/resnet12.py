@@ -8,6 +8,8 @@ Code: github.com/kjunelee/MetaOptNet, ``models/ResNet12_embedding.py``; paramete
     ``flatten=True`` (there it is flattened for miniImageNet); DropBlock as in `fewshot.backbones.dropblock`.
 """
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
@@ -40,7 +42,7 @@ class ResNet12(nn.Module):
 
     def __init__(
         self,
-        widths: tuple[int, ...] = NARROW,
+        widths: Sequence[int] = NARROW,
         in_channels: int = 3,
         drop_rate: float = 0.0,
         block_size: int = 5,

@@ -3,6 +3,7 @@
 A file of ``data/splits`` holds a rule in words, the lists that it gives, and their hash.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +38,23 @@ class ClassSplit:
             raise DataError(f"a class must be in one part of a split, got '{twice[0]}' twice")
         if hash_of(self.parts) != self.sha256:
             raise DataError(f"the lists of a split must have the hash {self.sha256}, got {hash_of(self.parts)}")
+
+    def check(self, found: Mapping[str, Iterable[str]]) -> None:
+        """Let classes pass only if each part has those of its list.
+
+        Args:
+            found: Names of the classes of each part, as the files have them.
+
+        Raises:
+            DataError: If a part lacks classes or has others; both are named.
+        """
+        for part, classes in self.parts.items():
+            missing, odd = sorted(set(classes) - set(found[part])), sorted(set(found[part]) - set(classes))
+            if missing or odd:
+                raise DataError(
+                    f"the part '{part}' must have the {len(classes)} classes of the split's list, got {len(missing)} missing "
+                    f"{missing[:5]} and {len(odd)} too many {odd[:5]}; take the published files"
+                )
 
     def rows(self, labels: np.ndarray, class_names: tuple[str, ...]) -> dict[str, np.ndarray]:
         """Rows of each part.

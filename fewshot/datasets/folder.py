@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from fewshot.datasets.collection import Collection
-from fewshot.datasets.pixels import SQUARE, decode, decoded, square
+from fewshot.datasets.resizing import read_images
 from fewshot.datasets.trees import Tree
 from fewshot.errors import DataError, MissingDataError
 
@@ -46,17 +46,6 @@ def load_folder(path: str | Path, size: int = 84, name: str | None = None) -> Co
         name or (path.stem if path.is_file() else path.resolve().name),
         item_names=images,
         splits=split_rows(splits),
-    )
-
-
-def read_images(tree: Tree, images: list[str], size: int) -> np.ndarray:
-    """Pixels ``(n, 3, size, size)`` of the named images, memory-mapped; decoded only if the cache has none."""
-    source = [SQUARE, f"size={size}", *tree.stamps(images)]
-    return decoded(
-        tree.path.stem,
-        source,
-        (len(images), 3, size, size),
-        lambda: (square(decode(content, name), size, name) for name, content in tree.read(images)),
     )
 
 

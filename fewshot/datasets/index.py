@@ -14,12 +14,17 @@ DATASETS = {
     "awa1": "fewshot.datasets.awa1:load_awa1",
     "banking77": "fewshot.datasets.banking77:load_banking77",
     "caltech101": "fewshot.datasets.caltech101:load_caltech101",
+    "cifar-fs": "fewshot.datasets.cifar100:load_cifar_fs",
     "clinc150": "fewshot.datasets.clinc150:load_clinc150",
+    "cub": "fewshot.datasets.cub:load_cub",
     "digits": "fewshot.datasets.digits:load_digits",
     "digits-strokes": "fewshot.datasets.digits:load_digits_strokes",
+    "fc100": "fewshot.datasets.cifar100:load_fc100",
     "fewrel": "fewshot.datasets.fewrel:load_fewrel",
     "lake-runs": "fewshot.datasets.lake_runs:load_lake_runs",
+    "mini-imagenet": "fewshot.datasets.mini_imagenet:load_mini_imagenet",
     "omniglot": "fewshot.datasets.omniglot:load_omniglot",
+    "tiered-imagenet": "fewshot.datasets.tiered_imagenet:load_tiered_imagenet",
 }
 EPISODES = {"lake-runs": "fewshot.datasets.lake_runs:lake_episodes"}  # lists of episodes that come with the data
 FOLDERS = {  # by a file in it

@@ -94,15 +94,25 @@ def square(image: Image.Image, size: int, name: str) -> np.ndarray:
     Raises:
         DataError: If the image has floats for pixels.
     """
-    upright = _rgb(ImageOps.exif_transpose(image), name)
+    upright = rgb(image, name)
     side = min(upright.size)
     left, top = ((length - side) // 2 for length in upright.size)  # whole pixels: half ones would blur
     box = (left, top, left + side, top + side)
-    pixels = np.asarray(upright.resize((size, size), Image.Resampling.BILINEAR, box))
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    return channels_first(upright.resize((size, size), Image.Resampling.BILINEAR, box))
 
 
-def _rgb(image: Image.Image, name: str) -> Image.Image:
+def channels_first(image: Image.Image) -> np.ndarray:
+    """Pixels of an RGB image as ``(3, height, width)``."""
+    return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
+
+
+def rgb(image: Image.Image, name: str) -> Image.Image:
+    """The image upright, in RGB; see `square`.
+
+    Raises:
+        DataError: If the image has floats for pixels.
+    """
+    image = ImageOps.exif_transpose(image)
     if image.mode == "F":
         raise DataError(f"an image must have whole numbers for pixels, got floats in '{name}'; save it with 8 bits")
     if image.mode.startswith("I"):

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from fewshot.datasets.collection import Collection
-from fewshot.datasets.folder import read_images, split_rows
+from fewshot.datasets.folder import split_rows
+from fewshot.datasets.resizing import read_images
 from fewshot.datasets.trees import Tree
 from fewshot.errors import DataError, MissingDataError
 

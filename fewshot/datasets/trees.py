@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from fewshot.datasets.pixels import stamp
-from fewshot.errors import DataError
+from fewshot.errors import DataError, MissingDataError
 
 UNREADABLE = (
     KeyError,
@@ -95,9 +95,19 @@ class Tree:
                 yield f"{self.path}:{name}", content
 
     def stamps(self, names: Iterable[str]) -> Iterator[str]:
-        """What pixels of the named files depend on: the zip, or every one of the files."""
+        """What pixels of the named files depend on: the zip, or every one of the files.
+
+        Raises:
+            MissingDataError: If a file is not there.
+        """
         if self.path.is_file():
             yield stamp(self.path)
             yield from names
             return
-        yield from (f"{name}|{stamp(self.path / name)}" for name in names)
+        for name in names:
+            try:
+                yield f"{name}|{stamp(self.path / name)}"
+            except OSError as error:
+                raise MissingDataError(
+                    f"'{self.path / name}' must be a file, got '{error.strerror}'; fetch it again"
+                ) from None

@@ -7,7 +7,8 @@ import numpy as np
 
 from fewshot.datasets.arrays import read_arrays
 from fewshot.datasets.conversion import as_items
-from fewshot.datasets.folder import SUFFIXES, read_images
+from fewshot.datasets.folder import SUFFIXES
+from fewshot.datasets.resizing import read_images
 from fewshot.datasets.tables import cell, images_of, item_column, read_table
 from fewshot.datasets.trees import Tree
 from fewshot.errors import DataError, MissingDataError

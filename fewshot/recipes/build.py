@@ -11,7 +11,7 @@ from fewshot.backbones.index import load_backbone
 from fewshot.datasets.index import load_dataset
 from fewshot.evaluation.assemble import assemble, takes_base
 from fewshot.files import cache_folder
-from fewshot.recipes.schema import Recipe
+from fewshot.recipes.schema import PretrainingSection, Recipe
 
 TRAINED_BY = (
     "name",
@@ -34,14 +34,20 @@ def checkpoint_path(recipe: Recipe, of: str = "training") -> Path:
     )
     settings["name"] = recipe.run or recipe.name
     if of == "training" and recipe.pretraining is not None:
-        settings["pretraining"] = recipe.pretraining.model_dump(mode="json")
+        settings["pretraining"] = _dumped(recipe.pretraining)
     if of == "pretraining":
         keys = ("data", "data_options", "backbone", "backbone_options", "validation")
-        settings = {key: settings[key] for key in keys} | recipe.model_dump(mode="json", include={"pretraining"})
+        settings = {key: settings[key] for key in keys}
+        settings["pretraining"] = None if recipe.pretraining is None else _dumped(recipe.pretraining)
     label = [recipe.label] if recipe.label and of == "training" and not recipe.run else []
     name = "-".join([recipe.run or recipe.name, *label, *(["pretraining"] if of == "pretraining" else [])])
     named = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
     return cache_folder() / "checkpoints" / f"{name}-{named}.safetensors"
+
+
+def _dumped(section: PretrainingSection) -> dict[str, Any]:
+    """Settings that name a run; without ``augment``, which came later, where it is not used: older checkpoints keep their names."""
+    return section.model_dump(mode="json", exclude={"augment"} if section.augment is None else None)
 
 
 def build_learner(recipe: Recipe, options: dict[str, Any] | None = None) -> Any:

@@ -82,12 +82,14 @@ class PretrainingSection(_Optimisation):
         batch_size: Items of a step.
         cosine: Scale of cosine logits, as in Baseline++; a linear head when left out.
         rotation: Weight of the loss on quarter turns.
+        augment: ``"crop-flip"``: images are moved and mirrored at random, see `fewshot.datasets.crop_flip.crop_flip`.
     """
 
     steps: int = Field(ge=1)
     batch_size: int = Field(64, ge=1)
     cosine: float | None = Field(None, gt=0)
     rotation: float = Field(0.0, ge=0)
+    augment: Literal["crop-flip"] | None = None
 
 
 class ValidationSection(_Section):

@@ -10,6 +10,7 @@ import torch
 
 from fewshot.contract import Embedded
 from fewshot.datasets.collection import Collection
+from fewshot.datasets.crop_flip import crop_flip
 from fewshot.datasets.index import load_dataset
 from fewshot.episodes import EpisodeSpec
 from fewshot.evaluation.evaluate import evaluate
@@ -47,10 +48,11 @@ def _pretrained(learner: Any, recipe: Recipe, data: Collection, report: Any, ann
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(section.seed)
         network = ClassHead(backbone, len(base.class_names), cosine=section.cosine, turns=section.rotation > 0)
-    settings = SupervisedTraining(**section.model_dump(exclude={"split"}))
+    settings = SupervisedTraining(**section.model_dump(exclude={"split", "augment"}))
+    augment = None if section.augment is None else crop_flip
     judge = _validate(Embedded(backbone, NearestMean("cosine", 0.1)), recipe, data)
     judged = None if judge is None else lambda b: judge(Embedded(b, NearestMean("cosine", 0.1)))
-    state = pretrain(network, base, settings, validate=judged, checkpoint=path, report=report)
+    state = pretrain(network, base, settings, augment=augment, validate=judged, checkpoint=path, report=report)
     backbone.classes_seen = network.classes_seen
     return state
 
