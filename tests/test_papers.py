@@ -116,7 +116,7 @@ def test_missing_records_are_made_and_present_ones_kept(tmp_path):
 
 def test_names_are_listed_and_mistyped_ones_get_the_nearest():
     listed = {row["name"]: row for row in as_json("table", "--records", RESULTS)}
-    assert listed["lake2015/one-shot"]["verdicts"] == "1 reproduced"
+    assert listed["lake2015/one-shot"]["verdicts"] == "reproduced 1"
     assert "snell2017/omniglot" in call("table").stdout
     assert "'snell2017/omniglot'" in refused("table", "snell2017/omnigot")
 

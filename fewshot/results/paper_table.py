@@ -106,9 +106,9 @@ def paper_tables_of(paper: Paper, table: PaperTable, judged: Sequence[Judged]) -
 
 
 def count_words(judged: Sequence[Judged]) -> str:
-    """How many cells have each verdict: ``3 reproduced, 1 different``."""
+    """How many cells have each verdict: ``reproduced 3, different 1``."""
     words = [j.word for j in judged]
-    return ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words))
+    return ", ".join(f"{word} {words.count(word)}" for word in dict.fromkeys(words))
 
 
 def as_json(judged: Judged) -> dict[str, Any]:
