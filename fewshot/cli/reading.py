@@ -35,6 +35,17 @@ def _is_record(file: Path) -> bool:
     return isinstance(content, dict) and bool({"schema", "zero_shot"} & set(content))
 
 
+def named_files(paths: Sequence[Path]) -> dict[str, Path]:
+    """The files that are meant by their name, or by their path where two have one name.
+
+    Raises:
+        RecordError: As `record_files`.
+    """
+    files = record_files(paths)
+    stems = [file.stem for file in files]
+    return {file.stem if stems.count(file.stem) == 1 else str(file): file for file in files}
+
+
 def read_records(paths: Sequence[Path]) -> "dict[str, Record]":
     """Records by the name of their file, or by their path where two files have one name.
 
@@ -43,6 +54,4 @@ def read_records(paths: Sequence[Path]) -> "dict[str, Record]":
     """
     from fewshot.results.record import Record
 
-    files = record_files(paths)
-    stems = [file.stem for file in files]
-    return {file.stem if stems.count(file.stem) == 1 else str(file): Record.load(file) for file in files}
+    return {name: Record.load(file) for name, file in named_files(paths).items()}

@@ -1,0 +1,173 @@
+"""What a report shows beside records: their episodes with items and answers, and the classes of all episodes."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fewshot.cli.again import same_episodes, same_items, same_learner
+from fewshot.cli.output import note
+from fewshot.errors import FewShotError, RecordError
+from fewshot.report.episodes import Drawn, Episode, Viewer, choose_episodes, class_rows
+from fewshot.report.hardest import Hardest, hardest_classes
+from fewshot.report.results import Group, Result
+from fewshot.results.answers import Answers
+
+if TYPE_CHECKING:
+    from fewshot.datasets.collection import Collection
+    from fewshot.episodes import IndexEpisodes
+    from fewshot.results.record import Record
+
+NO_DATA = (
+    "The items cannot be shown, because the data are not at hand: {}. Classes go by the numbers that the answers have."
+)
+NO_ANSWERS = "Which queries were answered rightly is not shown: {}."
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is at hand for one result: data, episodes, answers, each of them or nothing, and why not."""
+
+    result: Result
+    whole: "Collection | None" = None
+    asked: "Collection | None" = None
+    sampler: Any = None
+    answers: Answers | None = None
+    missing: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, result: Result) -> "Known":
+        """Look what is there."""
+        record, answers = result.record, _answers(result)
+        missing = () if answers is not None else (NO_ANSWERS.format(answers_file(record)),)
+        try:
+            whole, asked = same_items(record)
+            return cls(result, whole, asked, same_episodes(record, asked), answers, missing)
+        except FewShotError as error:
+            note(
+                f"{result.key}: without items and names, because {error}"
+            )  # a path of this machine is not for the page
+            return cls(result, answers=answers, missing=(NO_DATA.format(record.data.name), *missing))
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """Of the classes."""
+        return None if self.asked is None else self.asked.class_names
+
+    def classes(self) -> np.ndarray | None:
+        """Class ids of all episodes ``(episodes, way)``, or nothing where unknown or of several ways."""
+        if self.answers is not None:
+            return self.answers.episode_classes()
+        if self.sampler is None or not isinstance(self.result.record.episodes.way, int):
+            return None
+        drawn = [g.classes for g in self.sampler.groups(0, self.result.record.episodes.count)]
+        return (
+            np.concatenate(drawn) if len(drawn) == 1 else None
+        )  # groups of one shape each: the order is kept in one only
+
+
+def _answers(result: Result) -> Answers | None:
+    try:
+        return result.record.load_answers(result.folder)
+    except RecordError as error:
+        note(f"{result.key}: without answers, because {error}")
+        return None
+
+
+def answers_file(record: "Record") -> str:
+    """Name of the file that has the answers."""
+    return record.answers.file if record.answers else "none"
+
+
+def view(known: Known, group: Group, count: int, recompute: bool) -> Viewer:
+    """Some episodes of a result, from the hardest to the easiest.
+
+    Args:
+        known: What is at hand.
+        group: Other results on the same episodes.
+        count: How many episodes.
+        recompute: Compute answers that are not beside the record, by its learner.
+    """
+    result, sentences = known.result, list(known.missing)
+    learner = None
+    if recompute and known.answers is None and known.whole is not None:
+        try:
+            learner, sentences = same_learner(result.record, known.whole), []
+        except FewShotError as error:
+            note(f"{result.key}: answers are not computed anew, because {error}")
+            sentences.append("They could not be computed anew.")
+    chosen = choose_episodes(result.record.accuracies, count)
+    if known.sampler is None and known.answers is None:
+        return Viewer(group.title, result.method, (), tuple(sentences))
+    shown = tuple(_episode(_drawn(known, i, learner), rank, result, group) for i, rank in chosen)
+    return Viewer(group.title, result.method, shown, tuple(dict.fromkeys(sentences)))
+
+
+def worst_classes(known: Known, group: Group) -> Hardest:
+    """The classes that a result tells apart worst, over all episodes."""
+    method, title, answers = known.result.method, group.title, known.answers
+    if answers is None:
+        return Hardest(title, method, sentence=NOT_HARDEST.format(answers_file(known.result.record)))
+    return hardest_classes(title, method, answers.true, answers.predicted, known.names)
+
+
+def _episode(drawn: Drawn, rank: str, result: Result, group: Group) -> Episode:
+    rows, more = class_rows(drawn)
+    i, asked = drawn.number, result.record.queries
+    others = tuple((r.method, r.record.correct[i]) for r in group.results if r is not result)
+    queries = asked if isinstance(asked, int) else asked[i]
+    return Episode(i, rank, result.record.correct[i], queries, rows, more, others)
+
+
+def _drawn(known: Known, i: int, learner: Any) -> Drawn:
+    if known.asked is None:
+        return _by_number(known, i)
+    episode, items = known.sampler[i], known.asked
+    predicted = _computed(learner, known, i) if learner is not None else _answered(known.answers, episode, i)
+    names = [items.class_names[c] for c in episode.classes]
+    support, query = ([_item(items, row) for row in rows.tolist()] for rows in (episode.support, episode.query))
+    return Drawn(i, names, support, episode.support_y, query, episode.query_y, predicted)
+
+
+def _by_number(known: Known, i: int) -> Drawn:
+    """Without data: queries and answers by class number, and no item."""
+    answers = known.answers
+    assert answers is not None
+    part = slice(*answers.starts[i : i + 2].tolist())
+    classes = answers.classes[slice(*answers.class_starts[i : i + 2].tolist())]
+    true, predicted = (_places(classes, ids[part]) for ids in (answers.true, answers.predicted))
+    nothing = [None] * len(true)
+    return Drawn(i, [f"class {c}" for c in classes.tolist()], [], np.array([], np.int64), nothing, true, predicted)
+
+
+def _answered(answers: Answers | None, episode: "IndexEpisodes", i: int) -> np.ndarray | None:
+    """Answers from the file, in the order of the episode's queries."""
+    if answers is None:
+        return None
+    part = slice(*answers.starts[i : i + 2].tolist())
+    by_row = dict(zip(answers.rows[part].tolist(), answers.predicted[part].tolist(), strict=True))
+    return _places(episode.classes, np.array([by_row[row] for row in episode.query.tolist()]))
+
+
+def _computed(learner: Any, known: Known, i: int) -> np.ndarray:
+    from fewshot.evaluation.answers import eval_mode, score, support_set
+
+    assert known.asked is not None
+    (batch,) = known.sampler.groups(i, 1)
+    with eval_mode(learner):
+        support = support_set(known.asked, batch, known.sampler.seeds(batch.index))
+        scores = score(learner, support, known.asked.take(batch.query))
+    answers: np.ndarray = scores[0].argmax(-1).cpu().numpy()
+    return answers
+
+
+def _places(classes: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """Which class of the episode each id is; an id that is none of them, an open class, comes after the last."""
+    place = {c: k for k, c in enumerate(classes.tolist())}
+    return np.array([place.get(c, len(classes)) for c in ids.tolist()], np.int64)
+
+
+def _item(items: "Collection", row: int) -> Any:
+    """A text as such; pixels as an array."""
+    taken = items.take(np.array([row]))[0]
+    return str(taken) if isinstance(taken, str) else np.asarray(taken)
