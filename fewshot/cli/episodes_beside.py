@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from fewshot.results.record import Record
 
 NO_DATA = (
-    "The items cannot be shown, because the data are not at hand: {}. Classes go by the numbers that the answers have."
+    "Items and the names of classes cannot be shown, because the very data of the record, '{}', are not on the machine that made "
+    "this page; classes go by number."
 )
-NO_ANSWERS = "Which queries were answered rightly is not shown: {}."
+NO_ANSWERS = "Which queries were answered rightly is not known: the answers, '{}', do not lie beside the record."
+NOT_HARDEST = "Which classes are hardest is not known: the answers, '{}', do not lie beside the record."
 
 
 @dataclass(frozen=True)
@@ -60,10 +62,8 @@ class Known:
             return self.answers.episode_classes()
         if self.sampler is None or not isinstance(self.result.record.episodes.way, int):
             return None
-        drawn = [g.classes for g in self.sampler.groups(0, self.result.record.episodes.count)]
-        return (
-            np.concatenate(drawn) if len(drawn) == 1 else None
-        )  # groups of one shape each: the order is kept in one only
+        groups = list(self.sampler.groups(0, self.result.record.episodes.count))
+        return groups[0].classes if len(groups) == 1 else None  # several shapes lose the order of the list
 
 
 def _answers(result: Result) -> Answers | None:

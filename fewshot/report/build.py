@@ -111,7 +111,8 @@ def _many(count: int, thing: str) -> str:
 
 def _kinds(results: Sequence[Result], zero_shot: Sequence[ZeroShotRecord]) -> list[tuple[float, str]]:
     own = [(r.record.summary.level, r.record.summary.estimand) for r in results]
-    return [*own, *((f.level, f.estimand) for r in zero_shot for f in r.figures)]
+    wide = [(i.level, i.estimand) for r in results for i in r.record.intervals]
+    return [*own, *wide, *((f.level, f.estimand) for r in zero_shot for f in r.figures)]
 
 
 def _notes(results: Sequence[Result], zero_shot: Sequence[ZeroShotRecord]) -> list[str]:

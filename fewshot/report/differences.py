@@ -30,6 +30,7 @@ class Differences:
         bars: For the figure; fractions, above 0 is better than the reference.
         table: With intervals and p-values.
         sentences: What the numbers speak of, or why there are none.
+        bars_are: What the intervals of the bars are for.
     """
 
     title: str
@@ -37,6 +38,7 @@ class Differences:
     bars: tuple[Bar, ...] = ()
     table: SortableTable | None = None
     sentences: tuple[str, ...] = field(default=())
+    bars_are: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def differences(group: Group, reference: str | None, classes: np.ndarray | None)
     pairs = [_Pair(r, here[r.method], over.get(r.method)) for r in group.results if r is not base]
     bars = tuple(_bar(pair) for pair in pairs)
     sentences = (_what(base, pairs[0]), *_tests(pairs, why_not))
-    return Differences(group.title, base.method, bars, make_table(COLUMNS, pairs), sentences)
+    return Differences(group.title, base.method, bars, make_table(COLUMNS, pairs), sentences, _bars_are(pairs[0].here))
 
 
 def _over_classes(
@@ -86,6 +88,10 @@ def _bar(pair: _Pair) -> Bar:
     d, wide = pair.here.difference, pair.over_classes
     ends = None if wide is None else (wide.difference.low, wide.difference.high)
     return Bar(pair.result.method, d.estimate, d.low, d.high, ends, pair.result.record.learner.transductive)
+
+
+def _bars_are(comparison: Comparison) -> str:
+    return f"{comparison.difference.level:.0%} intervals for {comparison.difference.estimand}"
 
 
 def _what(base: Result, pair: _Pair) -> str:

@@ -49,7 +49,7 @@ def forest(bars: Sequence[Bar], xlabel: str, line: float | None = None) -> "Figu
     for y, bar in enumerate(ordered):
         _draw(axes, y, bar)
     if line is not None:
-        axes.axvline(100 * line, color="#999999", linewidth=0.8, zorder=0)
+        axes.axvline(100 * line, color="#999999", linewidth=1, zorder=1)
     axes.set_yticks(range(len(ordered)), [short(bar.label, 36) for bar in ordered], fontsize=9)
     axes.set(xlabel=xlabel, ylim=(-0.6, len(ordered) - 0.4))
     axes.tick_params(length=0)

@@ -11,6 +11,7 @@ from fewshot.report.learning_curve import LearningCurve, curve_figure, describe_
 from fewshot.report.results import Group, Result
 from fewshot.report.zero_shot import bars_of
 from fewshot.results.figures import accuracy_over_shots
+from fewshot.results.interval import NEW_CLASSES, OPEN
 from fewshot.results.record import Record
 from fewshot.results.tables import data_name, queries_cell
 from fewshot.results.zero_shot import ZeroShotRecord
@@ -75,7 +76,8 @@ def zero_shot_plots(records: Sequence[ZeroShotRecord]) -> list[Plot]:
         for name, title in ZERO_SHOT.items():
             bars = bars_of(own, name)
             if bars:
-                caption = "Thick bars: 95% intervals for new images of these classes; thin ones: for new classes."
+                level = own[0].figures[0].level
+                caption = f"Thick bars: {level:.0%} intervals for {OPEN}; thin ones: for {NEW_CLASSES}."
                 alt, figure = describe(bars, f"{title} in per cent"), forest(bars, "accuracy, %")
                 plots.append(Plot(slug(name, setting), f"{title}: {setting}", alt, caption, figure))
     return plots

@@ -34,9 +34,12 @@ ZERO_SHOT_WORDS: dict[str, str] = {
 
 
 def how_to_read(kinds: Iterable[tuple[float, str]]) -> list[str]:
-    """One sentence for each kind of interval, a level and an estimand."""
-    return [
-        f"The figure after ±, or the two in brackets, is a {level:.0%} interval for {estimand}: what would come out with "
-        f"{IMAGINED.get(estimand, estimand)}."
-        for level, estimand in dict.fromkeys(kinds)
-    ]
+    """One sentence for each kind of interval, a level and an estimand; the first is the one behind the accuracies."""
+    first, *others = dict.fromkeys(kinds)
+    said = f"The figure after ±, or the two in brackets, is a {first[0]:.0%} interval for {first[1]}: {_imagined(first[1])}."
+    marked = [f"Where it says “{e}”, it is a {level:.0%} interval for {e}: {_imagined(e)}." for level, e in others]
+    return [said, *marked]
+
+
+def _imagined(estimand: str) -> str:
+    return f"what would come out with {IMAGINED.get(estimand, estimand)}"

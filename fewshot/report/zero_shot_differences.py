@@ -16,6 +16,7 @@ SPEAKS_OF = (
     "bootstrap for new images of these classes; above 0 is better than the reference.",
     "No p-value is given: the intervals are not corrected for the number of comparisons, and say nothing of new classes.",
 )
+DRAWN = {"zero-shot": "zero-shot accuracy", "harmonic": "harmonic mean"}
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,11 @@ def _of_setting(setting: str, records: Sequence[ZeroShotRecord], reference: str)
         return Differences(setting, sentences=(f"No differences are given: {error}.",))
     name = "harmonic" if all("harmonic" in p.found for p in pairs) else "zero-shot"
     bars = tuple(_bar(p, name) for p in pairs)
-    drawn = f"The figure draws the difference of the {name} accuracy."
+    drawn = f"The figure draws the difference of the {DRAWN[name]}."
+    sentences = (SPEAKS_OF[0].format(reference), drawn, SPEAKS_OF[1])
+    d = pairs[0].found[name]
     return Differences(
-        setting, reference, bars, make_table(COLUMNS, pairs), (SPEAKS_OF[0].format(reference), drawn, SPEAKS_OF[1])
+        setting, reference, bars, make_table(COLUMNS, pairs), sentences, f"{d.level:.0%} intervals for {d.estimand}"
     )
 
 
