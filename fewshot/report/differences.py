@@ -10,6 +10,7 @@ from fewshot.report.cells import Cell, Column, SortableTable, make_table, share,
 from fewshot.report.forest import Bar
 from fewshot.report.results import Group, Result
 from fewshot.results.compare import compare, compare_over_classes
+from fewshot.results.interval import CLOSED
 from fewshot.results.paired import Comparison
 from fewshot.results.tables import ABSENT
 
@@ -69,7 +70,7 @@ def differences(group: Group, reference: str | None, classes: np.ndarray | None)
     pairs = [_Pair(r, here[r.method], over.get(r.method)) for r in group.results if r is not base]
     bars = tuple(_bar(pair) for pair in pairs)
     sentences = (_what(base, pairs[0]), *_tests(pairs, why_not))
-    return Differences(group.title, base.method, bars, make_table(COLUMNS, pairs), sentences, _bars_are(pairs[0].here))
+    return Differences(group.title, base.method, bars, make_table(COLUMNS, pairs), sentences, _bars_are(base, pairs[0]))
 
 
 def _over_classes(
@@ -90,15 +91,17 @@ def _bar(pair: _Pair) -> Bar:
     return Bar(pair.result.method, d.estimate, d.low, d.high, ends, pair.result.record.learner.transductive)
 
 
-def _bars_are(comparison: Comparison) -> str:
-    return f"{comparison.difference.level:.0%} intervals for {comparison.difference.estimand}"
+def _bars_are(base: Result, pair: _Pair) -> str:
+    """Level and estimand; a comparison takes episodes as its unit, and the record says what an episode draws anew."""
+    d = pair.here.difference
+    estimand = base.record.summary.estimand if d.estimand == CLOSED else d.estimand
+    return f"{d.level:.0%} intervals for {estimand}"
 
 
 def _what(base: Result, pair: _Pair) -> str:
-    d = pair.here.difference
     return (
         f"Difference: accuracy minus that of {base.method} on the same {base.record.episodes.count:,} episodes, in percentage "
-        f"points, with its {d.level:.0%} interval for {d.estimand}; above 0 is better than the reference."
+        f"points, with {_bars_are(base, pair)}; above 0 is better than the reference."
     )
 
 
@@ -109,7 +112,7 @@ def _tests(pairs: Sequence[_Pair], why_not: str) -> list[str]:
         corrected = "the only comparison" if len(pairs) == 1 else f"corrected by Holm for the {len(pairs)} comparisons"
         return [f"p (Holm): two-sided, for no difference on {kind}; {corrected} of this table."]
     return [
-        "No p-value is given: the episodes share images, so that none of theirs would speak of new ones. None is given for new "
+        "No p-value is given: the episodes share items, so that none of theirs would speak of new ones. None is given for new "
         f"classes either: {why_not}."
     ]
 

@@ -30,19 +30,19 @@ def selection_head(record: Record) -> str:
 COLUMNS: tuple[Column[Result], ...] = (
     Column("method", "what was judged", lambda r: words(r.method), shown=True),
     Column("accuracy %", "mean over episodes with its interval; higher is better", _accuracy, True, True),
+    Column("shot", "labelled examples of each class", lambda r: count(shot_cell(r.record.episodes)), True),
+    Column("way", "classes in an episode", lambda r: count(whole(r.record.episodes.way)), True),
+    Column("queries", "items to classify, of each class", lambda r: count(whole(r.record.episodes.query)), True),
+    Column("spread of queries", "over the classes of an episode", lambda r: words(queries_cell(r.record))),
+    Column("looks at queries", "whether an answer may depend on the other queries", lambda r: words(looks(r.record))),
     Column("5th percentile %", "95 % of the episodes are above", lambda r: share(r.record.summary.fifth_percentile), True, True),
     Column("learner", "what adapts to the examples", lambda r: words(r.record.learner.name)),
     Column("backbone", "what turns items into features", lambda r: words(r.record.backbone.name if r.record.backbone else "")),
     Column("data", "data set, split and options", lambda r: words(data_name(r.record))),
-    Column("way", "classes in an episode", lambda r: count(whole(r.record.episodes.way)), True),
-    Column("shot", "labelled examples of each class", lambda r: count(shot_cell(r.record.episodes)), True),
-    Column("queries", "items to classify, of each class", lambda r: count(whole(r.record.episodes.query)), True),
-    Column("spread of queries", "over the classes of an episode", lambda r: words(queries_cell(r.record))),
     Column("episodes", "small problems, drawn at random", lambda r: count(f"{r.record.episodes.count:,}"), True),
     Column("AUROC %", "known classes told from open ones; 50 is chance", lambda r: _mean(_first(r.record, "auroc")), True),
     Column("FPR95 %", "open queries that pass; lower is better", lambda r: _mean(_first(r.record, "fpr95")), True),
     Column("interval for", "what the interval imagines drawn again", lambda r: words(f"{r.record.summary.level:.0%}, {r.record.summary.estimand}")),
-    Column("looks at queries", "whether an answer may depend on the other queries", lambda r: words(looks(r.record))),
     Column("batch norm", "where its statistics come from", lambda r: words(r.record.learner.batch_norm)),
     Column("selection", "how options or weights were chosen", lambda r: words(selection_head(r.record))),
     Column("classes seen before", "in training or by the backbone", lambda r: words(seen_cell(r.record))),
@@ -55,5 +55,5 @@ def looks(record: Record) -> str:
 
 
 def few_shot_table(results: Sequence[Result]) -> SortableTable:
-    """One row a record, best first within the order given."""
+    """One row a record, in the order given."""
     return make_table(COLUMNS, results)

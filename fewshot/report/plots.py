@@ -111,7 +111,9 @@ def shots_plots(results: Sequence[Result], reference: str | None) -> list[Plot]:
 
 def _items(record: Record) -> str:
     """What was asked: the labels by their hash in the manifest, so that other forms of the same items count as the same."""
-    found = re.search(r"items=(\w+)", record.episodes.manifest)
+    found = (
+        re.search(r"items=(\w+)", record.episodes.manifest) if record.episodes.spec else None
+    )  # a list names its rows
     return found[1] if found else record.data.hash
 
 
