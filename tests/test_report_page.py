@@ -136,7 +136,9 @@ def test_an_episode_opens_and_tells_right_from_wrong_in_words_and_shape(open_pag
     assert wrong.is_visible() and "✗" in wrong.inner_text() and HOSTILE[1] in wrong.inner_text()
     right = page.locator(".item.right").first
     assert "✓" in right.inner_text() and "right" in right.inner_text()
-    assert wrong.locator("img").evaluate("i => i.naturalWidth") == 8  # the policy lets data: pictures through
+    assert (
+        wrong.locator("img").evaluate("async i => { await i.decode(); return i.naturalWidth; }") == 8
+    )  # the policy lets data: pictures through
     widths = [one.locator("img").evaluate("i => getComputedStyle(i).borderTopWidth") for one in (wrong, right)]
     assert widths == ["3px", "1px"]
 

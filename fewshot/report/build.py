@@ -64,7 +64,7 @@ def build_page(
         lead=_lead(groups, unseen),
         reading=how_to_read(_kinds(results, unseen)),
         provenance=provenance(results, zero_shot),
-        few_shot=few_shot_table(results) if results else None,
+        few_shot=few_shot_table([r for g in groups for r in g.results]) if results else None,
         zero_shot=zero_shot_table(unseen) if unseen else None,
         accuracies=[*(accuracy_plot(g, g.find(reference)) for g in groups), *zero_shot_plots(unseen)],
         shots=shots_plots(results, reference),

@@ -6,7 +6,7 @@ from fewshot.report.cells import Cell, Column, SortableTable, count, make_table,
 from fewshot.report.results import Result
 from fewshot.results.record import MeanInfo, Record
 from fewshot.results.seen import seen_cell
-from fewshot.results.tables import data_name, queries_cell, shot_cell, whole
+from fewshot.results.tables import data_name, looks_cell, queries_cell, shot_cell, whole
 
 
 def _accuracy(result: Result) -> Cell:
@@ -34,7 +34,7 @@ COLUMNS: tuple[Column[Result], ...] = (
     Column("way", "classes in an episode", lambda r: count(whole(r.record.episodes.way)), True),
     Column("queries", "items to classify, of each class", lambda r: count(whole(r.record.episodes.query)), True),
     Column("spread of queries", "over the classes of an episode", lambda r: words(queries_cell(r.record))),
-    Column("looks at queries", "whether an answer may depend on the other queries", lambda r: words(looks(r.record))),
+    Column("looks at queries", "whether an answer may depend on the other queries", lambda r: words(looks_cell(r.record.learner))),
     Column("5th percentile %", "95 % of the episodes are above", lambda r: share(r.record.summary.fifth_percentile), True, True),
     Column("learner", "what adapts to the examples", lambda r: words(r.record.learner.name)),
     Column("backbone", "what turns items into features", lambda r: words(r.record.backbone.name if r.record.backbone else "")),
@@ -47,11 +47,6 @@ COLUMNS: tuple[Column[Result], ...] = (
     Column("selection", "how options or weights were chosen", lambda r: words(selection_head(r.record))),
     Column("classes seen before", "in training or by the backbone", lambda r: words(seen_cell(r.record))),
 )  # fmt: skip
-
-
-def looks(record: Record) -> str:
-    """Whether the learner sees queries one by one, or all of an episode together."""
-    return "all at once (transductive)" if record.learner.transductive else "one by one"
 
 
 def few_shot_table(results: Sequence[Result]) -> SortableTable:

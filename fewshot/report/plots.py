@@ -88,9 +88,7 @@ def difference_plot(found: Differences, title: str = "") -> Plot | None:
     if not found.bars:
         return None
     wide = any(bar.wide for bar in found.bars)
-    caption = "Thick bars: 95% intervals for these episodes' images" + (
-        "; thin ones: for new classes." if wide else "."
-    )
+    caption = f"Thick bars: {found.bars_are}; thin ones: for new classes." if wide else f"Bars: {found.bars_are}."
     caption += f" {TRIANGLES}" if any(bar.transductive for bar in found.bars) else ""
     alt = describe(found.bars, f"Differences to {found.reference} in percentage points")
     figure = forest(found.bars, f"difference to {found.reference}, percentage points".replace("$", r"\$"), 0.0)

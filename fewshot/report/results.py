@@ -87,11 +87,18 @@ def _with_options(record: Record, every: Sequence[Record]) -> str:
 
 
 def group_results(results: Sequence[Result]) -> list[Group]:
-    """Groups of equal manifest, in the order in which they come."""
+    """Groups of equal manifest, by way and shot, and then in the order in which they come."""
     found: dict[str, list[Result]] = {}
     for result in results:
         found.setdefault(result.record.episodes.manifest, []).append(result)
-    return [Group(_title(members[0].record), tuple(members)) for members in found.values()]
+    groups = [Group(_title(members[0].record), tuple(members)) for members in found.values()]
+    return sorted(groups, key=lambda group: _shape(group.first))
+
+
+def _shape(record: Record) -> tuple[int, int]:
+    """Way and shot, the smallest of a range."""
+    way, shot = (n if isinstance(n, int) else n[0] for n in (record.episodes.way, record.episodes.shot))
+    return way, shot
 
 
 def check_reference(reference: str | None, results: Sequence[Result], others: Iterable[str] = ()) -> None:

@@ -6,7 +6,7 @@ from fewshot.errors import RecordError
 from fewshot.report.cells import Cell, Column, SortableTable, count, make_table, share, words
 from fewshot.report.forest import Bar
 from fewshot.results.interval import NEW_CLASSES, OPEN
-from fewshot.results.tables import ABSENT, percent
+from fewshot.results.tables import ABSENT, looks_cell, percent
 from fewshot.results.zero_shot import Figure, ZeroShotRecord
 from fewshot.results.zero_shot_table import label_of, setting_of
 
@@ -53,7 +53,7 @@ COLUMNS: tuple[Column[ZeroShotRecord], ...] = (
     Column("items", "asked, of the unseen classes", lambda r: count(f"{sum(r.unseen.items):,}"), True),
     Column("learned from", "items of the seen classes", lambda r: words(f"{r.base.items:,} items of {r.base.classes} classes ({r.base.split})" if r.base else "")),
     Column("descriptions", "what is known of a class", lambda r: words(r.descriptors)),
-    Column("looks at items", "whether an answer may depend on the other items", lambda r: words("all at once (transductive)" if r.learner.transductive else "one by one")),
+    Column("looks at items", "whether an answer may depend on the other items", lambda r: words(looks_cell(r.learner))),
     Column("selection", "how options were chosen", lambda r: words(r.selection.partition(":")[0] if r.selection else "nothing chosen")),
 )  # fmt: skip
 
