@@ -18,7 +18,7 @@ from fewshot.report.cells import Cell, Column, count, make_table, share, words
 from fewshot.report.differences import ALONE, differences
 from fewshot.report.episodes import Drawn, choose_episodes, class_rows
 from fewshot.report.few_shot import few_shot_table
-from fewshot.report.forest import Bar, forest
+from fewshot.report.forest import Bar, forest, hidden_bars
 from fewshot.report.hardest import hardest_classes
 from fewshot.report.images import data_uri, show
 from fewshot.report.learning_curve import read_curve, thinned
@@ -219,6 +219,12 @@ def test_figures_take_the_colours_of_the_page_and_have_ids_of_their_own():
     for text, own in zip((one, two), ids, strict=True):
         assert set(re.findall(r'(?:href="#|url\(#)([^")]+)', text)) <= own
     assert "&quot;hi&quot;" in one and "<metadata" not in one and one == inline_svg(figure, "f1", 'say "hi"')
+
+
+def test_a_bar_behind_its_mark_is_told_of():
+    wide, narrow = Bar("a", 0.5, 0.4, 0.6), Bar("b", 0.9, 0.8999, 0.9001)
+    assert "narrower than the mark" in hidden_bars([wide, narrow])
+    assert hidden_bars([wide, wide]) == hidden_bars([narrow]) == ""
 
 
 def test_accuracy_against_shots_needs_two_numbers_of_shots():

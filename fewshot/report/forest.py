@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ROW, FRAME, WIDTH = 0.27, 0.75, 8.6  # inches
+MARK = 0.01  # width of a mark, in widths of the axis
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,14 @@ def _draw(axes: "Axes", y: int, bar: Bar) -> None:
         axes.plot([100 * end for end in bar.wide], [y, y], color=colour, linewidth=0.9, solid_capstyle="butt")
     axes.plot([100 * bar.low, 100 * bar.high], [y, y], color=colour, linewidth=3.5, solid_capstyle="butt")
     axes.plot(100 * bar.value, y, marker, color=colour, markersize=4.5)
+
+
+def hidden_bars(bars: Sequence[Bar]) -> str:
+    """A sentence where some interval is narrower than its mark; nothing else."""
+    every = [end for bar in bars for end in (bar.low, bar.high, *(bar.wide or ()))]
+    span = max(every) - min(every)
+    narrow = len(bars) > 1 and any(bar.high - bar.low < MARK * span for bar in bars)
+    return " Where no bar is seen, it is narrower than the mark." if narrow else ""
 
 
 def describe(bars: Sequence[Bar], what: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fewshot.report.differences import Differences
-from fewshot.report.forest import Bar, describe, forest
+from fewshot.report.forest import Bar, describe, forest, hidden_bars
 from fewshot.report.learning_curve import LearningCurve, curve_figure, describe_curve
 from fewshot.report.results import Group, Result
 from fewshot.report.zero_shot import bars_of
@@ -60,7 +60,7 @@ def accuracy_plot(group: Group, reference: Result | None) -> Plot:
     told += [f"The line is {reference.method}."] if reference is not None and line is not None else []
     told += [TRIANGLES] if any(bar.transductive for bar in bars) else []
     alt, figure = describe(bars, "Accuracies in per cent"), forest(bars, "accuracy, %", line)
-    return Plot(slug("accuracy", group.title), group.title, alt, " ".join(told), figure)
+    return Plot(slug("accuracy", group.title), group.title, alt, " ".join(told) + hidden_bars(bars), figure)
 
 
 def _bar(result: Result) -> Bar:
@@ -77,7 +77,9 @@ def zero_shot_plots(records: Sequence[ZeroShotRecord]) -> list[Plot]:
             bars = bars_of(own, name)
             if bars:
                 level = own[0].figures[0].level
-                caption = f"Thick bars: {level:.0%} intervals for {OPEN}; thin ones: for {NEW_CLASSES}."
+                caption = f"Thick bars: {level:.0%} intervals for {OPEN}; thin ones: for {NEW_CLASSES}." + hidden_bars(
+                    bars
+                )
                 alt, figure = describe(bars, f"{title} in per cent"), forest(bars, "accuracy, %")
                 plots.append(Plot(slug(name, setting), f"{title}: {setting}", alt, caption, figure))
     return plots
@@ -90,6 +92,7 @@ def difference_plot(found: Differences, title: str = "") -> Plot | None:
     wide = any(bar.wide for bar in found.bars)
     caption = f"Thick bars: {found.bars_are}; thin ones: for new classes." if wide else f"Bars: {found.bars_are}."
     caption += f" {TRIANGLES}" if any(bar.transductive for bar in found.bars) else ""
+    caption += hidden_bars(found.bars)
     alt = describe(found.bars, f"Differences to {found.reference} in percentage points")
     figure = forest(found.bars, f"difference to {found.reference}, percentage points".replace("$", r"\$"), 0.0)
     return Plot(slug("difference", found.title), title or found.title, alt, caption, figure)

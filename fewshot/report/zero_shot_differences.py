@@ -54,20 +54,20 @@ def zero_shot_differences(records: Sequence[ZeroShotRecord], reference: str | No
 
 
 def _of_setting(setting: str, records: Sequence[ZeroShotRecord], reference: str) -> Differences:
-    base = next((r for r in records if label_of(r) == reference), None)
+    base, title = next((r for r in records if label_of(r) == reference), None), f"{setting}, {records[0].data.name}"
     if base is None or len(records) < 2:
-        return Differences(setting, sentences=(ALONE if base else f"No record of '{reference}' is among these.",))
+        return Differences(title, sentences=(ALONE if base else f"No record of '{reference}' is among these.",))
     try:
         pairs = [_Pair(r, compare_zero_shot(r, base)) for r in records if r is not base]
     except StatisticsError as error:
-        return Differences(setting, sentences=(f"No differences are given: {error}.",))
+        return Differences(title, sentences=(f"No differences are given: {error}.",))
     name = "harmonic" if all("harmonic" in p.found for p in pairs) else "zero-shot"
     bars = tuple(_bar(p, name) for p in pairs)
     drawn = f"The figure draws the difference of the {DRAWN[name]}."
     sentences = (SPEAKS_OF[0].format(reference), drawn, SPEAKS_OF[1])
     d = pairs[0].found[name]
     return Differences(
-        setting, reference, bars, make_table(COLUMNS, pairs), sentences, f"{d.level:.0%} intervals for {d.estimand}"
+        title, reference, bars, make_table(COLUMNS, pairs), sentences, f"{d.level:.0%} intervals for {d.estimand}"
     )
 
 
