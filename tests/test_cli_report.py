@@ -1,5 +1,6 @@
 """``fewshot-bench report``: one file, with and without answers and data, and the command that a page names works."""
 
+import json
 import re
 import shlex
 import shutil
@@ -76,6 +77,15 @@ def test_without_data_classes_go_by_number_and_no_path_is_told(folder):
         path.unlink()
     call("report", "out", "--recompute")
     assert "the very data" in (folder / "report.html").read_text("utf-8")
+
+
+def test_episodes_other_than_the_records_are_not_shown(folder):
+    path = sorted((folder / "out").glob("*.json"))[0]
+    content = json.loads(path.read_text())
+    content["episodes"]["manifest"] = content["episodes"]["manifest"].replace("seed=0", "seed=7")
+    path.write_text(json.dumps(content))
+    assert "its episodes must be those of" in call("report", path).stderr
+    assert "<img" not in (folder / "report.html").read_text("utf-8")
 
 
 def test_the_command_on_the_page_makes_the_record_again(folder):

@@ -23,9 +23,9 @@ from fewshot.report.hardest import hardest_classes
 from fewshot.report.images import data_uri, show
 from fewshot.report.learning_curve import read_curve, thinned
 from fewshot.report.page import render, script_hash
-from fewshot.report.plots import shots_plots
 from fewshot.report.provenance import command_of
 from fewshot.report.results import check_reference, group_results, name_results
+from fewshot.report.shots import shots_plots
 from fewshot.report.svg import inline_svg
 from fewshot.results.compare import compare
 from fewshot.results.interval import DRAWS
@@ -225,6 +225,10 @@ def test_a_bar_behind_its_mark_is_told_of():
     wide, narrow = Bar("a", 0.5, 0.4, 0.6), Bar("b", 0.9, 0.8999, 0.9001)
     assert "narrower than the mark" in hidden_bars([wide, narrow])
     assert hidden_bars([wide, wide]) == hidden_bars([narrow]) == ""
+
+
+def test_names_in_scripts_that_matplotlib_cannot_draw_are_text_on_the_page():
+    assert "漢字 🦉" in inline_svg(forest([Bar("漢字 🦉", 0.5, 0.4, 0.6)], "x"), "f", "alt of it")
 
 
 def test_accuracy_against_shots_needs_two_numbers_of_shots():

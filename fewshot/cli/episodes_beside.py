@@ -1,13 +1,13 @@
-"""What a report shows beside records: their episodes with items and answers, and the classes of all episodes."""
+"""What a report shows beside records: episodes with items and answers, and the hardest classes."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fewshot.cli.again import same_episodes, same_items, same_learner
+from fewshot.cli.again import same_learner
+from fewshot.cli.at_hand import Known, answers_file
 from fewshot.cli.output import note
-from fewshot.errors import FewShotError, RecordError
+from fewshot.errors import FewShotError
 from fewshot.report.episodes import Drawn, Episode, Viewer, choose_episodes, class_rows
 from fewshot.report.hardest import Hardest, hardest_classes
 from fewshot.report.results import Group, Result
@@ -16,67 +16,8 @@ from fewshot.results.answers import Answers
 if TYPE_CHECKING:
     from fewshot.datasets.collection import Collection
     from fewshot.episodes import IndexEpisodes
-    from fewshot.results.record import Record
 
-NO_DATA = (
-    "Items and the names of classes cannot be shown, because the very data of the record, '{}', are not on the machine that made "
-    "this page; classes go by number."
-)
-NO_ANSWERS = "Which queries were answered rightly is not known: the answers, '{}', do not lie beside the record."
 NOT_HARDEST = "Which classes are hardest is not known: the answers, '{}', do not lie beside the record."
-
-
-@dataclass(frozen=True)
-class Known:
-    """What is at hand for one result: data, episodes, answers, each of them or nothing, and why not."""
-
-    result: Result
-    whole: "Collection | None" = None
-    asked: "Collection | None" = None
-    sampler: Any = None
-    answers: Answers | None = None
-    missing: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, result: Result) -> "Known":
-        """Look what is there."""
-        record, answers = result.record, _answers(result)
-        missing = () if answers is not None else (NO_ANSWERS.format(answers_file(record)),)
-        try:
-            whole, asked = same_items(record)
-            return cls(result, whole, asked, same_episodes(record, asked), answers, missing)
-        except FewShotError as error:
-            note(
-                f"{result.key}: without items and names, because {error}"
-            )  # a path of this machine is not for the page
-            return cls(result, answers=answers, missing=(NO_DATA.format(record.data.name), *missing))
-
-    @property
-    def names(self) -> tuple[str, ...] | None:
-        """Of the classes."""
-        return None if self.asked is None else self.asked.class_names
-
-    def classes(self) -> np.ndarray | None:
-        """Class ids of all episodes ``(episodes, way)``, or nothing where unknown or of several ways."""
-        if self.answers is not None:
-            return self.answers.episode_classes()
-        if self.sampler is None or not isinstance(self.result.record.episodes.way, int):
-            return None
-        groups = list(self.sampler.groups(0, self.result.record.episodes.count))
-        return groups[0].classes if len(groups) == 1 else None  # several shapes lose the order of the list
-
-
-def _answers(result: Result) -> Answers | None:
-    try:
-        return result.record.load_answers(result.folder)
-    except RecordError as error:
-        note(f"{result.key}: without answers, because {error}")
-        return None
-
-
-def answers_file(record: "Record") -> str:
-    """Name of the file that has the answers."""
-    return record.answers.file if record.answers else "none"
 
 
 def view(known: Known, group: Group, count: int, recompute: bool) -> Viewer:

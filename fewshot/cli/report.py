@@ -84,7 +84,8 @@ def _beside(
     results: "list[Result]", curves: "list[LearningCurve]", reference: str | None, episodes: int, recompute: bool
 ) -> "Beside":
     """Episodes, hardest classes and the classes of all episodes, from answers and data where they are."""
-    from fewshot.cli.episodes_beside import Known, view, worst_classes
+    from fewshot.cli.at_hand import Known
+    from fewshot.cli.episodes_beside import view, worst_classes
     from fewshot.report.build import Beside
     from fewshot.report.results import group_results
 

@@ -11,10 +11,11 @@ from fewshot.report.few_shot import few_shot_table
 from fewshot.report.hardest import Hardest, hardest_unseen
 from fewshot.report.learning_curve import LearningCurve
 from fewshot.report.page import Page
-from fewshot.report.plots import accuracy_plot, curve_plot, difference_plot, shots_plots, zero_shot_plots
+from fewshot.report.plots import accuracy_plot, curve_plot, difference_plot, zero_shot_plots
 from fewshot.report.provenance import provenance
 from fewshot.report.reading import WORDS, ZERO_SHOT_WORDS, how_to_read
 from fewshot.report.results import Group, Result, group_results
+from fewshot.report.shots import shots_plots
 from fewshot.report.zero_shot import zero_shot_table
 from fewshot.report.zero_shot_differences import zero_shot_differences
 from fewshot.results.zero_shot import ZeroShotRecord
