@@ -88,6 +88,23 @@ def test_episodes_other_than_the_records_are_not_shown(folder):
     assert "<img" not in (folder / "report.html").read_text("utf-8")
 
 
+def test_answers_that_disagree_with_the_record_are_told_of(folder):
+    path = sorted((folder / "out").glob("*.json"))[0]
+    content = json.loads(path.read_text())
+    content["correct"][3] = 0  # forged: it becomes the hardest
+    path.write_text(json.dumps(content))
+    call("report", path)
+    assert re.search(
+        r"In episode 3 the answers shown have \d+ right ones, the record has 0", (folder / "report.html").read_text()
+    )
+    assert "the answers shown have" not in render_of(sorted((folder / "out").glob("*.json"))[1], folder)
+
+
+def render_of(path, folder):
+    call("report", path, "--out", "other.html")
+    return (folder / "other.html").read_text("utf-8")
+
+
 def test_the_command_on_the_page_makes_the_record_again(folder):
     for path in sorted((folder / "out").glob("*.json")):
         first = Record.load(path)

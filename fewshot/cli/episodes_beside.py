@@ -40,8 +40,19 @@ def view(known: Known, group: Group, count: int, recompute: bool) -> Viewer:
     chosen = choose_episodes(result.record.accuracies, count)
     if known.sampler is None and known.answers is None:
         return Viewer(group.title, result.method, (), tuple(sentences))
-    shown = tuple(_episode(_drawn(known, i, learner), rank, result, group) for i, rank in chosen)
-    return Viewer(group.title, result.method, shown, tuple(dict.fromkeys(sentences)))
+    drawn = [(_drawn(known, i, learner), rank) for i, rank in chosen]
+    sentences += [told for one, _ in drawn if (told := _disagreement(one, result))]
+    shown = tuple(_episode(one, rank, result, group) for one, rank in drawn)
+    return Viewer(group.title, result.method, shown, tuple(sentences))
+
+
+def _disagreement(drawn: Drawn, result: Result) -> str:
+    """A sentence where the answers that are shown are not as many right ones as the record has; ties may do that."""
+    stored = result.record.correct[drawn.number]
+    right = stored if drawn.predicted is None else int((drawn.predicted == drawn.query_y).sum())
+    if right == stored:
+        return ""
+    return f"In episode {drawn.number} the answers shown have {right} right ones, the record has {stored}; verify the record."
 
 
 def worst_classes(known: Known, group: Group) -> Hardest:
