@@ -1,4 +1,5 @@
 import os
+import shutil
 import warnings
 from pathlib import Path
 
@@ -40,6 +41,15 @@ def own_cache(tmp_path, monkeypatch):
     """A cache folder of the test's own."""
     monkeypatch.setenv("FEWSHOT_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Path of the system's Chromium, or a skip that says what is needed; under CI it has to be there."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None and os.environ.get("CI") == "true":
+        pytest.fail("under CI a Chromium must be on PATH; run scripts/chromium")
+    return found or pytest.skip("needs a Chromium on PATH; run scripts/chromium")
 
 
 def pytest_configure(config):

@@ -28,6 +28,7 @@ def test_every_command_of_the_contract_is_there():
         "tune",
         "compare",
         "show",
+        "report",
         "table",
         "list",
         "verify",

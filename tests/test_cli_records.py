@@ -97,6 +97,17 @@ def test_what_cannot_be_compared_is_refused(folder, others, message):
     assert message in refused("compare", "one.json", *others)
 
 
+def test_a_folder_without_records_stands_for_those_of_its_folders(folder):
+    assert len(as_json("compare", ".")["records"]) == 2
+    record(manifest="m2").save(folder / "one.json")
+    assert len(as_json("verify", ".", code=2)) == 1  # it has one of its own now
+
+
+def test_few_shot_and_zero_shot_records_are_compared_apart(folder, request):
+    zero_shot = request.config.rootpath / "benchmarks" / "results" / "awa1-gzsl" / "awa1-gzsl-proposed-dap.json"
+    assert "all be of few-shot or all of zero-shot learning" in refused("compare", "out", zero_shot)
+
+
 def test_an_empty_folder_and_a_wild_level_are_refused(folder):
     (folder / "empty").mkdir()
     assert "got a folder without any" in refused("compare", "empty")

@@ -12,7 +12,7 @@ from fewshot.results.class_tables import class_counts, class_table, confusion_ta
 from fewshot.results.compare import compare
 from fewshot.results.facts import facts_table, interval_table
 from fewshot.results.paired import compare_all
-from fewshot.results.record import EpisodesInfo, IntervalInfo
+from fewshot.results.record import EpisodesInfo, IntervalInfo, LearnerInfo
 from fewshot.results.tables import (
     Table,
     comparison_table,
@@ -106,11 +106,19 @@ def test_a_comparison_names_reference_difference_and_why_there_is_no_p_value():
     records = {"b": record((4, 6, 5, 4)), "a": record()}
     table = comparison_table(records, "a", compare(records, "a"))
     assert [row[0] for row in table.rows] == ["a", "b"]
-    assert table.rows[0][3:] == ("reference", "–", "–")
+    assert table.rows[0][3:] == ("reference",)  # without p-values there is no column for them
     # differences 1, 1, 1, 0 of 6: mean 1/8, half width t(3) * 1/12 / 2 = 3.1824 / 24
-    assert table.rows[1][3:] == ("+12.50 ± 13.26", "–", "–")
+    assert table.rows[1][3:] == ("+12.50 ± 13.26",)
     assert "no p-value: the episodes may share images" in table.notes
-    assert any("minus that of a" in note and "above 0 is better" in note for note in table.notes)
+    said = "with its 95% interval for these episodes' images; above 0 is better"
+    assert any("minus that of a" in note and said in note for note in table.notes)
+
+
+def test_a_comparison_tells_which_learner_looks_at_all_queries():
+    records = {"a": record(), "b": record().model_copy(update={"learner": LearnerInfo(name="t", transductive=True)})}
+    table = comparison_table(records, "a", compare(records, "a"))
+    place = table.columns.index("looks at queries")
+    assert [row[place] for row in table.rows] == ["one by one", "all at once"]
 
 
 def test_p_values_are_printed_where_they_are_given_and_small_ones_as_bounds():
@@ -118,7 +126,9 @@ def test_p_values_are_printed_where_they_are_given_and_small_ones_as_bounds():
     others = {"b": reference + 0.1, "c": reference + np.linspace(-0.1, 0.1, 40)}
     found = compare_all(reference, others, "new images of these classes", rng=np.random.default_rng(0))
     records = {name: record() for name in ("a", "b", "c")}
-    rows = comparison_table(records, "a", found).rows
+    table = comparison_table(records, "a", found)
+    rows = table.rows
+    assert table.columns[4:] == ("p", "p (Holm)") and any("interval for new images" in note for note in table.notes)
     assert rows[1][4] == "< 0.0001" or float(rows[1][4]) < 0.001
     assert float(rows[2][5]) == pytest.approx(found[1].adjusted, abs=5e-5)
     assert "p-value: sign flip" in comparison_table(records, "a", found).notes

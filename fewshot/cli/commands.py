@@ -2,7 +2,21 @@
 
 from collections.abc import Callable
 
-from fewshot.cli import audit, classify, compare, download, evaluate, listing, run, show, start, table, tune, verify
+from fewshot.cli import (
+    audit,
+    classify,
+    compare,
+    download,
+    evaluate,
+    listing,
+    report,
+    run,
+    show,
+    start,
+    table,
+    tune,
+    verify,
+)
 
 COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
     "quickstart": (start.quickstart, start.EXAMPLES),
@@ -12,6 +26,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
     "tune": (tune.tune, tune.EXAMPLES),
     "compare": (compare.compare, compare.EXAMPLES),
     "show": (show.show, show.EXAMPLES),
+    "report": (report.report, report.EXAMPLES),
     "table": (table.table, table.EXAMPLES),
     "list": (listing.list_names, listing.EXAMPLES),
     "verify": (verify.verify, verify.EXAMPLES),

@@ -8,6 +8,7 @@ import typer
 
 from fewshot.cli.options import AsJson, RecordPaths
 from fewshot.cli.output import document, show_tables
+from fewshot.errors import RecordError
 from fewshot.names import unknown
 
 if TYPE_CHECKING:
@@ -39,7 +40,12 @@ def compare(
     from fewshot.results.zero_shot import is_zero_shot
 
     files = record_files(records)
-    if all(map(is_zero_shot, files)):
+    without = [file for file in files if is_zero_shot(file)]
+    if without and len(without) < len(files):
+        raise RecordError(
+            f"records must all be of few-shot or all of zero-shot learning, got '{without[0]}' and others; compare them apart"
+        )
+    if without:
         _zero_shot(files, reference, as_json)
         return
     by_name = read_records(records)

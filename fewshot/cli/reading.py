@@ -12,18 +12,25 @@ if TYPE_CHECKING:
 
 
 def record_files(paths: Sequence[Path]) -> list[Path]:
-    """The JSON files that are meant: a folder stands for all records in it.
+    """The JSON files that are meant: a folder stands for all records in it, or, if it has none, for those of its folders.
 
     Raises:
         RecordError: If a folder has none.
     """
     files: list[Path] = []
     for path in paths:
-        inside = [file for file in sorted(path.glob("*.json")) if _is_record(file)] if path.is_dir() else [path]
+        inside = _inside(path) if path.is_dir() else [path]
         if not inside:
             raise RecordError(f"'{path}' must hold records, got a folder without any; name a record")
         files.extend(file for file in inside if file not in files)
     return files
+
+
+def _inside(folder: Path) -> list[Path]:
+    own, below = (
+        [file for file in sorted(folder.glob(pattern)) if _is_record(file)] for pattern in ("*.json", "*/*.json")
+    )
+    return own or below
 
 
 def _is_record(file: Path) -> bool:
@@ -35,6 +42,17 @@ def _is_record(file: Path) -> bool:
     return isinstance(content, dict) and bool({"schema", "zero_shot"} & set(content))
 
 
+def named_files(paths: Sequence[Path]) -> dict[str, Path]:
+    """The files that are meant by their name, or by their path where two have one name.
+
+    Raises:
+        RecordError: As `record_files`.
+    """
+    files = record_files(paths)
+    stems = [file.stem for file in files]
+    return {file.stem if stems.count(file.stem) == 1 else str(file): file for file in files}
+
+
 def read_records(paths: Sequence[Path]) -> "dict[str, Record]":
     """Records by the name of their file, or by their path where two files have one name.
 
@@ -43,6 +61,4 @@ def read_records(paths: Sequence[Path]) -> "dict[str, Record]":
     """
     from fewshot.results.record import Record
 
-    files = record_files(paths)
-    stems = [file.stem for file in files]
-    return {file.stem if stems.count(file.stem) == 1 else str(file): Record.load(file) for file in files}
+    return {name: Record.load(file) for name, file in named_files(paths).items()}

@@ -78,14 +78,10 @@ def _by_class(answers: "Answers", names: tuple[str, ...] | None) -> dict[str, An
 
 def _class_names(record: "Record") -> tuple[str, ...] | None:
     """Names of the classes, from the data; a record has only their numbers."""
-    from fewshot.cli.setting import Setting
+    from fewshot.cli.again import same_items
 
     try:
-        _, asked = Setting.of(record).load()
+        return same_items(record)[1].class_names
     except FewShotError as error:
         note(f"classes are shown by number, because their names need the data: {error}")
         return None
-    if asked.hash != record.data.hash:
-        note("classes are shown by number, because the data have changed since")
-        return None
-    return asked.class_names

@@ -8,7 +8,7 @@ import typer
 
 from fewshot.cli.options import AsJson, RecordPaths
 from fewshot.cli.output import document, note, show_tables, stdout_kept
-from fewshot.errors import FewShotError, RecordError
+from fewshot.errors import FewShotError
 
 if TYPE_CHECKING:
     from fewshot.evaluation.verify import Verdict
@@ -71,35 +71,13 @@ def _whole(path: Path) -> "Verdict":
 
 
 def _verdict(record: "Record", episodes: int, seed: int) -> "Verdict":
+    from fewshot.cli.again import same_episodes, same_learner
     from fewshot.cli.setting import Setting
-    from fewshot.datasets.index import load_episodes
-    from fewshot.episodes import EpisodeSampler, EpisodeSpec
     from fewshot.evaluation.verify import verify as recompute
-    from fewshot.recipes.rebuild import rebuild_learner
-    from fewshot.recipes.rows import episodes_of
-    from fewshot.recipes.schema import Recipe
 
-    setting = Setting.of(record)
-    whole, asked = setting.load()
-    learner = rebuild_learner(record) if record.recipe else setting.build(whole)
-    _check_weights(record, learner)
-    if record.episodes.spec:
-        spec, names = EpisodeSpec.from_dict(record.episodes.spec), asked.class_names
-        sampler: Any = EpisodeSampler(asked.labels, spec, record.episodes.seed, class_names=names, groups=asked.groups)
-    elif record.recipe:
-        recipe = Recipe.model_validate(record.settings)
-        sampler = episodes_of(recipe, recipe.evaluation.rows[0], asked)
-    else:
-        sampler = load_episodes(record.data.name, asked)
-    return recompute(record, learner, asked, sampler, episodes=episodes, seed=seed)
-
-
-def _check_weights(record: "Record", learner: Any) -> None:
-    fingerprint = getattr(getattr(learner, "backbone", None), "fingerprint", None)
-    wanted = record.backbone.fingerprint if record.backbone else None
-    if wanted is not None and (fingerprint is None or fingerprint() != wanted):
-        found = "none" if fingerprint is None else fingerprint()
-        raise RecordError(f"verifying needs the very backbone of the record, '{wanted}', got '{found}'")
+    whole, asked = Setting.of(record).load()
+    learner = same_learner(record, whole)
+    return recompute(record, learner, asked, same_episodes(record, asked), episodes=episodes, seed=seed)
 
 
 def _show(results: list[dict[str, Any]]) -> None:

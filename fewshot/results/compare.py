@@ -32,13 +32,14 @@ def compare(records: Mapping[str, Record], reference: str, *, level: float = 0.9
     if reference not in records:
         raise unknown("reference", reference, records)
     if len(records) < 2:
-        raise RecordError(f"a comparison needs at least two records, got {len(records)}")
+        raise RecordError(f"a comparison needs at least two records, got {len(records)}; name another one")
     base = records[reference]
     for name, record in records.items():
         if record.episodes.manifest != base.episodes.manifest:
             raise RecordError(
                 "records can be compared only on the same episodes, got "
-                f"'{record.episodes.manifest}' in {name} and '{base.episodes.manifest}' in {reference}"
+                f"'{record.episodes.manifest}' in {name} and '{base.episodes.manifest}' in {reference}; "
+                "compare the records of one list of episodes at a time"
             )
     others = {name: record.accuracies for name, record in records.items() if name != reference}
     if base.episodes.spec.get("disjoint"):

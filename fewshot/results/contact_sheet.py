@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fewshot.errors import ShapeError
-from fewshot.results.pictures import RIGHT, WRONG, blank, short
+from fewshot.results.pictures import RIGHT, WRONG, as_pixels, blank, short
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,10 +62,8 @@ def _thumbnail(axes: Any, image: np.ndarray, place: tuple[int, int], caption: st
 
     row, column = place
     top = 1.3 * row
-    values = np.moveaxis(image, 0, -1).squeeze()
-    values = values / 255 if image.dtype == np.uint8 else values
     axes.imshow(
-        values,
+        as_pixels(image),
         cmap="gray",
         vmin=0,
         vmax=1,

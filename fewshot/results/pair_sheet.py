@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fewshot.errors import ShapeError
-from fewshot.results.pictures import blank, short
+from fewshot.results.pictures import as_pixels, blank, short
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,8 +36,7 @@ def pair_sheet(first: np.ndarray, second: np.ndarray, captions: Sequence[tuple[s
     for k, (left, right, word) in enumerate(captions):
         places = grid[k // ACROSS, 3 * (k % ACROSS) :][:2]
         for axes, image, name in zip(places, (first[k], second[k]), (left, right), strict=True):
-            values = image / 255 if image.dtype == np.uint8 else image
-            axes.imshow(np.moveaxis(values, 0, -1).squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+            axes.imshow(as_pixels(image), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
             axes.text(0.5, -0.04, short(name, 32), transform=axes.transAxes, ha="center", va="top", fontsize=5)
         places[0].text(0, 1.03, word, transform=places[0].transAxes, ha="left", va="bottom", fontsize=6)
     return figure  # type: ignore[no-any-return]

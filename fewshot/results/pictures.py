@@ -90,10 +90,15 @@ def _show_answer(axes: "Axes", image: np.ndarray, answer: int, truth: int, names
 def _show_image(axes: "Axes", image: np.ndarray, frame: str, width: float) -> None:
     axes.set_axis_on()
     axes.set(xticks=[], yticks=[])
-    values = image / 255 if image.dtype == np.uint8 else image
-    axes.imshow(np.moveaxis(values, 0, -1).squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.imshow(as_pixels(image), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     for spine in axes.spines.values():
         spine.set(color=frame, linewidth=width)
+
+
+def as_pixels(image: np.ndarray) -> np.ndarray:
+    """An image ``(1 or 3, height, width)``, uint8 or in 0..1, as ``(height, width)`` or ``(height, width, 3)`` in 0..1."""
+    values = image / 255 if image.dtype == np.uint8 else image
+    return values[0] if len(values) == 1 else np.moveaxis(values, 0, -1)
 
 
 def blank(width: float, height: float) -> Any:

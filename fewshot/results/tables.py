@@ -8,8 +8,9 @@ is printed as ``48.21 ± 0.77`` where both arms are equal as printed, and as
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from fewshot.results.interval import CLOSED
 from fewshot.results.paired import Comparison
-from fewshot.results.record import EpisodesInfo, IntervalInfo, MeanInfo, Record
+from fewshot.results.record import EpisodesInfo, IntervalInfo, LearnerInfo, MeanInfo, Record
 from fewshot.results.seen import NOTHING, seen_cell
 
 ABSENT = "–"
@@ -151,16 +152,33 @@ def comparison_table(records: Mapping[str, Record], reference: str, comparisons:
     ordered = [reference, *(name for name in records if name != reference)]
     rows = tuple(_comparison_row(name, records[name], by_name.get(name)) for name in ordered)
     columns: tuple[str, ...] = ("record", "learner", "accuracy %", "difference", "p", "p (Holm)")
+    if all(c.p_value is None for c in comparisons):
+        columns, rows = columns[:-2], tuple(row[:-2] for row in rows)
+    if any(records[name].learner.transductive for name in ordered):
+        columns = (*columns, "looks at queries")
+        rows = tuple((*row, looks_cell(records[name].learner)) for row, name in zip(rows, ordered, strict=True))
     columns, rows = with_queries(columns, rows, [records[name] for name in ordered])
     tests = dict.fromkeys(_test_note(c.test) for c in comparisons)
     level = comparisons[0].difference.level if comparisons else records[reference].summary.level
     notes = (
         *_speaks_of([records[name].summary for name in ordered]),
         f"difference: accuracy minus that of {reference} on the same {records[reference].episodes.count} episodes, "
-        f"in percentage points, with its {level:.0%} interval; above 0 is better",
+        f"in percentage points, with its {level:.0%} interval for {_differs_over(records[reference], comparisons)}; "
+        "above 0 is better",
         *tests,
     )
     return Table(columns, rows, notes=notes)
+
+
+def looks_cell(learner: LearnerInfo) -> str:
+    """Whether a learner answers query by query, or looks at all of them together, which makes it transductive."""
+    return "all at once" if learner.transductive else "one by one"
+
+
+def _differs_over(reference: Record, comparisons: Sequence[Comparison]) -> str:
+    """What the intervals of the differences speak of: with episodes as the unit, what the record draws anew in each."""
+    estimand = comparisons[0].difference.estimand if comparisons else CLOSED
+    return reference.summary.estimand if estimand == CLOSED else estimand
 
 
 def _test_note(test: str) -> str:

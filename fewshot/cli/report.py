@@ -1,0 +1,121 @@
+"""``fewshot-bench report``: one HTML page about records, to be opened or sent."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fewshot.cli.options import AsJson, RecordPaths
+from fewshot.cli.output import document, note, stdout_kept
+
+if TYPE_CHECKING:
+    from fewshot.report.build import Beside
+    from fewshot.report.learning_curve import LearningCurve
+    from fewshot.report.plots import Plot
+    from fewshot.report.results import Result
+    from fewshot.results.zero_shot import ZeroShotRecord
+
+EXAMPLES = (
+    "fewshot-bench report fewshot-results/quickstart/1-shot fewshot-results/quickstart/5-shot --out quickstart.html",
+    "fewshot-bench report fewshot-results/awa1-gzsl --reference eszsl --out awa1.html",
+    "fewshot-bench report fewshot-results/omniglot-maml --episodes 5 --recompute --figures figures",
+)
+MOST_VIEWERS, ENDINGS = 4, ("png", "svg", "pdf")
+
+
+def report(
+    records: RecordPaths,
+    out: Annotated[Path, typer.Option(help="The page.")] = Path("report.html"),
+    reference: Annotated[
+        str | None, typer.Option(help="Method that the others are compared with; the first record when left out.")
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="Of the page; made from the data when left out.")] = None,
+    episodes: Annotated[int, typer.Option(min=0, help="How many to show, from the hardest to the easiest.")] = 3,
+    recompute: Annotated[
+        bool, typer.Option("--recompute", help="Compute answers of shown episodes that do not lie beside the record.")
+    ] = False,
+    training: Annotated[
+        list[Path], typer.Option(help="A run's training.csv; those beside records are taken anyway; repeatable.")
+    ] = [],  # noqa: B006
+    figures: Annotated[Path | None, typer.Option(help="Folder for the figures as PNG, SVG and PDF.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make one HTML page about records.
+
+    Tables, figures, paired differences, episodes to look at and the origin of every number, in one file that loads nothing
+    from anywhere.
+    """
+    from fewshot.files import write_text
+    from fewshot.report.build import build_page
+    from fewshot.report.page import render
+    from fewshot.report.results import check_reference
+    from fewshot.results.zero_shot_table import label_of
+
+    few_shot, zero_shot = read_both(records)
+    check_reference(reference, few_shot, map(label_of, zero_shot.values()))
+    with stdout_kept():
+        beside = _beside(
+            few_shot, _curves(training, [*(r.folder for r in few_shot), *records]), reference, episodes, recompute
+        )
+        page = build_page(few_shot, zero_shot, beside, reference, title, _made(len(few_shot) + len(zero_shot)))
+        write_text(out, render(page))
+        drawn = [] if figures is None else _save(page.plots, figures)
+    shown = sum(len(viewer.episodes) for viewer in page.viewers)
+    if as_json:
+        document({"report": str(out), "records": len(few_shot) + len(zero_shot), "episodes": shown, "figures": drawn})
+    else:
+        note(f"report: '{out}'" + (f", {len(drawn)} figures in '{figures}'" if figures else ""))
+
+
+def read_both(paths: list[Path]) -> "tuple[list[Result], dict[str, ZeroShotRecord]]":
+    """Results of few-shot learning with their names, and zero-shot records by name."""
+    from fewshot.cli.reading import named_files
+    from fewshot.report.results import name_results
+    from fewshot.results.record import Record
+    from fewshot.results.zero_shot import ZeroShotRecord, is_zero_shot
+
+    files = named_files(paths)
+    without = {name: ZeroShotRecord.load(file) for name, file in files.items() if is_zero_shot(file)}
+    few = {name: Record.load(file) for name, file in files.items() if name not in without}
+    return name_results(few, {name: files[name].parent for name in few}), without
+
+
+def _beside(
+    results: "list[Result]", curves: "list[LearningCurve]", reference: str | None, episodes: int, recompute: bool
+) -> "Beside":
+    """Episodes, hardest classes and the classes of all episodes, from answers and data where they are."""
+    from fewshot.cli.at_hand import Known
+    from fewshot.cli.episodes_beside import view, worst_classes
+    from fewshot.report.build import Beside
+    from fewshot.report.results import group_results
+
+    groups = group_results(results)
+    known = [(group, Known.of(group.find(reference) or group.results[0])) for group in groups]
+    classes = {
+        g.first.episodes.manifest: ids for g, k in known if len(g.results) > 1 and (ids := k.classes()) is not None
+    }
+    shown = known[:MOST_VIEWERS]
+    viewers = [view(k, group, episodes, recompute) for group, k in shown] if episodes else []
+    return Beside(classes, curves, viewers, [worst_classes(k, group) for group, k in shown])
+
+
+def _curves(given: list[Path], beside: list[Path]) -> "list[LearningCurve]":
+    from fewshot.report.learning_curve import NAME, read_curve
+
+    found = [folder / NAME for folder in beside if (folder / NAME).is_file()]
+    return [read_curve(path) for path in dict.fromkeys([*given, *found])]
+
+
+def _made(count: int) -> str:
+    import fewshot
+
+    return (
+        f"From {count} record{'s' * (count > 1)}, by fewshot {fewshot.__version__}. Records do not tell when they were made; "
+        "which sources, packages and data made them stands under Provenance."
+    )
+
+
+def _save(plots: "list[Plot]", folder: Path) -> list[str]:
+    from fewshot.results.figures import save_figure
+
+    return [str(save_figure(plot.figure, folder / f"{plot.name}.{ending}")) for plot in plots for ending in ENDINGS]

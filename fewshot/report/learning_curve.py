@@ -1,0 +1,94 @@
+"""Learning curves: loss of every step, and accuracy on validation classes, from a run's ``training.csv``."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+
+from fewshot.errors import DataError
+from fewshot.results.figures import COLOURS
+from fewshot.results.pictures import blank
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+NAME, POINTS = "training.csv", 300
+NEEDED = ("step", "loss", "validation_accuracy")
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """A run.
+
+    Attributes:
+        title: Where it comes from.
+        steps: Of each loss.
+        losses: Lower is better.
+        validated: Steps at which validation classes were asked.
+        accuracies: What came of it, fractions.
+    """
+
+    title: str
+    steps: Float[np.ndarray, " steps"]
+    losses: Float[np.ndarray, " steps"]
+    validated: Float[np.ndarray, " validations"]
+    accuracies: Float[np.ndarray, " validations"]
+
+
+def read_curve(path: Path) -> LearningCurve:
+    """Read a file with columns ``step``, ``loss`` and ``validation_accuracy``, which is empty at most steps.
+
+    Raises:
+        DataError: If the file is missing, or lacks a column, rows or a number.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        steps, losses = (np.array([float(row[name]) for row in rows]) for name in ("step", "loss"))
+        told = [(float(r["step"]), float(r["validation_accuracy"])) for r in rows if r["validation_accuracy"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"'{path}' must be a table with columns {', '.join(NEEDED)}, got {error!r}") from None
+    if not rows:
+        raise DataError(f"'{path}' must have a row for each step, got none")
+    validated = np.array(told, dtype=np.float64).reshape(-1, 2)
+    return LearningCurve(path.parent.name, steps, losses, validated[:, 0], validated[:, 1])
+
+
+def thinned(values: Float[np.ndarray, " n"], points: int = POINTS) -> Float[np.ndarray, " points"]:
+    """Means of equal blocks, at most so many; the values themselves where there are no more."""
+    if len(values) <= points:
+        return values
+    return np.array([block.mean() for block in np.array_split(values, points)])
+
+
+def curve_figure(curve: LearningCurve) -> "Figure":
+    """Loss on the left, averaged over blocks of steps, and accuracy on validation classes on the right, where there is any."""
+    panels = 2 if len(curve.validated) else 1
+    figure: Figure = blank(8.6, 3.1)
+    axes = figure.subplots(1, panels, squeeze=False)[0]
+    axes[0].plot(thinned(curve.steps), thinned(curve.losses), color=COLOURS[0], linewidth=1.2)
+    axes[0].set(xlabel="step", ylabel="training loss")
+    if panels == 2:
+        axes[1].plot(
+            curve.validated, 100 * curve.accuracies, color=COLOURS[2], marker="o", markersize=3.5, linewidth=1.2
+        )
+        axes[1].set(xlabel="step", ylabel="validation accuracy, %")
+    for one in axes:
+        one.grid(color="#ededed", linewidth=0.8)
+        one.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def describe_curve(curve: LearningCurve) -> str:
+    """The figure in words."""
+    loss = f"Training loss over {curve.steps[-1]:,.0f} steps, from {curve.losses[0]:.3f} to {thinned(curve.losses)[-1]:.3f}"
+    if not len(curve.validated):
+        return loss + "."
+    best = int(curve.accuracies.argmax())
+    return (
+        f"{loss}; accuracy on validation classes, best {100 * curve.accuracies[best]:.2f} % at step "
+        f"{curve.validated[best]:,.0f}, last {100 * curve.accuracies[-1]:.2f} %."
+    )

@@ -1,0 +1,114 @@
+"""Where each result comes from: all that its record says, and the command that makes it again."""
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fewshot.report.results import Result
+from fewshot.results.facts import facts_table
+from fewshot.results.record import Record
+from fewshot.results.zero_shot import ZeroShotRecord
+from fewshot.results.zero_shot_table import label_of, setting_of
+
+FLAGS = {
+    "way": "--way",
+    "shot": "--shot",
+    "query": "--query",
+    "open_way": "--open-classes",
+    "open_query": "--open-query",
+}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """One result's.
+
+    Attributes:
+        name: File or path.
+        facts: Those that differ among the results of the page.
+        command: Makes it again; empty where none is known.
+        settings: The recipe's or command's, resolved, as JSON.
+        notes: What the record itself says a reader must know.
+    """
+
+    name: str
+    facts: Mapping[str, str]
+    command: str
+    settings: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What all results share, and what each has of its own."""
+
+    shared: Mapping[str, str]
+    origins: tuple[Origin, ...]
+
+
+def provenance(results: Sequence[Result], zero_shot: Mapping[str, ZeroShotRecord]) -> Provenance:
+    """Facts of all records, those that agree told once."""
+    facts = {r.key: _few_shot_facts(r.record) for r in results} | {k: _zero_shot_facts(r) for k, r in zero_shot.items()}
+    records: dict[str, Record | ZeroShotRecord] = {**{r.key: r.record for r in results}, **zero_shot}
+    first = next(iter(facts.values()))
+    shared = {k: v for k, v in first.items() if len(facts) > 1 and all(f.get(k) == v for f in facts.values())}
+    return Provenance(shared, tuple(_origin(k, r, facts[k], shared) for k, r in records.items()))
+
+
+def _origin(key: str, record: Record | ZeroShotRecord, facts: Mapping[str, str], shared: Mapping[str, str]) -> Origin:
+    settings = "" if record.settings is None else json.dumps(record.settings, indent=1, ensure_ascii=False)
+    own = {k: v for k, v in facts.items() if shared.get(k) != v}
+    return Origin(key, own, command_of(record), settings, tuple(record.notes))
+
+
+def _few_shot_facts(record: Record) -> dict[str, str]:
+    facts = {row[0]: row[1] for row in facts_table(record).rows}
+    return facts | {"data hash": record.data.hash, "batch norm": record.learner.batch_norm}
+
+
+def _zero_shot_facts(record: ZeroShotRecord) -> dict[str, str]:
+    options = ", ".join(f"{k}={v}" for k, v in record.learner.options.items())
+    mixed, base = record.generalised, record.base
+    facts = {
+        "recipe": record.recipe or "",
+        "learner": f"{label_of(record)}: {record.learner.name}" + (f" ({options})" if options else ""),
+        "setting": setting_of(record),
+        "data": f"{record.data.name}/{record.data.split}: {record.data.classes} classes, {record.data.items} items",
+        "learned from": "" if base is None else f"{base.name}/{base.split}: {base.classes} classes, {base.items} items",
+        "descriptions": record.descriptors,
+        "selection": record.selection or "",
+        "gamma": "" if mixed is None else f"{mixed.gamma:.4g}, from {mixed.gamma_from}",
+        "data hash": record.data.hash,
+        "software": ", ".join(f"{k} {v}" for k, v in record.versions.items()) + f", code {record.code}, on {record.device}",
+        "seconds": f"{record.seconds:.1f}",
+    }  # fmt: skip
+    return {name: text for name, text in facts.items() if text}
+
+
+def command_of(record: Record | ZeroShotRecord) -> str:
+    """The command line that makes a record again, or nothing where names cannot tell.
+
+    A recipe's name does not tell what ``--set`` changed; the settings of the record do.
+    """
+    if record.recipe is not None:
+        label = (record.settings or {}).get("label")
+        return shlex.join(["fewshot-bench", "run", record.recipe, *(["--only", str(label)] if label else [])])
+    if isinstance(record, ZeroShotRecord) or not record.episodes.spec or not set(record.episodes.spec) <= set(FLAGS):
+        return ""
+    return shlex.join(["fewshot-bench", "evaluate", *_evaluate_options(record)])
+
+
+def _evaluate_options(record: Record) -> list[str]:
+    e, base = record.episodes, record.training
+    backbone = record.backbone.name if record.backbone else "none"
+    words = ["--data", record.data.name, "--learner", record.learner.name, "--backbone", backbone]
+    words += [w for name, value in e.spec.items() if name in FLAGS and value for w in (FLAGS[name], str(value))]
+    words += ["--episodes", str(e.count), "--seed", str(e.seed), "--split", record.data.split or "all"]
+    words += ["--base", base.split] if base else []
+    return words + _pairs("--option", record.learner.options) + _pairs("--data-option", record.data.options)
+
+
+def _pairs(flag: str, options: Mapping[str, Any]) -> list[str]:
+    return [word for name, value in options.items() for word in (flag, f"{name}={json.dumps(value)}")]
