@@ -123,6 +123,16 @@ def test_zero_shot_records_have_a_page_of_their_own(folder, request):
     assert "episodes&#39; images" not in html and "episodes' images" not in html
 
 
+def test_the_reference_is_that_of_the_recipe_where_it_is_among_the_records(folder, request):
+    records = request.config.rootpath / "benchmarks" / "results" / "omniglot-pixels"
+    call("report", records, "--episodes", "0")
+    assert "The line is nearest" in (folder / "report.html").read_text("utf-8")
+    call(
+        "report", *sorted(records.glob("*-attention-*.json")), *sorted(records.glob("*-mean-*.json")), "--episodes", "0"
+    )
+    assert "The line is attention" in (folder / "report.html").read_text("utf-8")
+
+
 def test_training_curves_come_from_beside_and_by_name(folder):
     rows = "step,loss,learning_rate,validation_accuracy\n1,2.0,0.1,\n2,1.0,0.1,0.5\n"
     (folder / "out" / "training.csv").write_text(rows)

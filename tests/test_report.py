@@ -21,7 +21,7 @@ from fewshot.report.few_shot import few_shot_table
 from fewshot.report.forest import Bar, forest, hidden_bars
 from fewshot.report.hardest import hardest_classes
 from fewshot.report.images import data_uri, show
-from fewshot.report.learning_curve import read_curve, thinned
+from fewshot.report.learning_curve import curves_in, read_curve, thinned
 from fewshot.report.page import render, script_hash
 from fewshot.report.provenance import command_of
 from fewshot.report.results import check_reference, group_results, name_results
@@ -197,6 +197,19 @@ def test_a_learning_curve_is_read_and_thinned(tmp_path):
     curve = read_curve(path)
     assert (curve.title, len(curve.steps), curve.validated.tolist()[:2]) == ("run", 1000, [100, 200])
     assert len(thinned(curve.losses)) == 300 and thinned(np.arange(6.0), 3).tolist() == [0.5, 2.5, 4.5]
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [("training", "run"), ("pretraining", "run, pretraining"), ("training-a-b", "run, training of a-b"),
+     ("pretraining-c", "run, pretraining of c"), ("mine", "run")],
+)  # fmt: skip
+def test_a_learning_curve_is_called_by_its_folder_and_learner(tmp_path, name, title):
+    path = tmp_path / "run" / f"{name}.csv"
+    path.parent.mkdir()
+    path.write_text("step,loss,validation_accuracy\n1,2.0,\n")
+    assert read_curve(path).title == title
+    assert curves_in(path.parent) == ([] if name == "mine" else [path])
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,8 @@ def report(
     records: RecordPaths,
     out: Annotated[Path, typer.Option(help="The page.")] = Path("report.html"),
     reference: Annotated[
-        str | None, typer.Option(help="Method that the others are compared with; the first record when left out.")
+        str | None,
+        typer.Option(help="Method that the others are compared with; the recipe's, or the first, when left out."),
     ] = None,
     title: Annotated[str | None, typer.Option(help="Of the page; made from the data when left out.")] = None,
     episodes: Annotated[int, typer.Option(min=0, help="How many to show, from the hardest to the easiest.")] = 3,
@@ -52,6 +53,7 @@ def report(
     from fewshot.results.zero_shot_table import label_of
 
     few_shot, zero_shot = read_both(records)
+    reference = reference or _reference_of(few_shot, zero_shot)
     check_reference(reference, few_shot, map(label_of, zero_shot.values()))
     with stdout_kept():
         beside = _beside(
@@ -80,6 +82,17 @@ def read_both(paths: list[Path]) -> "tuple[list[Result], dict[str, ZeroShotRecor
     return name_results(few, {name: files[name].parent for name in few}), without
 
 
+def _reference_of(few_shot: "list[Result]", zero_shot: "dict[str, ZeroShotRecord]") -> str | None:
+    """What the packaged recipe compares its learners with, where all records come from it and that learner is among them."""
+    from fewshot.recipes.load import load_recipe, recipe_names
+    from fewshot.results.zero_shot_table import label_of
+
+    recipes = {r.record.recipe for r in few_shot} | {r.recipe for r in zero_shot.values()}
+    recipe = recipes.pop() if len(recipes) == 1 else None
+    reference = load_recipe(recipe).reference if recipe in recipe_names() else None
+    return reference if reference in {*(r.method for r in few_shot), *map(label_of, zero_shot.values())} else None
+
+
 def _beside(
     results: "list[Result]", curves: "list[LearningCurve]", reference: str | None, episodes: int, recompute: bool
 ) -> "Beside":
@@ -100,9 +113,9 @@ def _beside(
 
 
 def _curves(given: list[Path], beside: list[Path]) -> "list[LearningCurve]":
-    from fewshot.report.learning_curve import NAME, read_curve
+    from fewshot.report.learning_curve import curves_in, read_curve
 
-    found = [folder / NAME for folder in beside if (folder / NAME).is_file()]
+    found = [path for folder in dict.fromkeys(beside) for path in curves_in(folder)]
     return [read_curve(path) for path in dict.fromkeys([*given, *found])]
 
 

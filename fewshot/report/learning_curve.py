@@ -1,4 +1,4 @@
-"""Learning curves: loss of every step, and accuracy on validation classes, from a run's ``training.csv``."""
+"""Learning curves: loss of every step, and accuracy on validation classes, from the ``training.csv`` of a run."""
 
 import csv
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from fewshot.results.pictures import blank
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-NAME, POINTS = "training.csv", 300
+NAMES, POINTS = ("pretraining*.csv", "training*.csv"), 300
 NEEDED = ("step", "loss", "validation_accuracy")
 
 
@@ -54,7 +54,19 @@ def read_curve(path: Path) -> LearningCurve:
     if not rows:
         raise DataError(f"'{path}' must have a row for each step, got none")
     validated = np.array(told, dtype=np.float64).reshape(-1, 2)
-    return LearningCurve(path.parent.name, steps, losses, validated[:, 0], validated[:, 1])
+    return LearningCurve(_title(path), steps, losses, validated[:, 0], validated[:, 1])
+
+
+def curves_in(folder: Path) -> list[Path]:
+    """Files of the curves beside records, pre-training first."""
+    return [path for name in NAMES for path in sorted(folder.glob(name))]
+
+
+def _title(path: Path) -> str:
+    """Folder, and where there are many what was trained: ``omniglot-baseline, pretraining of baseline-pp``."""
+    of, _, label = path.stem.partition("-")
+    known = of in ("training", "pretraining") and (label or of != "training")
+    return ", ".join([path.parent.name, *([f"{of} of {label}" if label else of] if known else [])])
 
 
 def thinned(values: Float[np.ndarray, " n"], points: int = POINTS) -> Float[np.ndarray, " points"]:
