@@ -37,7 +37,7 @@ COLUMNS: tuple[Column[Result], ...] = (
     Column("looks at queries", "whether an answer may depend on the other queries", lambda r: words(looks_cell(r.record.learner))),
     Column("5th percentile %", "95 % of the episodes are above", lambda r: share(r.record.summary.fifth_percentile), True, True),
     Column("learner", "what adapts to the examples", lambda r: words(r.record.learner.name)),
-    Column("backbone", "what turns items into features", lambda r: words(r.record.backbone.name if r.record.backbone else "")),
+    Column("backbone", "what turns items into features", lambda r: words(r.record.backbone_name or "")),
     Column("data", "data set, split and options", lambda r: words(data_name(r.record))),
     Column("episodes", "small problems, drawn at random", lambda r: count(f"{r.record.episodes.count:,}"), True),
     Column("AUROC %", "known classes told from open ones; 50 is chance", lambda r: _mean(_first(r.record, "auroc")), True),

@@ -102,7 +102,7 @@ def command_of(record: Record | ZeroShotRecord) -> str:
 
 def _evaluate_options(record: Record) -> list[str]:
     e, base = record.episodes, record.training
-    backbone = record.backbone.name if record.backbone else "none"
+    backbone = record.backbone_name or "none"
     words = ["--data", record.data.name, "--learner", record.learner.name, "--backbone", backbone]
     words += [w for name, value in e.spec.items() if name in FLAGS and value for w in (FLAGS[name], str(value))]
     words += ["--episodes", str(e.count), "--seed", str(e.seed), "--split", record.data.split or "all"]

@@ -117,7 +117,7 @@ def _cells(entry: Entry | None, reference: str) -> tuple[str, str]:
 
 
 def _title(records: Sequence[Record]) -> str:
-    made = dict.fromkeys((r.backbone.name if r.backbone else "no backbone", data_name(r)) for r in records)
+    made = dict.fromkeys((r.backbone_name or "no backbone", data_name(r)) for r in records)
     return "; ".join(f"{data} with {backbone}" for backbone, data in made)
 
 

@@ -38,7 +38,7 @@ def learners_figure(records: Sequence[Record], reference: str) -> "Figure":
         _panel(axes, [e for e in every if e.panel == panel], labels, reference)
         axes.set(title=panel, xlabel="accuracy, %")
     first = every[0].record
-    figure.suptitle(f"{data_name(first)}, {first.backbone.name if first.backbone else 'no backbone'}", fontsize=10)
+    figure.suptitle(f"{data_name(first)}, {first.backbone_name or 'no backbone'}", fontsize=10)
     figure.supxlabel(
         f"bars: {first.summary.level:.0%} intervals for {first.summary.estimand}; line: {reference}; triangles look at "
         "all queries at once; hollow: unbalanced queries",

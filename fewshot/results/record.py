@@ -195,6 +195,14 @@ class Record(_Part):
         accuracies: np.ndarray = np.asarray(self.correct, np.float64) / np.asarray(self.queries)
         return accuracies
 
+    @property
+    def backbone_name(self) -> str | None:
+        """Of what turns items into features: also of one inside a learner that trains it, as its recipe says."""
+        if self.backbone is not None:
+            return self.backbone.name
+        named: str | None = (self.settings or {}).get("backbone")
+        return named
+
     def with_answers(self, answers: Answers | None) -> "Record":
         """The same record with the answers of its queries in memory."""
         record = self.model_copy()

@@ -66,7 +66,7 @@ def seed_term(runs: Runs, spreads: dict[tuple[str, ...], SeedSpread]) -> SeedTer
 
 def kind_of(record: Record) -> tuple[str, ...]:
     """Learner, network and data, within which the spread is taken to be one."""
-    return record.learner.name, record.backbone.name if record.backbone else "", record.data.name
+    return record.learner.name, record.backbone_name or "", record.data.name
 
 
 def _setting(record: Record) -> str:

@@ -113,7 +113,7 @@ def _result_row(name: str, record: Record) -> tuple[str, ...]:
     return (
         name,
         record.learner.name,
-        record.backbone.name if record.backbone else ABSENT,
+        record.backbone_name or ABSENT,
         data_name(record),
         whole(e.way),
         shot_cell(e),
