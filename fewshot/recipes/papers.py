@@ -73,9 +73,9 @@ def makers(cell: PaperCell) -> list[tuple[Recipe, Row]]:
 
 
 def commands(cell: PaperCell) -> list[str]:
-    """What a person types to make the records of a cell."""
-    labels = [one.label for one, _ in makers(cell) if one.label]
-    return [f"fewshot-bench run {cell.recipe}" + "".join(f" --only {label}" for label in dict.fromkeys(labels))]
+    """What a person types to make each record of a cell."""
+    only = [f" --only {one.label}" if one.label else "" for one, _ in makers(cell)]
+    return [f"fewshot-bench run {cell.recipe}{label}" for label in only]
 
 
 @cache

@@ -17,7 +17,7 @@ from fewshot.evaluation.evaluate import evaluate
 from fewshot.learners.nearest_mean import NearestMean
 from fewshot.recipes.build import backbone_of, build_learner, checkpoint_path
 from fewshot.recipes.schema import Recipe
-from fewshot.results.record import TrainingInfo
+from fewshot.results.record import LAST_WEIGHTS, TrainingInfo
 from fewshot.training.episodic import EpisodicTraining, train
 from fewshot.training.progress import Progress, TrainingState
 from fewshot.training.supervised import ClassHead, SupervisedTraining, pretrain
@@ -119,7 +119,7 @@ def _validate(learner: Any, recipe: Recipe, data: Collection) -> Callable[[Any],
 
 def _selection(recipe: Recipe, validations: list[tuple[int, float]]) -> str:
     if recipe.validation is None or not validations:
-        return "last weights"
+        return LAST_WEIGHTS
     step, accuracy = max(validations, key=lambda v: (v[1], -v[0]))
     section = recipe.validation
     return (

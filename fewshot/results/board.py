@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fewshot.errors import RecordError
 from fewshot.results.compare import compare
 from fewshot.results.interval import Interval
-from fewshot.results.record import Record
+from fewshot.results.record import LAST_WEIGHTS, Record
 from fewshot.results.seen import seen_sentence
 from fewshot.results.tables import (
     ABSENT,
@@ -124,7 +124,7 @@ def _title(records: Sequence[Record]) -> str:
 def _notes(every: Sequence[Entry], reference: str) -> tuple[str, ...]:
     first = every[0].record
     counts = sorted({e.record.episodes.count for e in every})
-    chosen = sorted({e.label for e in every if e.record.selection})
+    chosen = sorted({e.label for e in every if e.record.selection not in (None, LAST_WEIGHTS)})
     return (
         f"accuracy: mean over {', '.join(f'{c:,}' for c in counts)} episodes, {first.summary.level:.0%} interval for "
         f"{first.summary.estimand}",

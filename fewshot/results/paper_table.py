@@ -27,7 +27,7 @@ COLUMNS = (
     "delta",
     "verdict",
 )
-MAKERS = ("", "records", "made by")
+MAKERS = ("", "record", "made by")
 STALE, UNDER_TRAINED, MISSING = "stale", "under-trained", "no record"
 READING = (
     "published ±: a printed 95 % interval over episodes; (±) where it is over something else, or cannot be one over episodes",
@@ -45,7 +45,7 @@ class Judged:
         cell: What was published.
         runs: Records of our training runs, as many as there are.
         stale: What has changed since they were made, if anything.
-        made_by: Commands that make the records.
+        made_by: The command that makes each record of the cell.
         verdict: Of the comparison, where there is a record.
     """
 
@@ -101,8 +101,8 @@ def paper_tables_of(paper: Paper, table: PaperTable, judged: Sequence[Judged]) -
         *_remarks(judged),
     )
     numbers = Table(COLUMNS, tuple(_row(str(k), j) for k, j in enumerate(judged, 1)), table.about, notes)
-    makers = tuple((str(k), ", ".join(j.cell.records), "; ".join(j.made_by)) for k, j in enumerate(judged, 1))
-    return numbers, Table(MAKERS, makers)
+    makers = [(str(k), *made) for k, j in enumerate(judged, 1) for made in zip(j.cell.records, j.made_by, strict=True)]
+    return numbers, Table(MAKERS, tuple(makers))
 
 
 def count_words(judged: Sequence[Judged]) -> str:

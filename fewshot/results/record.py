@@ -13,6 +13,8 @@ from fewshot.files import write_bytes, write_json
 from fewshot.results.answers import Answers
 
 SCHEMA = 1
+LAST_WEIGHTS = "last weights"
+"""The selection of a training run whose weights nothing chose."""
 
 
 class _Part(BaseModel):
