@@ -2,11 +2,14 @@
 
 import csv
 import io
+import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from cli import as_json, call, refused
+from scipy import stats
 
 from fewshot.errors import DataError, StatisticsError
 from fewshot.recipes.papers import commands, judged_cells, known_records, makers
@@ -112,6 +115,64 @@ def test_missing_records_are_made_and_present_ones_kept(tmp_path):
     before = made.stat().st_mtime_ns
     call("table", "lake2015/one-shot", "--records", tmp_path, "--run-missing")
     assert made.stat().st_mtime_ns == before
+
+
+def test_stale_records_are_made_anew_where_they_lie(tmp_path):
+    call("table", "lake2015/one-shot", "--records", tmp_path, "--run-missing")
+    (tmp_path / "omniglot-hausdorff").rename(tmp_path / "mine")
+    path = tmp_path / "mine" / "omniglot-hausdorff-20w1s.json"
+    fresh = path.read_text()
+    path.write_text(fresh.replace('"open_interval": false', '"open_interval": true'))
+    stale = as_json("table", "lake2015/one-shot", "--records", tmp_path)["cells"][0]
+    assert stale["verdict"] == "stale"
+    again = as_json("table", "lake2015/one-shot", "--records", tmp_path, "--run-missing")["cells"][0]
+    assert again["verdict"] == "reproduced" and Record.load(path).settings == json.loads(fresh)["settings"]
+    assert [p.parent.name for p in tmp_path.rglob("omniglot-hausdorff-20w1s.json")] == ["mine"]
+
+
+def test_a_record_that_is_there_twice_is_refused(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        shutil.copy(RESULTS / "omniglot-hausdorff-20w1s.json", tmp_path / name)
+    assert "a record must be there once, got" in refused("table", "lake2015/one-shot", "--records", tmp_path)
+
+
+def test_ours_is_the_mean_over_runs_with_the_interval_of_their_mean_in_each_episode():
+    table = find_table("snell2017/omniglot-ways")[1]
+    judged = judged_cells(table, known_records(RESULTS, table.cells))
+    paper = find_table("snell2017/omniglot-ways")[0]
+    rows = paper_tables_of(paper, table, judged)[0].rows
+    each = np.mean([run.accuracies for run in judged[2].runs], axis=0)  # 20-way 1-shot, between 10 and 90 % and beyond
+    logit = np.log(each.mean() / (1 - each.mean()))
+    error = stats.sem(each) / (each.mean() * (1 - each.mean())) * stats.t.ppf(0.975, len(each) - 1)
+    low, high = (1 / (1 + np.exp(-(logit + s * error))) for s in (-1, 1))
+    arm = f"{100 * (each.mean() - low):.2f}"
+    assert len(judged[2].runs) == 3 and each.mean() > 0.9
+    assert rows[2][6] in (
+        f"{100 * each.mean():.2f} ± {arm}",
+        f"{100 * each.mean():.2f} [{100 * low:.2f}, {100 * high:.2f}]",
+    )
+
+
+@pytest.mark.parametrize(
+    ("records", "told"),
+    [
+        (["omniglot-pixels-nearest-5w1s-rotations-none"], "43.7"),
+        (["omniglot-pixels-nearest-20w1s-rotations-none"], "24.1"),
+        (["omniglot-pixels-attention-5w5s"], "63.7"),
+        (["omniglot-pixels-attention-20w5s"], "41.4"),
+        (["omniglot-pixels-mean-5w5s"], "65.2"),
+        (["omniglot-pixels-mean-20w5s"], "44.0"),
+        (["omniglot-vinyals-baselines-classifier-cosine-400-steps-5w1s"], "55.7"),
+        (["omniglot-vinyals-baselines-classifier-cosine-400-steps-20w1s"], "29.7"),
+        ([f"omniglot-vinyals-baselines-classifier-cosine{s}-5w1s" for s in ("", "-seed-1", "-seed-2")], "95.9"),
+        ([f"omniglot-vinyals-baselines-classifier-cosine{s}-20w1s" for s in ("", "-seed-1", "-seed-2")], "88.1"),
+    ],
+)
+def test_numbers_in_reasons_are_those_of_records(records, told):
+    found = [Record.load(next(RESULTS.rglob(f"{name}.json"))).accuracy for name in records]
+    assert f"{100 * np.mean(found):.1f}" == told
+    assert any(told in (c.reason or "") for c in find_table("vinyals2016/omniglot")[1].cells)
 
 
 def test_names_are_listed_and_mistyped_ones_get_the_nearest():

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from fewshot.datasets.index import load_dataset
-from fewshot.errors import DataError, MissingDataError
+from fewshot.errors import DataError, MissingDataError, RecordError
 from fewshot.recipes.load import load_recipe
 from fewshot.recipes.rows import is_same, row_name
 from fewshot.recipes.run import run_recipe
@@ -21,18 +21,28 @@ from fewshot.training.progress import Progress
 
 @dataclass(frozen=True)
 class Known:
-    """The records of a folder that tables name, and the spread between training runs pooled over all of them."""
+    """The records of a folder that tables name, their files, and the spread between training runs pooled over all of them."""
 
     records: Mapping[str, Record]
+    files: Mapping[str, Path]
     spreads: Spreads
 
 
 def known_records(folder: Path, cells: Sequence[PaperCell] | None = None) -> Known:
-    """Read the records that cells name, those of all tables when left out, from a folder or folders of it."""
+    """Read the records that cells name, those of all tables when left out, from a folder or folders of it.
+
+    Raises:
+        RecordError: If a record is there twice.
+    """
     cells = [cell for _, _, table in paper_tables() for cell in table.cells] if cells is None else cells
     named = {name for cell in cells for name in cell.records}
-    records = {path.stem: Record.load(path) for path in sorted(folder.rglob("*.json")) if path.stem in named}
-    return Known(records, spread_of(runs for cell in cells if (runs := runs_of(cell, records))))
+    files: dict[str, Path] = {}
+    for path in (path for path in sorted(folder.rglob("*.json")) if path.stem in named):
+        if path.stem in files:
+            raise RecordError(f"a record must be there once, got '{files[path.stem]}' and '{path}'; remove one of them")
+        files[path.stem] = path
+    records = {name: Record.load(path) for name, path in files.items()}
+    return Known(records, files, spread_of(runs for cell in cells if (runs := runs_of(cell, records))))
 
 
 def judged_cells(table: PaperTable, known: Known) -> list[Judged]:
@@ -48,15 +58,18 @@ def judged_cells(table: PaperTable, known: Known) -> list[Judged]:
 
 
 def run_missing(table: PaperTable, folder: Path, report: Callable[[Progress], None], announce: Announce) -> None:
-    """Make the records that are not there, or that are stale; each recipe writes below the folder."""
-    records = known_records(folder).records
+    """Make the records that are not there, or that are stale: beside others of their recipe, or in a folder of its name."""
+    known = known_records(folder)
+    records = known.records
     wanted: dict[str, dict[str, None]] = {}
     for cell in table.cells:
         if stale(cell, records) or any(name not in records for name in cell.records):
             wanted.setdefault(cell.recipe, {}).update({one.label: None for one, _ in makers(cell) if one.label})
     for recipe, labels in wanted.items():
         announce(f"making records of {recipe}: {', '.join(labels) or 'all rows'}")
-        run_recipe(recipe, folder / recipe, report=report, announce=announce, only=list(labels))
+        beside = [known.files[name].parent for name, record in records.items() if record.recipe == recipe]
+        out = beside[0] if beside else folder / recipe
+        run_recipe(recipe, out, report=report, announce=announce, only=list(labels))
 
 
 def makers(cell: PaperCell) -> list[tuple[Recipe, Row]]:

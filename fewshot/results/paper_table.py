@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from fewshot.errors import StatisticsError
+from fewshot.results.interval import CLOSED
 from fewshot.results.papers import Paper, PaperCell, PaperTable
 from fewshot.results.record import Record
 from fewshot.results.seed_spread import SeedSpread, seed_term
+from fewshot.results.statistics import fraction_interval
 from fewshot.results.tables import ABSENT, Table, accuracy_cell, percent, with_interval
 from fewshot.results.verdict import UNDECIDED, Verdict, judge
 
@@ -31,7 +33,7 @@ MAKERS = ("", "record", "made by")
 STALE, UNDER_TRAINED, MISSING = "stale", "under-trained", "no record"
 READING = (
     "published ±: a printed 95 % interval over episodes; (±) where it is over something else, or cannot be one over episodes",
-    "ours ±: 95 % interval for these episodes' images, of the first run; SD of runs: between training runs, in points",
+    "ours: mean over runs; ±: 95 % interval for these episodes' images; SD of runs: between training runs, in points",
     "difference: ours minus published, in points, with its 90 % interval; reproduced: all of it within ±delta",
 )
 Spreads = dict[tuple[str, ...], SeedSpread]
@@ -145,13 +147,8 @@ def _remarks(judged: Sequence[Judged]) -> list[str]:
 def _row(number: str, judged: Judged) -> tuple[str, ...]:
     cell, verdict = judged.cell, judged.verdict
     ours, gap = ABSENT, ABSENT
-    if verdict is not None and judged.accuracy is not None:
-        one = judged.runs[0].summary
-        ours = (
-            accuracy_cell(judged.runs[0])
-            if len(judged.runs) == 1
-            else _shifted(judged.accuracy, one.low - one.accuracy, one.high - one.accuracy)
-        )
+    if verdict is not None:
+        ours = _ours(judged.runs)
         gap = with_interval(verdict.difference, *verdict.inner, signed=True)
     spread = ABSENT if judged.spread is None else percent(judged.spread)
     return (
@@ -160,9 +157,13 @@ def _row(number: str, judged: Judged) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _shifted(mean: float, below: float, above: float) -> str:
-    """Mean over runs with the episode interval of one."""
-    return with_interval(mean, mean + below, mean + above)
+def _ours(runs: Sequence[Record]) -> str:
+    """Mean over runs, with the interval over episodes of their mean in each."""
+    each = np.mean([run.accuracies for run in runs], axis=0)
+    if len(runs) == 1 or each.min() == 1:  # of perfect runs, the record knows how many different queries there are
+        return accuracy_cell(runs[0])
+    found = fraction_interval(each, runs[0].summary.level, CLOSED, None)
+    return with_interval(found.estimate, found.low, found.high)
 
 
 def _others(cell: PaperCell) -> str:
