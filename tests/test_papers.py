@@ -12,6 +12,7 @@ from cli import as_json, call, refused
 from scipy import stats
 
 from fewshot.errors import DataError, StatisticsError
+from fewshot.files import packaged
 from fewshot.recipes.papers import commands, judged_cells, known_records, makers
 from fewshot.recipes.rows import row_name
 from fewshot.results.paper_table import judge_cell, paper_tables_of
@@ -173,6 +174,42 @@ def test_numbers_in_reasons_are_those_of_records(records, told):
     found = [Record.load(next(RESULTS.rglob(f"{name}.json"))).accuracy for name in records]
     assert f"{100 * np.mean(found):.1f}" == told
     assert any(told in (c.reason or "") for c in find_table("vinyals2016/omniglot")[1].cells)
+
+
+@pytest.fixture
+def own(tmp_path):
+    """An own paper with two tables, one of them of a recipe that lies beside it."""
+    recipe = (packaged("recipes") / "omniglot-hausdorff.yaml").read_text().replace("omniglot-hausdorff", "mine")
+    (tmp_path / "recipe.yaml").write_text(recipe)
+    cells = [
+        CELL.replace("way: 5", "way: 20").replace("recipe: r, records: [a]", told)
+        for told in (
+            "recipe: recipe.yaml, records: [mine-20w1s]",
+            "recipe: omniglot-hausdorff, records: [omniglot-hausdorff-20w1s]",
+        )
+    ]
+    tables = "".join(f"  {name}: {{about: x, cells: [{c}]}}\n" for name, c in zip(("own", "known"), cells, strict=True))
+    path = tmp_path / "kim2026.yaml"
+    path.write_text(PAPER.partition("  one:")[0] + tables)
+    return path
+
+
+def test_an_own_paper_is_a_file_and_its_recipe_may_lie_beside_it(own, tmp_path):
+    records = tmp_path / "records"
+    listed = as_json("table", own, "--records", RESULTS)
+    assert [(row["name"], row["verdicts"]) for row in listed] == [
+        (f"{own}/own", "no record 1"),
+        (f"{own}/known", "different 1"),
+    ]
+    assert as_json("table", f"{own}/known", "--records", RESULTS)["cells"][0]["verdict"] == "different"
+    made = as_json("table", f"{own}/own", "--records", records, "--run-missing")["cells"][0]
+    assert made["verdict"] == "different" and made["made_by"] == [f"fewshot-bench run {own.parent / 'recipe.yaml'}"]
+    assert (records / "mine" / "mine-20w1s.json").is_file()
+
+
+def test_an_own_paper_that_is_not_there_and_a_table_that_is_not_in_it_are_named(own):
+    assert "must be a readable paper in YAML, got" in refused("table", own.with_name("no.yaml"))
+    assert f"'{own}/known'" in refused("table", f"{own}/knwn")
 
 
 def test_names_are_listed_and_mistyped_ones_get_the_nearest():

@@ -15,6 +15,7 @@ EXAMPLES = (
     "fewshot-bench table snell2017/omniglot",
     "fewshot-bench table snell2017/omniglot --format latex",
     "fewshot-bench table vinyals2016/omniglot --records fewshot-results --run-missing",
+    "fewshot-bench table kim2026.yaml/omniglot",
 )
 CHECKOUT, OWN = Path("benchmarks/results"), Path("fewshot-results")
 
@@ -30,7 +31,12 @@ class Format(StrEnum):
 
 
 def table(
-    name: Annotated[str | None, typer.Argument(help="PAPER/TABLE; all names when left out.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="PAPER/TABLE; all names when left out. FILE.yaml/TABLE, or FILE.yaml, of a paper of your own."
+        ),
+    ] = None,
     records: Annotated[
         Path | None,
         typer.Option(help="Folder of records.", show_default="benchmarks/results if it is there, else fewshot-results"),
@@ -50,14 +56,15 @@ def table(
     from fewshot.recipes.papers import run_missing as make_missing
     from fewshot.results.paper_table import as_json as cell_as_json
     from fewshot.results.paper_table import paper_tables_of
-    from fewshot.results.papers import find_table
+    from fewshot.results.papers import find_table, own_file
     from fewshot.results.table_formats import FORMATS
 
     folder = records or (CHECKOUT if CHECKOUT.is_dir() else OWN)
     if records is not None and not records.is_dir() and not run_missing:
         raise DataError(f"--records must be a folder, got nothing at '{records}'; --run-missing would make one")
-    if name is None:
-        _list_all(folder, as_json)
+    own = own_file(name or "")
+    if name is None or Path(name) == own:
+        _list(folder, own, as_json)
         return
     paper, found = find_table(name)
     if run_missing:
@@ -65,7 +72,7 @@ def table(
 
         with stdout_kept(), training_line() as report:
             make_missing(found, folder, report, note)
-    judged = judged_cells(found, known_records(folder))
+    judged = judged_cells(found, known_records(folder, found.cells))
     numbers, made = paper_tables_of(paper, found, judged)
     if as_json:
         document(
@@ -77,14 +84,15 @@ def table(
         typer.echo(FORMATS[form](numbers))
 
 
-def _list_all(folder: Path, as_json: bool) -> None:
+def _list(folder: Path, own: Path | None, as_json: bool) -> None:
     from fewshot.recipes.papers import judged_cells, known_records
     from fewshot.results.paper_table import count_words
-    from fewshot.results.papers import paper_tables
+    from fewshot.results.papers import own_file, paper_tables
     from fewshot.results.tables import Table
 
-    known = known_records(folder)
-    found = [(key, t.about, judged_cells(t, known)) for key, _, t in paper_tables()]
+    tables = [(key, t) for key, _, t in paper_tables(own) if own is None or own_file(key)]
+    known = known_records(folder, [cell for _, t in tables for cell in t.cells])
+    found = [(key, t.about, judged_cells(t, known)) for key, t in tables]
     if as_json:
         document(
             [{"name": key, "cells": len(j), "about": about, "verdicts": count_words(j)} for key, about, j in found]

@@ -28,13 +28,14 @@ class Known:
     spreads: Spreads
 
 
-def known_records(folder: Path, cells: Sequence[PaperCell] | None = None) -> Known:
-    """Read the records that cells name, those of all tables when left out, from a folder or folders of it.
+def known_records(folder: Path, own: Sequence[PaperCell] = ()) -> Known:
+    """Read the records that the tables and own cells name from a folder or folders of it.
 
     Raises:
         RecordError: If a record is there twice.
     """
-    cells = [cell for _, _, table in paper_tables() for cell in table.cells] if cells is None else cells
+    cells = [*(cell for _, _, table in paper_tables() for cell in table.cells), *own]
+    settings = {tuple(cell.records): cell for cell in cells}.values()  # the same runs count once
     named = {name for cell in cells for name in cell.records}
     files: dict[str, Path] = {}
     for path in (path for path in sorted(folder.rglob("*.json")) if path.stem in named):
@@ -42,7 +43,7 @@ def known_records(folder: Path, cells: Sequence[PaperCell] | None = None) -> Kno
             raise RecordError(f"a record must be there once, got '{files[path.stem]}' and '{path}'; remove one of them")
         files[path.stem] = path
     records = {name: Record.load(path) for name, path in files.items()}
-    return Known(records, files, spread_of(runs for cell in cells if (runs := runs_of(cell, records))))
+    return Known(records, files, spread_of(runs for cell in settings if (runs := runs_of(cell, records))))
 
 
 def judged_cells(table: PaperTable, known: Known) -> list[Judged]:
@@ -59,7 +60,7 @@ def judged_cells(table: PaperTable, known: Known) -> list[Judged]:
 
 def run_missing(table: PaperTable, folder: Path, report: Callable[[Progress], None], announce: Announce) -> None:
     """Make the records that are not there, or that are stale: beside others of their recipe, or in a folder of its name."""
-    known = known_records(folder)
+    known = known_records(folder, table.cells)
     records = known.records
     wanted: dict[str, dict[str, None]] = {}
     for cell in table.cells:
@@ -67,8 +68,9 @@ def run_missing(table: PaperTable, folder: Path, report: Callable[[Progress], No
             wanted.setdefault(cell.recipe, {}).update({one.label: None for one, _ in makers(cell) if one.label})
     for recipe, labels in wanted.items():
         announce(f"making records of {recipe}: {', '.join(labels) or 'all rows'}")
-        beside = [known.files[name].parent for name, record in records.items() if record.recipe == recipe]
-        out = beside[0] if beside else folder / recipe
+        its_name = load_recipe(recipe).name
+        beside = [known.files[name].parent for name, record in records.items() if record.recipe == its_name]
+        out = beside[0] if beside else folder / its_name
         run_recipe(recipe, out, report=report, announce=announce, only=list(labels))
 
 

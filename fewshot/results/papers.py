@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from fewshot.errors import DataError
 from fewshot.files import packaged
@@ -32,7 +32,7 @@ class PaperCell(_Part):
         queries: Of each class of a test episode.
         delta: Percentage points within which a re-run agrees; fixed before any re-run.
         reruns: Numbers that others got, in per cent.
-        recipe: What makes the record.
+        recipe: What makes the record: a name, or a ``.yaml`` file beside that of the paper.
         records: Names of the records, one a training run; all on the same episodes.
         short_of: What our run lacks of the published one; such a cell is under-trained.
         same_items: Whether the paper asked the very same queries with the very same examples.
@@ -55,6 +55,12 @@ class PaperCell(_Part):
     short_of: str | None = None
     same_items: bool = False
     reason: str | None = None
+
+    @field_validator("recipe")
+    @classmethod
+    def _beside_the_paper(cls, recipe: str, info: Any) -> str:
+        """``info.context`` is the folder of the paper."""
+        return str(info.context / recipe) if info.context and recipe.endswith(".yaml") else recipe
 
     @property
     def usable(self) -> bool:
@@ -96,7 +102,7 @@ def load_paper(path: Path) -> Paper:
         DataError: If the file is no YAML, or does not say what a paper must; the place is named.
     """
     try:
-        return Paper.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return Paper.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")), context=path.parent)
     except (OSError, yaml.YAMLError) as error:
         raise DataError(f"'{path}' must be a readable paper in YAML, got {error}") from None
     except ValidationError as error:
@@ -105,11 +111,18 @@ def load_paper(path: Path) -> Paper:
         raise DataError(f"'{path}' must describe a paper, got at '{where}': {first['msg']}") from None
 
 
-def paper_tables() -> Iterator[tuple[str, Paper, PaperTable]]:
-    """Every table with its name, such as ``snell2017/omniglot``."""
-    for path in sorted(packaged("data", "papers").glob("*.yaml")):
+def paper_tables(own: Path | None = None) -> Iterator[tuple[str, Paper, PaperTable]]:
+    """Every table with its name, such as ``snell2017/omniglot``, then those of an own file, such as ``kim2026.yaml/omniglot``."""
+    files = [(path.stem, path) for path in sorted(packaged("data", "papers").glob("*.yaml"))]
+    for stem, path in [*files, *([] if own is None else [(str(own), own)])]:
         paper = load_paper(path)
-        yield from ((f"{path.stem}/{name}", paper, table) for name, table in paper.tables.items())
+        yield from ((f"{stem}/{name}", paper, table) for name, table in paper.tables.items())
+
+
+def own_file(name: str) -> Path | None:
+    """The file in ``kim2026.yaml/omniglot`` or ``kim2026.yaml``; None in the name of a table that comes along."""
+    stem, suffix, _ = name.partition(".yaml")
+    return Path(stem + suffix) if suffix else None
 
 
 def find_table(name: str) -> tuple[Paper, PaperTable]:
@@ -117,8 +130,10 @@ def find_table(name: str) -> tuple[Paper, PaperTable]:
 
     Raises:
         UnknownNameError: If there is none; names the nearest match.
+        DataError: If it is in an own file that cannot be read.
     """
-    known = {key: (paper, table) for key, paper, table in paper_tables()}
-    if name not in known:
+    own = own_file(name)
+    known = {str(Path(key)): (paper, table) for key, paper, table in paper_tables(own)}
+    if str(Path(name)) not in known:
         raise unknown("table", name, known)
-    return known[name]
+    return known[str(Path(name))]
