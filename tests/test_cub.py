@@ -15,6 +15,9 @@ NAMES = sorted(sum(load_class_split("cub-easyfsl").parts.values(), ()))
 IMAGES = [f"{name}/{name[4:]}_{k:04d}_{7 * i}.jpg" for i, name in enumerate(NAMES) for k in (1, 2)]
 WIDTH, HEIGHT = 40, 30
 SIDE = 16
+PARTS = ("train", "val", "test")
+SIZES = {"chen2019": (100, 50, 50), "easyfsl": (140, 30, 30), "feat": (100, 50, 50)}
+FEAT_IN_CHEN, EASYFSL_IN_CHEN = [23, 15, 12], [14, 9, 7]
 
 
 def photo(i):
@@ -24,6 +27,12 @@ def photo(i):
 def box(i):
     """Left, top, width and height in the file's form."""
     return 5.0 + i % 7, 3.0 + i % 5, 20.0, 12.0 + i % 3
+
+
+def shared(names):
+    """How many of the classes Chen et al. train on, validate on and test on, by their rule: numbers modulo 4."""
+    left = [NAMES.index(name) % 4 for name in names]
+    return [left.count(0) + left.count(2), left.count(1), left.count(3)]
 
 
 @pytest.fixture
@@ -77,16 +86,34 @@ def test_chen_counts_classes(folder):
     }
 
 
-def test_the_splits_are_two_benchmarks(folder):
-    of = {split: load_cub(split, size=SIDE) for split in ("chen2019", "easyfsl")}
-    tests = {split: set(data.split("test").class_names) for split, data in of.items()}
-    assert [len(of["easyfsl"].split(part).class_names) for part in ("train", "val", "test")] == [140, 30, 30]
-    assert of["easyfsl"].name == "cub-easyfsl"
-    assert len(tests["chen2019"] & tests["easyfsl"]) == 7
+def test_the_splits_are_three_benchmarks(folder):
+    of = {split: load_cub(split, size=SIDE) for split in SIZES}
+    parts = {split: {part: data.split(part).class_names for part in PARTS} for split, data in of.items()}
+    assert {split: tuple(len(names) for names in found.values()) for split, found in parts.items()} == SIZES
+    assert [data.name for data in of.values()] == [f"cub-{split}" for split in SIZES]
+    assert shared(parts["easyfsl"]["test"]) == EASYFSL_IN_CHEN
+    assert shared(parts["feat"]["test"]) == FEAT_IN_CHEN
     with pytest.raises(UnknownNameError, match="the split must be a known name, got 'ye2020'"):
         load_cub("ye2020")
     with pytest.raises(UnknownNameError, match="the resize must be a known name, got 'cut'"):
         load_cub(resize="cut")
+
+
+def test_classes_of_feat_are_those_of_its_tables():
+    """Classes read off the authors' tables, at several places of each, the last row among them."""
+    read = {
+        "train": {"131.Vesper_Sparrow", "038.Great_Crested_Flycatcher", "087.Mallard", "113.Baird_Sparrow"},
+        "val": {"159.Black_and_white_Warbler", "105.Whip_poor_Will", "106.Horned_Puffin"},
+        "test": {"133.White_throated_Sparrow", "083.White_breasted_Kingfisher", "173.Orange_crowned_Warbler"},
+    }
+    of = load_class_split("cub-feat").parts
+    assert all(read[part] <= set(of[part]) for part in PARTS)
+    assert sorted(sum(of.values(), ())) == NAMES
+
+
+@pytest.mark.parametrize("other", ["train", "val"])
+def test_parts_of_feat_that_are_exchanged_are_told_by_their_overlap(other):
+    assert shared(load_class_split("cub-feat").parts[other]) != FEAT_IN_CHEN
 
 
 def test_boxes_are_cut_out_before_anything_else(folder):

@@ -20,7 +20,7 @@ from fewshot.datasets.trees import Tree
 from fewshot.errors import DataError, MissingDataError
 from fewshot.names import unknown
 
-SPLITS = ("chen2019", "easyfsl")
+SPLITS = ("chen2019", "easyfsl", "feat")
 CLASSES, IMAGES = 200, 11788
 FOLDER = "CUB_200_2011"
 ATTRIBUTES = "attributes/class_attribute_labels_continuous.txt"
@@ -33,8 +33,9 @@ def load_cub(split: str = "chen2019", resize: str = "direct", boxes: bool = Fals
     Descriptors are the 312 attributes of each class in percent, ``(200, 312)``, where the file is there.
 
     Args:
-        split: ``"chen2019"`` (100 / 50 / 50 classes by their number) or ``"easyfsl"`` (140 / 30 / 30, drawn at random). They share test
-            classes with training classes of each other: figures of one do not compare with those of the other.
+        split: ``"chen2019"`` (100 / 50 / 50 classes by their number), ``"easyfsl"`` (140 / 30 / 30, drawn at random) or ``"feat"`` (100 /
+            50 / 50 of Ye et al., 2020, drawn at random). Some test classes of each are training classes of the others: figures of one do
+            not compare with those of another.
         resize: ``"direct"``, ``"crop"`` or ``"none"``; see `fewshot.datasets.resizing`.
         boxes: Cut out the bird's box first, as Ye et al. (2020) do.
         size: Side of the images in pixels.
