@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from cli import as_json, call, refused
 from scipy import stats
 
-from fewshot.errors import DataError, StatisticsError
+from fewshot.errors import DataError, StatisticsError, UnknownNameError
 from fewshot.files import packaged
 from fewshot.recipes.papers import commands, judged_cells, known_records, makers
 from fewshot.recipes.rows import row_name
@@ -61,8 +62,18 @@ def test_published_numbers_of_snell_are_those_of_its_tables():
 
 
 def test_a_cell_that_its_recipe_does_not_make_is_named():
-    with pytest.raises(DataError, match="recipe 'omniglot-protonet' must make the record 'x', got only omniglot-"):
-        makers(cell(records=["x"]))
+    with pytest.raises(
+        UnknownNameError, match=r"record of recipe 'omniglot-protonet' must be .*; did you mean 'omniglot-p"
+    ):
+        makers(cell(records=["omniglot-protnet-5w1s"]))
+
+
+def test_a_record_of_other_ways_or_shots_is_refused():
+    for other in ({"way": 20}, {"shot": 5}):
+        with pytest.raises(
+            DataError, match="must have records of them, got 'omniglot-protonet-5w1s', which has 5 and 1"
+        ):
+            makers(cell(**other))
 
 
 def test_commands_name_the_learners_of_a_recipe():
@@ -207,8 +218,24 @@ def test_an_own_paper_is_a_file_and_its_recipe_may_lie_beside_it(own, tmp_path):
     assert (records / "mine" / "mine-20w1s.json").is_file()
 
 
+def test_the_example_of_the_documentation_is_a_paper(tmp_path):
+    page = (RESULTS.parents[1] / "docs" / "paper-tables.md").read_text()
+    path = tmp_path / "kim2026.yaml"
+    path.write_text(re.search(r"```yaml\n(.*?)```", page, re.DOTALL)[1])
+    (tmp_path / "kim-digits.yaml").write_text(
+        "name: kim-digits\nabout: x\ndata: digits\nbackbone: pixels\nlearner: nearest-mean\n"
+        "evaluation: {split: null, episodes: 50, rows: [{way: 5, shot: 1}]}\n"
+    )
+    made = as_json("table", f"{path}/digits", "--records", tmp_path, "--run-missing")
+    assert made["cells"][0]["verdict"] in ("reproduced", "different", "undecided")
+    keys = set(
+        re.findall(r"`(\w+)`", "".join(line.split("|")[1] for line in page.splitlines() if line.startswith("| `")))
+    )
+    assert set(PaperCell.model_fields) <= keys
+
+
 def test_an_own_paper_that_is_not_there_and_a_table_that_is_not_in_it_are_named(own):
-    assert "must be a readable paper in YAML, got" in refused("table", own.with_name("no.yaml"))
+    assert "must be a paper file, got nothing there; check the path" in refused("table", own.with_name("no.yaml"))
     assert f"'{own}/known'" in refused("table", f"{own}/knwn")
 
 
@@ -257,20 +284,25 @@ def test_an_interval_over_runs_is_not_used():
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("old", "new", "line", "message"),
     [
         (
-            ("value: 50.0", "value: 500.0"),
-            "got at 'tables.one.cells.0.value': Input should be less than or equal to 100",
+            "value: 50.0",
+            "value: 500.0",
+            9,
+            "'tables.one.cells.0.value': Input should be less than or equal to 100, got 500.0",
         ),
-        (("delta: 1", "dleta: 1"), "got at 'tables.one.cells.0"),
-        (("title: t", "title: [t"), "must be a readable paper in YAML"),
-        (("venue: v\n", ""), "got at 'venue': Field required"),
-        (("[a]", "[]"), "got at 'tables.one.cells.0.records': List should have at least 1 item"),
+        ("value: 50.0", "value: 0.5", 9, "value must be in per cent, got 0.5; write 50"),
+        ("value: 50.0", "value: 50.12", 9, "value must have at most digits = 1 decimals, got 50.12; set digits"),
+        ("delta: 1", "dleta: 1", 9, "a paper has no key 'tables.one.cells.0.dleta'; did you mean 'delta'?"),
+        ("about: x", "abuot: x", 7, "a paper has no key 'tables.one.abuot'; did you mean 'about'?"),
+        ("title: t", "title: [t", 2, "a paper must be YAML, got"),
+        ("venue: v\n", "", 1, "'venue': Field required"),
+        ("[a]", "[]", 9, "'tables.one.cells.0.records': List should have at least 1 item"),
     ],
 )
-def test_bad_files_are_named_with_their_place(tmp_path, change, message):
+def test_bad_files_are_named_with_their_line(tmp_path, old, new, line, message):
     path = tmp_path / "bad.yaml"
-    path.write_text(PAPER.replace(*change))
-    with pytest.raises(DataError, match=message.replace("(", r"\(")):
+    path.write_text(PAPER.replace(old, new))
+    with pytest.raises(DataError, match=re.escape(f"bad.yaml', line {line}: ") + ".*" + re.escape(message)):
         load_paper(path)

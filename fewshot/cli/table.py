@@ -80,6 +80,7 @@ def table(
         )
     elif form is Format.text:
         show_tables(numbers, made)
+        note(f"records of '{folder}'; --run-missing makes what is missing there, --records reads another folder")
     else:
         typer.echo(FORMATS[form](numbers))
 
@@ -100,3 +101,4 @@ def _list(folder: Path, own: Path | None, as_json: bool) -> None:
     else:
         rows = tuple((key, str(len(j)), count_words(j), about) for key, about, j in found)
         show_tables(Table(("table", "cells", "verdicts", "about"), rows))
+        note(f"records of '{folder}'; those that come with a checkout are in its {CHECKOUT}: --records")

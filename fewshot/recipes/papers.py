@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fewshot.datasets.index import load_dataset
 from fewshot.errors import DataError, MissingDataError, RecordError
+from fewshot.names import unknown
 from fewshot.recipes.load import load_recipe
 from fewshot.recipes.rows import is_same, row_name
 from fewshot.recipes.run import run_recipe
@@ -78,12 +79,19 @@ def makers(cell: PaperCell) -> list[tuple[Recipe, Row]]:
     """The learner of a recipe and its row that make each record of a cell.
 
     Raises:
-        DataError: If the recipe makes no such record.
+        UnknownNameError: If the recipe makes no such record; names the nearest.
+        DataError: If it makes it of other ways or shots than the cell's.
     """
     known = {row_name(one, row): (one, row) for one, row in _rows(cell.recipe)}
     for name in cell.records:
         if name not in known:
-            raise DataError(f"recipe '{cell.recipe}' must make the record '{name}', got only {', '.join(known)}")
+            raise unknown(f"record of recipe '{cell.recipe}'", name, known)
+        row = known[name][1]
+        if (row.way, row.shot) != (cell.way, cell.shot):
+            raise DataError(
+                f"a cell of {cell.way} ways and {cell.shot} shots must have records of them, got '{name}', "
+                f"which has {row.way} and {row.shot}; name another"
+            )
     return [known[name] for name in cell.records]
 
 

@@ -13,7 +13,7 @@ from fewshot.results.record import Record
 from fewshot.results.seed_spread import SeedSpread, seed_term
 from fewshot.results.statistics import fraction_interval
 from fewshot.results.tables import ABSENT, Table, accuracy_cell, percent, with_interval
-from fewshot.results.verdict import UNDECIDED, Verdict, judge
+from fewshot.results.verdict import DIFFERENT, LEAST_RUNS, NO_TRAINING, UNDECIDED, Verdict, judge
 
 COLUMNS = (
     "",
@@ -33,7 +33,7 @@ MAKERS = ("", "record", "made by")
 STALE, UNDER_TRAINED, MISSING = "stale", "under-trained", "no record"
 READING = (
     "published ±: a printed 95 % interval over episodes; (±) where it is over something else, or cannot be one over episodes",
-    "ours: mean over runs; ±: 95 % interval for these episodes' images; SD of runs: between training runs, in points",
+    "ours: mean over runs; ± or [low, high]: 95 % interval for these episodes' images; SD of runs: between training runs, in points",
     "difference: ours minus published, in points, with its 90 % interval; reproduced: all of it within ±delta",
 )
 Spreads = dict[tuple[str, ...], SeedSpread]
@@ -49,6 +49,7 @@ class Judged:
         stale: What has changed since they were made, if anything.
         made_by: The command that makes each record of the cell.
         verdict: Of the comparison, where there is a record.
+        borrowed: Degrees of freedom of a spread between runs that comes from other cells.
     """
 
     cell: PaperCell
@@ -56,6 +57,7 @@ class Judged:
     stale: str | None
     made_by: tuple[str, ...]
     verdict: Verdict | None
+    borrowed: int | None
 
     @property
     def word(self) -> str:
@@ -85,11 +87,12 @@ def judge_cell(
     """
     if len({run.episodes.manifest for run in runs}) > 1:
         raise StatisticsError(f"runs of a cell must be judged on the same episodes, got others among {cell.records}")
-    verdict = None
-    if runs:
-        each = [run.accuracies for run in runs]
-        verdict = judge(each, cell.published, cell.delta / 100, seed_term(runs, spreads), cell.same_items)
-    return Judged(cell, tuple(runs), stale, tuple(made_by), verdict)
+    if not runs:
+        return Judged(cell, (), stale, tuple(made_by), None, None)
+    term = seed_term(runs, spreads)
+    verdict = judge([run.accuracies for run in runs], cell.published, cell.delta / 100, term, cell.same_items)
+    borrowed = None if term in (None, NO_TRAINING) or len(runs) >= LEAST_RUNS else term.freedom
+    return Judged(cell, tuple(runs), stale, tuple(made_by), verdict, borrowed)
 
 
 def paper_tables_of(paper: Paper, table: PaperTable, judged: Sequence[Judged]) -> tuple[Table, Table]:
@@ -125,7 +128,7 @@ def as_json(judged: Judged) -> dict[str, Any]:
         found |= {
             "ours": judged.accuracy, "runs": [run.accuracy for run in judged.runs], "sd_of_runs": judged.spread,
             "difference": verdict.difference, "interval_90": list(verdict.inner), "interval_95": list(verdict.outer),
-            "spread_between_runs_known": verdict.seeds,
+            "spread_between_runs_known": verdict.seeds, "spread_borrowed_freedom": judged.borrowed,
         }  # fmt: skip
     return found | {
         "delta": cell.delta / 100, "verdict": judged.word, "stale": judged.stale, "short_of": cell.short_of,
@@ -137,8 +140,11 @@ def _remarks(judged: Sequence[Judged]) -> list[str]:
     """What there is to say of cells, each sentence once with the cells that it holds for."""
     said: dict[str, list[str]] = {}
     for k, j in enumerate(judged, 1):
-        short = j.cell.short_of and f"under-trained, {j.cell.short_of}"
-        for sentence in (j.stale, short, j.cell.reason if j.word == "different" else None):
+        short = f"{UNDER_TRAINED}: {j.cell.short_of}" if j.word == UNDER_TRAINED else None
+        lent = (
+            j.borrowed and f"the spread between training runs is that of other cells ({j.borrowed} degrees of freedom)"
+        )
+        for sentence in (j.stale, short, lent, j.cell.reason if j.word == DIFFERENT else None):
             if sentence:
                 said.setdefault(sentence, []).append(str(k))
     return [f"{', '.join(cells)}: {sentence}" for sentence, cells in said.items()]

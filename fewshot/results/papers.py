@@ -1,16 +1,17 @@
 """Published tables as data: one YAML file a paper, below ``data/papers``."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from fewshot.errors import DataError
 from fewshot.files import packaged
 from fewshot.names import unknown
 from fewshot.results.verdict import Published, plausible
+from fewshot.yaml_models import YamlFile
 
 
 class _Part(BaseModel):
@@ -56,11 +57,19 @@ class PaperCell(_Part):
     same_items: bool = False
     reason: str | None = None
 
+    @model_validator(mode="after")
+    def _in_per_cent(self) -> "PaperCell":
+        if 0 < self.value < 1:
+            raise ValueError(f"value must be in per cent, got {self.value}; write {100 * self.value:g}")
+        if round(self.value, self.digits) != self.value:
+            raise ValueError(f"value must have at most digits = {self.digits} decimals, got {self.value}; set digits")
+        return self
+
     @field_validator("recipe")
     @classmethod
     def _beside_the_paper(cls, recipe: str, info: Any) -> str:
         """``info.context`` is the folder of the paper."""
-        return str(info.context / recipe) if info.context and recipe.endswith(".yaml") else recipe
+        return str(info.context / recipe) if info.context and recipe.endswith((".yaml", ".yml")) else recipe
 
     @property
     def usable(self) -> bool:
@@ -99,16 +108,9 @@ def load_paper(path: Path) -> Paper:
     """A paper from its file.
 
     Raises:
-        DataError: If the file is no YAML, or does not say what a paper must; the place is named.
+        DataError: If the file is no YAML, a key is unknown, or a value is out of range; the line is named.
     """
-    try:
-        return Paper.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")), context=path.parent)
-    except (OSError, yaml.YAMLError) as error:
-        raise DataError(f"'{path}' must be a readable paper in YAML, got {error}") from None
-    except ValidationError as error:
-        first: Any = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise DataError(f"'{path}' must describe a paper, got at '{where}': {first['msg']}") from None
+    return YamlFile.read(path, "paper", DataError).checked(Paper, context=path.parent)
 
 
 def paper_tables(own: Path | None = None) -> Iterator[tuple[str, Paper, PaperTable]]:
@@ -121,8 +123,8 @@ def paper_tables(own: Path | None = None) -> Iterator[tuple[str, Paper, PaperTab
 
 def own_file(name: str) -> Path | None:
     """The file in ``kim2026.yaml/omniglot`` or ``kim2026.yaml``; None in the name of a table that comes along."""
-    stem, suffix, _ = name.partition(".yaml")
-    return Path(stem + suffix) if suffix else None
+    found = re.match(r".*?\.ya?ml(?=/|$)", name)
+    return Path(found[0]) if found else None
 
 
 def find_table(name: str) -> tuple[Paper, PaperTable]:
