@@ -49,6 +49,11 @@ class YamlFile:
         except yaml.MarkedYAMLError as found:
             line = found.problem_mark.line + 1 if found.problem_mark else 1
             raise error(f"'{path}', line {line}: a {what} must be YAML, got {found.problem}") from None
+        twice = _key_given_twice(tree)
+        if twice is not None:
+            raise error(
+                f"'{path}', line {twice.start_mark.line + 1}: a key must stand once, got '{twice.value}' again; remove one"
+            )
         if not isinstance(content, dict):
             raise error(f"'{path}', line 1: a {what} must be a mapping of keys, got {type(content).__name__}")
         return cls(path, what, error, content, tree)
@@ -77,6 +82,21 @@ class YamlFile:
         )  # our own sentences say what came; of what is missing, nothing did
         got = "" if told else f", got {first['input']!r}"
         return self.error(f"{place}: '{where}': {first['msg'].removeprefix('Value error, ')}{got}")
+
+
+def _key_given_twice(tree: Any) -> Any:
+    """The second of two equal keys of one mapping, of which YAML would keep the last without a word."""
+    if isinstance(tree, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in tree.value:
+            if str(key.value) in seen:
+                return key
+            seen.add(str(key.value))
+            found = _key_given_twice(value)
+            if found is not None:
+                return found
+    parts = tree.value if isinstance(tree, yaml.SequenceNode) else []
+    return next((found for part in parts if (found := _key_given_twice(part)) is not None), None)
 
 
 def _near(model: Any, loc: tuple[Any, ...]) -> str:

@@ -20,11 +20,15 @@ def log(losses, validated=()):
     return HEAD + "".join(f"{k},{x!r},0.1,{0.5 + k / 1e6 if k in validated else ''}\n" for k, x in enumerate(losses, 1))
 
 
-@given(st.lists(st.floats(0, 10), min_size=1, max_size=700), st.integers(1, 50))
-def test_a_line_is_the_mean_of_its_steps(losses, lines):
-    rows = read(thinned(log(losses), lines))
+@given(
+    st.lists(st.floats(0, 10), min_size=1, max_size=700), st.integers(1, 50), st.sets(st.integers(1, 700), max_size=9)
+)
+def test_a_line_is_the_mean_of_its_steps_and_every_validation_has_its_own(losses, lines, validated):
+    rows = read(thinned(log(losses, validated), lines))
+    kept = {int(row["step"]): float(row["validation_accuracy"]) for row in rows if row["validation_accuracy"]}
+    assert kept == pytest.approx({k: 0.5 + k / 1e6 for k in validated if k <= len(losses)})
     ends = [int(row["step"]) for row in rows]
-    assert len(rows) <= lines and ends[-1] == len(losses)
+    assert len(rows) <= lines + len(kept) and ends[-1] == len(losses)
     for start, end, row in zip([0, *ends[:-1]], ends, rows, strict=True):
         assert float(row["loss"]) == pytest.approx(sum(losses[start:end]) / (end - start), rel=1e-5, abs=1e-9)
 

@@ -19,6 +19,7 @@ from fewshot.recipes.rows import row_name
 from fewshot.results.paper_table import judge_cell, paper_tables_of
 from fewshot.results.papers import PaperCell, find_table, load_paper, paper_tables
 from fewshot.results.record import Record
+from fewshot.results.table_formats import FORMATS
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
 CELL = "{method: m, way: 5, shot: 1, value: 50.0, episodes: 600, queries: 15, delta: 1, recipe: r, records: [a]}"
@@ -266,6 +267,82 @@ def test_runs_on_other_episodes_are_refused():
         judge_cell(cell(), [one, other], {}, None, [])
 
 
+def test_runs_of_a_cell_differ_in_their_seed_alone():
+    names = [
+        f"omniglot-protonet-ways-{label}-5w1s" for label in ("5-way-1-shot", "5-way-1-shot-seed-1", "5-way-5-shot")
+    ]
+    one, two, other = [Record.load(RESULTS / "omniglot-protonet-ways" / f"{name}.json") for name in names]
+    assert judge_cell(cell(), [one, two], {}, None, []).word == "undecided"
+    for wrong in ([one, one], [one, other]):
+        with pytest.raises(
+            StatisticsError, match="must differ in their training seed alone, got other settings or one seed"
+        ):
+            judge_cell(cell(), wrong, {}, None, [])
+
+
+def test_other_test_classes_and_missing_runs_are_told():
+    table = find_table("snell2017/omniglot-ways")[1]
+    known = known_records(RESULTS)
+    published = table.cells[1]
+    runs = [known.records[name] for name in published.records]
+    assert judge_cell(published, runs, known.spreads, None, []).word == "reproduced"
+    others = published.model_copy(update={"other_classes": True})
+    two = judge_cell(published, runs[:2], known.spreads, None, ["a", "b", "c"])
+    assert judge_cell(others, runs, known.spreads, None, []).word == "undecided"
+    paper = find_table("snell2017/omniglot-ways")[0]
+    numbers, _ = paper_tables_of(paper, table, [two])
+    assert numbers.rows[0][7] == "2 of 3"
+    assert "1: the spread between training runs is that of other cells (2 degrees of freedom)" in numbers.notes
+
+
+def test_stale_runs_say_nothing_of_the_spread(tmp_path):
+    for path in (RESULTS / "omniglot-protonet-ways").glob("*5-way-*.json"):
+        shutil.copy(path, tmp_path)
+    assert known_records(tmp_path).spreads
+    for path in tmp_path.glob("*-seed-1-*.json"):
+        path.write_text(path.read_text().replace('"halve_every": 2000', '"halve_every": 500'))
+    assert not known_records(tmp_path).spreads
+
+
+def test_a_record_of_another_row_is_stale_and_other_words_about_it_are_not(folder):
+    table = find_table("snell2017/omniglot")[1].model_copy(update={"cells": [cell()]})
+    path = folder / "deep" / f"{PROTONET}.json"
+    about = Record.load(path).settings["about"]
+    path.write_text(path.read_text().replace(about, "another sentence"))
+    assert judged_cells(table, known_records(folder, table.cells))[0].stale is None
+    shutil.copy(RESULTS / "omniglot-protonet-5w5s.json", path)
+    assert judged_cells(table, known_records(folder, table.cells))[0].word == "stale"
+
+
+def test_changed_data_are_asked_again(tmp_path):
+    call("table", "lake2015/one-shot", "--records", tmp_path, "--run-missing")
+    path = tmp_path / "omniglot-hausdorff" / "omniglot-hausdorff-20w1s.json"
+    fresh = Record.load(path).data.hash
+    path.write_text(path.read_text().replace(fresh, "0" * 64))
+    assert as_json("table", "lake2015/one-shot", "--records", tmp_path)["cells"][0]["verdict"] == "stale"
+    call("table", "lake2015/one-shot", "--records", tmp_path, "--run-missing")
+    assert Record.load(path).data.hash == fresh
+
+
+def test_an_own_recipe_has_a_name_of_its_own(own):
+    recipe = own.with_name("recipe.yaml")
+    recipe.write_text(recipe.read_text().replace("mine", "omniglot-hausdorff"))
+    assert "must have a name of its own, got 'omniglot-hausdorff'" in refused("table", f"{own}/own")
+
+
+def test_options_of_one_table_need_its_name(own):
+    for name in ((), (own,)):
+        for option in (("--run-missing",), ("--format", "csv")):
+            assert "--run-missing and --format need one table, got" in refused("table", *name, *option)
+
+
+def test_a_note_of_several_lines_stays_a_comment_in_latex():
+    table = find_table("lake2015/one-shot")[1].model_copy(update={"note": "first\n50 % & more"})
+    text = FORMATS["latex"](paper_tables_of(find_table("lake2015/one-shot")[0], table, [])[0])
+    assert all(line.startswith("%") for line in text.partition("\\begin")[0].splitlines())
+    assert "% 50 % & more" in text
+
+
 def test_a_cell_with_one_run_of_a_training_is_undecided(tmp_path):
     path = tmp_path / "p.yaml"
     path.write_text(PAPER.replace("value: 50.0", "value: 50.0, half_width: 0.1"))
@@ -298,6 +375,8 @@ def test_an_interval_over_runs_is_not_used():
         ("about: x", "abuot: x", 7, "a paper has no key 'tables.one.abuot'; did you mean 'about'?"),
         ("title: t", "title: [t", 2, "a paper must be YAML, got"),
         ("venue: v\n", "", 1, "'venue': Field required"),
+        ("[a]", "[a, a]", 9, "records must be different runs, got ['a', 'a']; name each once"),
+        ("delta: 1", "delta: 1, delta: 2", 9, "a key must stand once, got 'delta' again; remove one"),
         ("[a]", "[]", 9, "'tables.one.cells.0.records': List should have at least 1 item"),
     ],
 )

@@ -6,13 +6,14 @@ import hashlib
 import io
 import re
 import shlex
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 from records import record
 
-from fewshot.errors import DataError, UnknownNameError
+from fewshot.errors import DataError, RecordError, UnknownNameError
 from fewshot.report.build import Beside, build_page
 from fewshot.report.cells import Cell, Column, count, make_table, share, words
 from fewshot.report.differences import ALONE, differences
@@ -24,7 +25,7 @@ from fewshot.report.images import data_uri, show
 from fewshot.report.learning_curve import curves_in, read_curve, thinned
 from fewshot.report.page import render, script_hash
 from fewshot.report.provenance import command_of
-from fewshot.report.results import check_reference, group_results, name_results
+from fewshot.report.results import Group, Result, check_reference, group_results, name_results
 from fewshot.report.shots import shots_plots
 from fewshot.report.svg import inline_svg
 from fewshot.results.compare import compare
@@ -252,9 +253,21 @@ def test_accuracy_against_shots_needs_two_numbers_of_shots():
     assert shots_plots(named(a=record(), b=record(shot=5, manifest="m5", data=other)), None) == []
 
 
+def test_a_name_of_several_results_is_no_reference():
+    both = (Result("a.json", "m, k=1", record()), Result("b.json", "m", record()))
+    assert Group("t", both).find("m") is both[1]
+    alike = tuple(replace(r, method=f"{r.method}, k=2") for r in both)
+    with pytest.raises(
+        RecordError, match="the reference must name one result, got 'nearest-mean', which is m, k=1, k=2, m, k=2"
+    ):
+        Group("t", alike).find("nearest-mean")
+    assert Group("t", alike).find("other") is None
+
+
 def test_the_command_is_the_recipes_or_that_of_evaluate():
-    made = record(recipe="r", settings={"label": "two words"})
-    assert shlex.split(command_of(made)) == ["fewshot-bench", "run", "r", "--only", "two words"]
+    made = record(recipe="omniglot-pixels", settings={"label": "two words"})
+    assert shlex.split(command_of(made)) == ["fewshot-bench", "run", "omniglot-pixels", "--only", "two words"]
+    assert command_of(record(recipe="own-file", settings={})) == ""
     own = shlex.split(command_of(record()))
     assert own[:2] == ["fewshot-bench", "evaluate"] and own[own.index("--option") + 1] == "temperature=2.0"
     odd = record()

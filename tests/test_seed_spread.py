@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fewshot.results.record import Record, TrainingInfo
+from fewshot.results.record import BackboneInfo, Record, TrainingInfo
 from fewshot.results.seed_spread import SeedSpread, kind_of, pooled_spread, seed_term, spread_of
 from fewshot.results.verdict import KNOWN, NO_TRAINING
 
@@ -98,4 +98,9 @@ def test_what_is_not_trained_does_not_differ_between_runs():
     assert seed_term([record(0.4, trained=False)], {}) == NO_TRAINING
     assert NO_TRAINING.variance == 0 and NO_TRAINING.freedom == KNOWN
     assert seed_term([record(0.4)], {}) is None
+    base = record(0.4, trained=False)
+    others = BackboneInfo(name="resnet18", pretraining="ImageNet-1k")
+    assert (
+        seed_term([base.model_copy(update={"backbone": others})], {}) is None
+    )  # other weights would give another number
     assert SeedSpread(0.01, 2).at(0.5).variance == pytest.approx(0.01 / 16)

@@ -64,6 +64,8 @@ def table(
         raise DataError(f"--records must be a folder, got nothing at '{records}'; --run-missing would make one")
     own = own_file(name or "")
     if name is None or Path(name) == own:
+        if run_missing or form is not Format.text:
+            raise DataError(f"--run-missing and --format need one table, got {name or 'none'}; name one as PAPER/TABLE")
         _list(folder, own, as_json)
         return
     paper, found = find_table(name)

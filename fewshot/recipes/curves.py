@@ -2,6 +2,7 @@
 
 import csv
 import io
+from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 
@@ -33,18 +34,17 @@ def write_curves(recipe: Recipe, folder: Path) -> list[Path]:
 
 
 def thinned(log: str, lines: int = LINES) -> str:
-    """About so many lines: each the mean loss of some steps, the last one's number and rate, and any validation in them."""
+    """About so many lines, and one for every validation: each the mean loss of the steps since the last, and the number and rate of its own."""
     rows = list(csv.DictReader(io.StringIO(log)))
     width = max(1, -(-len(rows) // lines))
     out = io.StringIO()
     columns = list(rows[0]) if rows else ["step", "loss", "learning_rate", "validation_accuracy"]
     writer = csv.DictWriter(out, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_joined(rows[k : k + width]) for k in range(0, len(rows), width))
+    ends = [k for k, row in enumerate(rows, 1) if k % width == 0 or k == len(rows) or row["validation_accuracy"]]
+    writer.writerows(_joined(rows[start:end]) for start, end in pairwise([0, *ends]))
     return out.getvalue()
 
 
 def _joined(rows: Rows) -> dict[str, str]:
-    validations = [row["validation_accuracy"] for row in rows if row["validation_accuracy"]]
-    loss = f"{fmean(float(row['loss']) for row in rows):.6g}"
-    return rows[-1] | {"loss": loss, "validation_accuracy": validations[-1] if validations else ""}
+    return rows[-1] | {"loss": f"{fmean(float(row['loss']) for row in rows):.6g}"}

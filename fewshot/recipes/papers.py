@@ -1,5 +1,6 @@
 """Published tables and the recipes that rebuild them: which record comes from where, what is stale, what is missing."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -7,6 +8,7 @@ from pathlib import Path
 
 from fewshot.datasets.index import load_dataset
 from fewshot.errors import DataError, MissingDataError, RecordError
+from fewshot.files import packaged
 from fewshot.names import unknown
 from fewshot.recipes.load import load_recipe
 from fewshot.recipes.rows import is_same, row_name
@@ -17,7 +19,10 @@ from fewshot.results.paper_table import Judged, Spreads, judge_cell
 from fewshot.results.papers import PaperCell, PaperTable, paper_tables
 from fewshot.results.record import Record
 from fewshot.results.seed_spread import spread_of
+from fewshot.results.verdict import LEAST_RUNS
 from fewshot.training.progress import Progress
+
+OTHER_SETTINGS, OTHER_DATA = "stale, its recipe says something else now", "stale, its data have changed"
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,8 @@ def known_records(folder: Path, own: Sequence[PaperCell] = ()) -> Known:
             raise RecordError(f"a record must be there once, got '{files[path.stem]}' and '{path}'; remove one of them")
         files[path.stem] = path
     records = {name: Record.load(path) for name, path in files.items()}
-    return Known(records, files, spread_of(runs for cell in settings if (runs := runs_of(cell, records))))
+    enough = [(cell, runs) for cell in settings if len(runs := runs_of(cell, records)) >= LEAST_RUNS]
+    return Known(records, files, spread_of(runs for cell, runs in enough if stale(cell, records) is None))
 
 
 def judged_cells(table: PaperTable, known: Known) -> list[Judged]:
@@ -63,16 +69,24 @@ def run_missing(table: PaperTable, folder: Path, report: Callable[[Progress], No
     """Make the records that are not there, or that are stale: beside others of their recipe, or in a folder of its name."""
     known = known_records(folder, table.cells)
     records = known.records
-    wanted: dict[str, dict[str, None]] = {}
+    wanted: dict[tuple[str, Path], dict[str, None]] = {}
     for cell in table.cells:
         if stale(cell, records) or any(name not in records for name in cell.records):
-            wanted.setdefault(cell.recipe, {}).update({one.label: None for one, _ in makers(cell) if one.label})
-    for recipe, labels in wanted.items():
+            for one, _ in makers(cell):
+                labels = wanted.setdefault((cell.recipe, _folder_of(one, known, folder)), {})
+                labels.update({one.label: None} if one.label else {})
+    old = {cell.recipe for cell in table.cells if stale(cell, records) == OTHER_DATA}
+    for (recipe, out), labels in wanted.items():
         announce(f"making records of {recipe}: {', '.join(labels) or 'all rows'}")
-        its_name = load_recipe(recipe).name
-        beside = [known.files[name].parent for name, record in records.items() if record.recipe == its_name]
-        out = beside[0] if beside else folder / its_name
-        run_recipe(recipe, out, report=report, announce=announce, only=list(labels))
+        run_recipe(recipe, out, report=report, announce=announce, only=list(labels), again=recipe in old)
+
+
+def _folder_of(one: Recipe, known: Known, folder: Path) -> Path:
+    """Where records of this learner lie, or of its recipe, or shall lie."""
+    names = [row_name(one, row) for row in one.evaluation.rows]
+    own = [known.files[name].parent for name in names if name in known.files]
+    beside = [known.files[name].parent for name, record in known.records.items() if record.recipe == one.name]
+    return (own or beside or [folder / one.name])[0]
 
 
 def makers(cell: PaperCell) -> list[tuple[Recipe, Row]]:
@@ -106,6 +120,10 @@ def _rows(recipe: str) -> tuple[tuple[Recipe, Row], ...]:
     loaded = load_recipe(recipe)
     if not isinstance(loaded, Recipe):
         raise DataError(f"a cell must come from a recipe of episodes, got '{recipe}'")
+    if recipe.endswith((".yaml", ".yml")) and packaged("recipes", f"{loaded.name}.yaml").is_file():
+        raise DataError(
+            f"the recipe '{recipe}' must have a name of its own, got '{loaded.name}', which comes along; rename it"
+        )
     return tuple((one, row) for one in loaded.singles() for row in one.evaluation.rows)
 
 
@@ -121,17 +139,17 @@ def stale(cell: PaperCell, records: Mapping[str, Record]) -> str | None:
             continue
         data = records[name].data
         if not is_same(records[name], recipe, row):
-            return "stale, its recipe says something else now"
-        if _data_hash(data.name, tuple(data.options.items()), data.split) not in (None, data.hash):
-            return "stale, its data have changed"
+            return OTHER_SETTINGS
+        if _data_hash(data.name, json.dumps(data.options), data.split) not in (None, data.hash):
+            return OTHER_DATA
     return None
 
 
 @cache
-def _data_hash(name: str, options: tuple[tuple[str, object], ...], split: str | None) -> str | None:
+def _data_hash(name: str, options: str, split: str | None) -> str | None:
     """Of items and labels as they are now; None where the data are not at hand."""
     try:
-        data = load_dataset(name, **dict(options))
+        data = load_dataset(name, **json.loads(options))
     except MissingDataError:
         return None
     return (data if split is None else data.split(split)).hash

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fewshot.files import packaged
 from fewshot.report.results import Result
 from fewshot.results.facts import facts_table
 from fewshot.results.record import Record
@@ -90,9 +91,11 @@ def _zero_shot_facts(record: ZeroShotRecord) -> dict[str, str]:
 def command_of(record: Record | ZeroShotRecord) -> str:
     """The command line that makes a record again, or nothing where names cannot tell.
 
-    A recipe's name does not tell what ``--set`` changed; the settings of the record do.
+    A recipe's name does not tell what ``--set`` changed, or where an own recipe lies; the settings of the record do.
     """
     if record.recipe is not None:
+        if not packaged("recipes", f"{record.recipe}.yaml").is_file():
+            return ""
         label = (record.settings or {}).get("label")
         return shlex.join(["fewshot-bench", "run", record.recipe, *(["--only", str(label)] if label else [])])
     if isinstance(record, ZeroShotRecord) or not record.episodes.spec or not set(record.episodes.spec) <= set(FLAGS):

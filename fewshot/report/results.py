@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from fewshot.errors import RecordError
 from fewshot.names import unknown
 from fewshot.results.board import label_of
 from fewshot.results.record import Record
@@ -46,10 +47,20 @@ class Group:
         return self.results[0].record
 
     def find(self, reference: str | None) -> Result | None:
-        """The result of a method or file; the group's first where none is named, nothing where it has no such one."""
+        """The result of a method or file; the group's first where none is named, nothing where it has no such one.
+
+        Raises:
+            RecordError: If several results have this name, and none has it as its method.
+        """
         if reference is None:
             return self.results[0]
-        return next((r for r in self.results if reference in names_of(r)), None)
+        exact = [r for r in self.results if r.method == reference]
+        found = exact or [r for r in self.results if reference in names_of(r)]
+        if len(found) > 1:
+            raise RecordError(
+                f"the reference must name one result, got '{reference}', which is {', '.join(r.method for r in found)}"
+            )
+        return found[0] if found else None
 
 
 def names_of(result: Result) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """A published table beside what was measured here, with a verdict for each cell."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from fewshot.errors import StatisticsError
 from fewshot.results.interval import CLOSED
 from fewshot.results.papers import Paper, PaperCell, PaperTable
 from fewshot.results.record import Record
-from fewshot.results.seed_spread import SeedSpread, seed_term
+from fewshot.results.seed_spread import SeedSpread, seed_term, setting_of
 from fewshot.results.statistics import fraction_interval
 from fewshot.results.tables import ABSENT, Table, accuracy_cell, percent, with_interval
 from fewshot.results.verdict import DIFFERENT, LEAST_RUNS, NO_TRAINING, UNDECIDED, Verdict, judge
@@ -83,26 +83,37 @@ def judge_cell(
     """What our records say of a published number.
 
     Raises:
-        StatisticsError: If the runs were not judged on the same episodes.
+        StatisticsError: If the runs were not judged on the same episodes, or are not one setting with different seeds.
     """
     if len({run.episodes.manifest for run in runs}) > 1:
         raise StatisticsError(f"runs of a cell must be judged on the same episodes, got others among {cell.records}")
+    seeds = {None if run.training is None else run.training.seed for run in runs}
+    if len({setting_of(run) for run in runs}) > 1 or len(seeds) < len(runs):
+        raise StatisticsError(
+            f"runs of a cell must differ in their training seed alone, got other settings or one seed in {cell.records}"
+        )
     if not runs:
         return Judged(cell, (), stale, tuple(made_by), None, None)
     term = seed_term(runs, spreads)
     verdict = judge([run.accuracies for run in runs], cell.published, cell.delta / 100, term, cell.same_items)
+    if cell.other_classes:
+        verdict = replace(verdict, word=UNDECIDED)
     borrowed = None if term in (None, NO_TRAINING) or len(runs) >= LEAST_RUNS else term.freedom
     return Judged(cell, tuple(runs), stale, tuple(made_by), verdict, borrowed)
 
 
 def paper_tables_of(paper: Paper, table: PaperTable, judged: Sequence[Judged]) -> tuple[Table, Table]:
     """The numbers with their verdicts, and what made them; the first column joins the two."""
-    one_run = any(len(j.runs) == 1 and j.verdict is not None and not j.verdict.seeds for j in judged)
+    unknown = any(j.verdict is not None and not j.verdict.seeds for j in judged)
     notes = (
         f"{paper.authors}, {paper.title}, {paper.venue}; {paper.source}",
         *([table.note] if table.note else []),
         *READING,
-        *([f"one run, and nothing known of the spread between runs: {UNDECIDED} at best"] if one_run else []),
+        *(
+            [f"fewer than {LEAST_RUNS} runs, and nothing known of the spread between runs: {UNDECIDED} at best"]
+            if unknown
+            else []
+        ),
         *_remarks(judged),
     )
     numbers = Table(COLUMNS, tuple(_row(str(k), j) for k, j in enumerate(judged, 1)), table.about, notes)
@@ -132,7 +143,7 @@ def as_json(judged: Judged) -> dict[str, Any]:
         }  # fmt: skip
     return found | {
         "delta": cell.delta / 100, "verdict": judged.word, "stale": judged.stale, "short_of": cell.short_of,
-        "reason": cell.reason, "records": cell.records, "made_by": list(judged.made_by),
+        "reason": cell.reason if judged.word == DIFFERENT else None, "records": cell.records, "made_by": list(judged.made_by),
     }  # fmt: skip
 
 
@@ -144,7 +155,10 @@ def _remarks(judged: Sequence[Judged]) -> list[str]:
         lent = (
             j.borrowed and f"the spread between training runs is that of other cells ({j.borrowed} degrees of freedom)"
         )
-        for sentence in (j.stale, short, lent, j.cell.reason if j.word == DIFFERENT else None):
+        other = (
+            "test classes are not those of the paper: undecided at best" if j.runs and j.cell.other_classes else None
+        )
+        for sentence in (j.stale, short, other, lent, j.cell.reason if j.word == DIFFERENT else None):
             if sentence:
                 said.setdefault(sentence, []).append(str(k))
     return [f"{', '.join(cells)}: {sentence}" for sentence, cells in said.items()]
@@ -159,8 +173,13 @@ def _row(number: str, judged: Judged) -> tuple[str, ...]:
     spread = ABSENT if judged.spread is None else percent(judged.spread)
     return (
         number, cell.method, str(cell.way), str(cell.shot), _published(cell), _others(cell), ours,
-        str(len(judged.runs) or ABSENT), spread, gap, f"{cell.delta:g}", judged.word,
+        _count(judged), spread, gap, f"{cell.delta:g}", judged.word,
     )  # fmt: skip
+
+
+def _count(judged: Judged) -> str:
+    have, named = len(judged.runs), len(judged.cell.records)
+    return ABSENT if not have else str(have) if have == named else f"{have} of {named}"
 
 
 def _ours(runs: Sequence[Record]) -> str:

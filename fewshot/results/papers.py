@@ -37,6 +37,8 @@ class PaperCell(_Part):
         records: Names of the records, one a training run; all on the same episodes.
         short_of: What our run lacks of the published one; such a cell is under-trained.
         same_items: Whether the paper asked the very same queries with the very same examples.
+        other_classes: Whether the paper's test classes are others than ours; such a cell is undecided at best, for how much classes
+            matter is not in the interval.
         reason: Why ours is different, as far as was found.
     """
 
@@ -55,12 +57,15 @@ class PaperCell(_Part):
     records: list[str] = Field(min_length=1)
     short_of: str | None = None
     same_items: bool = False
+    other_classes: bool = False
     reason: str | None = None
 
     @model_validator(mode="after")
-    def _in_per_cent(self) -> "PaperCell":
+    def _consistent(self) -> "PaperCell":
         if 0 < self.value < 1:
             raise ValueError(f"value must be in per cent, got {self.value}; write {100 * self.value:g}")
+        if len(set(self.records)) < len(self.records):
+            raise ValueError(f"records must be different runs, got {self.records}; name each once")
         if round(self.value, self.digits) != self.value:
             raise ValueError(f"value must have at most digits = {self.digits} decimals, got {self.value}; set digits")
         return self
@@ -83,7 +88,7 @@ class PaperCell(_Part):
     def published(self) -> Published:
         """As fractions, without an interval that cannot be one over episodes."""
         half = self.half_width / 100 if self.usable and self.half_width is not None else None
-        return Published(self.value / 100, self.episodes, half, self.digits)
+        return Published(self.value / 100, self.episodes, half, self.digits, self.way * self.queries)
 
 
 class PaperTable(_Part):

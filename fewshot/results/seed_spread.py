@@ -50,7 +50,7 @@ def spread_of(cells: Iterable[Runs]) -> dict[tuple[str, ...], SeedSpread]:
     kinds: dict[tuple[str, ...], dict[str, list[list[float]]]] = {}
     for runs in cells:
         if len(runs) >= LEAST_RUNS and all(0 < run.accuracy < 1 for run in runs):
-            rows = kinds.setdefault(kind_of(runs[0]), {}).setdefault(_setting(runs[0]), [])
+            rows = kinds.setdefault(kind_of(runs[0]), {}).setdefault(setting_of(runs[0]), [])
             rows.append([run.accuracy for run in runs])
     found = {kind: pooled_spread(settings.values()) for kind, settings in kinds.items()}
     return {kind: spread for kind, spread in found.items() if spread is not None}
@@ -58,10 +58,16 @@ def spread_of(cells: Iterable[Runs]) -> dict[tuple[str, ...], SeedSpread]:
 
 def seed_term(runs: Runs, spreads: dict[tuple[str, ...], SeedSpread]) -> SeedTerm | None:
     """What is known of the spread between runs of a cell beside its own runs: none where nothing was trained."""
-    if runs[0].training is None and runs[0].pretraining_classes is None:
+    if not any(_is_trained(run) for run in runs):
         return NO_TRAINING
     spread = spreads.get(kind_of(runs[0]))
     return None if spread is None else spread.at(float(np.mean([run.accuracy for run in runs])))
+
+
+def _is_trained(record: Record) -> bool:
+    """Here or by others: other weights of the same network would give another number."""
+    weights = None if record.backbone is None else record.backbone.pretraining
+    return record.training is not None or record.pretraining_classes is not None or weights not in (None, "nothing")
 
 
 def kind_of(record: Record) -> tuple[str, ...]:
@@ -69,7 +75,7 @@ def kind_of(record: Record) -> tuple[str, ...]:
     return record.learner.name, record.backbone_name or "", record.data.name
 
 
-def _setting(record: Record) -> str:
+def setting_of(record: Record) -> str:
     """All of a training but its seed and its time."""
     budget = {} if record.training is None else dict(record.training.budget)
     for key in ("seed", "seconds"):

@@ -23,7 +23,7 @@ def latex(table: Table) -> str:
         r"\bottomrule",
         r"\end{tabular}",
     ]
-    return "\n".join([*(f"% {line}" for line in (table.title, *table.notes) if line), *body])
+    return "\n".join([*(f"% {line}" for text in (table.title, *table.notes) for line in text.splitlines()), *body])
 
 
 def comma_separated(table: Table) -> str:

@@ -4,7 +4,9 @@
 excludes 0, and the first does not hold. Else *undecided*, and always where nothing is known of the spread between training runs.
 
 Papers: Schuirmann, "A Comparison of the Two One-Sided Tests Procedure and the Power Approach", 1987 (equivalence by a 90 %
-    interval); Welch, "The Generalization of 'Student's' Problem", 1947, and Satterthwaite, 1946 (degrees of freedom of a sum).
+    interval); Banerjee, "Approximate Confidence Interval for Linear Functions of Means of k Populations When the Population
+    Variances Are Not Equal", 1960 (each variance with the quantile of its own degrees of freedom: the level holds whatever
+    the variances are).
 """
 
 from collections.abc import Sequence
@@ -28,12 +30,14 @@ class Published:
         episodes: Test episodes behind it.
         half_width: Of its printed 95 % interval over episodes, a fraction; None where there is none, or it cannot be one.
         digits: Decimals of the printed per cent.
+        queries: Of a test episode, all classes together; None where nothing is known of them.
     """
 
     value: float
     episodes: int
     half_width: float | None = None
     digits: int = 1
+    queries: int | None = None
 
 
 @dataclass(frozen=True)
@@ -93,14 +97,16 @@ def judge(
 ) -> Verdict:
     """Compare training runs with a published number.
 
-    The standard error has three parts: of our mean over episodes; of the paper's, from its interval, or with our spread of
-    episodes where it prints none, with the rounding of its digits; and of training, s² (1 + 1 / R) for R runs against one.
+    The variance of the difference has three parts: of our mean over episodes; of the paper's, from its interval, or with our spread of
+    episodes where it prints none, with the rounding of its digits; and of training, s² (1 + 1 / R) for R runs against one. The square of
+    the half width is the sum of these, each times the square of Student's quantile at its own degrees of freedom.
 
     Args:
         runs: Accuracies of every training run on the same test episodes.
         published: The number.
         delta: Largest difference that counts as agreement, a fraction, fixed beforehand.
-        pooled: Spread between training runs of another setting of this network and data, where there are fewer than three here.
+        pooled: Spread between training runs, pooled over settings of this network and data; that of these runs when left out, if
+            they are three or more.
         same_items: The paper asked the very same queries with the very same examples, so that rounding and training alone
             can make a difference.
 
@@ -117,18 +123,20 @@ def judge(
     parts = [(spread / episodes, episodes - 1), (_of_paper(each, published), published.episodes - 1)]
     if same_items:
         parts = [(_rounding(published), KNOWN)]
-    own = SeedTerm(float(each.mean(1).var(ddof=1)), count - 1) if count > 1 else None
-    seeds = pooled if own is None or (count < LEAST_RUNS and pooled is not None) else own
+    own = SeedTerm(float(each.mean(1).var(ddof=1)), count - 1) if count >= LEAST_RUNS else None
+    seeds = own if pooled is None else pooled
     if seeds is not None:
         parts.append((seeds.variance * (1 + 1 / count), seeds.freedom))
     return _decided(float(each.mean()) - published.value, parts, delta, seeds is not None)
 
 
 def _of_paper(each: np.ndarray, published: Published) -> float:
-    """Variance of the published mean."""
+    """Variance of the published mean; of an episode at least that of independent queries, should ours have had more of them."""
     if published.half_width is not None:
         return (published.half_width / 1.96) ** 2 + _rounding(published)
-    return float(each.var(axis=1, ddof=1).mean()) / published.episodes + _rounding(published)
+    a = published.value
+    least = 0.0 if published.queries is None else a * (1 - a) / published.queries
+    return max(float(each.var(axis=1, ddof=1).mean()), least) / published.episodes + _rounding(published)
 
 
 def _rounding(published: Published) -> float:
@@ -137,9 +145,7 @@ def _rounding(published: Published) -> float:
 
 
 def _decided(difference: float, parts: list[tuple[float, int]], delta: float, seeds: bool) -> Verdict:
-    variance = sum(v for v, _ in parts)
-    freedom = variance**2 / sum(v**2 / n for v, n in parts) if variance > 0 else 1.0
-    inner, outer = (student_quantile(level, freedom) * np.sqrt(variance) for level in (0.90, 0.95))
+    inner, outer = (sum(v * student_quantile(level, n) ** 2 for v, n in parts) ** 0.5 for level in (0.90, 0.95))
     agrees, differs = abs(difference) + inner < delta, abs(difference) > outer
     word = REPRODUCED if agrees else DIFFERENT if differs else UNDECIDED
     ends = [(float(difference - half), float(difference + half)) for half in (inner, outer)]
