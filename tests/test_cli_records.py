@@ -154,7 +154,16 @@ def test_without_the_answers_classes_cannot_be_shown(folder):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [('{"schema": 999}', "got 999"), ("{", "JSON"), ("[]", "got None"), ('{"schema": 1}', "learner")],
+    [
+        ('{"schema": 999}', "of schema 1 or older, got 999; update fewshot"),
+        ('{"schema": "1"}', "a whole number from 1 to 1, got '1'; run it again"),
+        ('{"schema": 0}', "a whole number from 1 to 1, got 0; run it again"),
+        ('{"schema": true}', "a whole number from 1 to 1, got True; run it again"),
+        ('{"accuracy": 1}', "is no record: it must have a 'schema', got keys ['accuracy']"),
+        ("[]", "is no record: it must have a 'schema', got a list"),
+        ("{", "JSON"),
+        ('{"schema": 1}', "learner"),
+    ],
 )
 def test_what_is_no_record_is_refused(folder, text, message):
     (folder / "bad.json").write_text(text)

@@ -4,7 +4,7 @@ import torch
 from sklearn.neighbors import NearestCentroid
 from torch import nn
 
-from fewshot.contract import Embedded
+from fewshot.contract import Embedded, per_episode, with_known
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSampler, EpisodeSpec, FixedEpisodes
 from fewshot.errors import EpisodeError, LeakageError, StatisticsError
@@ -74,6 +74,65 @@ class Transductive:
 def test_hidden_transduction_is_refused():
     with pytest.raises(LeakageError, match="must not change with its neighbours"):
         evaluate(Transductive(), made(), SPEC, 10)
+
+
+class OneEpisode:
+    """Written for one episode, without `per_episode`: its masks mix all episodes of a batch."""
+
+    def adapt(self, support):
+        means = torch.stack([support.x[support.y == k].mean(0) for k in range(support.n_way)])
+        return lambda query: -torch.cdist(query, means)
+
+
+class OfTheFirst:
+    """Noise from the seed of the first episode for all; the first by itself is right."""
+
+    transductive = True
+
+    def adapt(self, support):
+        inner, noise = NearestMean().adapt(support), torch.randn(8, generator=support[0].generator())
+        return lambda query: inner(query + noise)
+
+
+class SaysWhatItKnows:
+    """Scores are right; how known a query is hangs on the other episodes."""
+
+    def adapt(self, support):
+        inner = NearestMean().adapt(support)
+        return with_known(lambda query: inner(query), lambda query: inner(query).amax(-1) + support.x.mean())
+
+
+@pytest.mark.parametrize("learner", [OneEpisode(), OfTheFirst(), SaysWhatItKnows()], ids=lambda x: type(x).__name__)
+def test_episodes_that_mix_are_refused(learner):
+    with pytest.raises(
+        LeakageError, match=r"^an episode must score the same alone as in a batch, .* with @per_episode$"
+    ):
+        evaluate(learner, made(), SPEC, 10)
+
+
+def test_one_episode_mended_and_noise_of_its_own_pass():
+    class Mended(OneEpisode):
+        adapt = per_episode(OneEpisode.adapt)
+
+    class Own(OfTheFirst):
+        adapt = per_episode(lambda self, one: NearestMean().adapt(one.map(lambda x: x + self.noise(one, x))))
+
+        def noise(self, one, x):
+            return torch.randn(x.shape, generator=one.generator(), dtype=x.dtype)
+
+    assert evaluate(Mended(), made(), SPEC, 10).correct == evaluate(NearestMean(), made(), SPEC, 10).correct
+    assert evaluate(Own(), made(), SPEC, 10).learner.transductive
+
+
+def test_scores_that_are_infinite_in_both_calls_are_the_same():
+    class Excluding:
+        def adapt(self, support):
+            inner = NearestMean().adapt(support)
+            return lambda query: inner(query).masked_fill(
+                inner(query) < inner(query).amax(-1, keepdim=True), -torch.inf
+            )
+
+    assert evaluate(Excluding(), made(), SPEC, 10).correct == evaluate(NearestMean(), made(), SPEC, 10).correct
 
 
 class Centring(nn.Module):

@@ -124,6 +124,13 @@ def test_other_packages_offer_learners_by_entry_point(plugins):
         load_learner("my-lerner")
 
 
+def test_the_class_of_an_object_is_told_how_it_gets_a_name(plugins):
+    with pytest.raises(UnknownNameError, match=r"got 'NearestMedian', the class of an object without one; register it"):
+        load_learner("NearestMedian")
+    with pytest.raises(UnknownNameError, match="did you mean 'nearest-mean'"):
+        load_learner("NearestMean")
+
+
 def test_built_in_names_win(plugins):
     assert load_learner("nearest-mean") == NearestMean()
 

@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
+from fewshot import Embedded, evaluate, load_backbone, load_dataset
 from fewshot.cli.digits_benchmark import METHODS
 from fewshot.cli.main import app
+from fewshot.errors import LeakageError
+from fewshot.testing import check_learner
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "docs" / "start.md"]
@@ -52,6 +55,35 @@ def test_commands_and_their_options_exist(page):
 def test_links_lead_to_files(page):
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
         assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+def absent(text):
+    """Files of this repository that a text names, NAME standing for any name, and that are not there."""
+    named = re.findall(r"`((?:docs|fewshot|scripts|tests|data)/[\w./]+)`", text)
+    return [path for path in named if not list(ROOT.glob(path.replace("NAME", "*").rstrip("/")))]
+
+
+def test_files_that_contributors_are_sent_to_exist():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert "docs/learners/NAME.md" in text and not absent(text)
+    assert absent(text.replace("docs/learners/NAME.md", "docs/learners.md")) == ["docs/learners.md"]
+
+
+@pytest.mark.parametrize(
+    ("without", "message"),
+    [
+        ("    @per_episode\n", "an episode must score the same alone as in a batch, .* with @per_episode"),
+        ("        require_every_class(support.y, support.n_way)\n", "class 0 has no support example, and IndexError"),
+    ],
+)
+def test_no_line_of_the_learner_can_be_left_out(without, message, own_cache):
+    source = next(code for code in blocks(PAGES[0], "python") if "class NearestMedian" in code)
+    assert without in source
+    names = {"__name__": "page"}
+    exec(source.replace(without, "").partition("digits, pixels")[0], names)
+    with pytest.raises((AssertionError, LeakageError), match=message):
+        evaluate(Embedded(load_backbone("pixels"), names["NearestMedian"]()), load_dataset("digits"), episodes=4)
+        check_learner(names["NearestMedian"]())
 
 
 def test_output_of_the_quickstart_is_that_of_a_run():

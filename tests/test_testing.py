@@ -467,7 +467,33 @@ class Counter(Honest):
         return prototypes(support)
 
 
+class Labels(Honest):
+    """Says which class, not how likely each is."""
+
+    def score(self, query, means):
+        return nearest(query, means).argmax(-1)
+
+
+class ScoresAtOnce(Honest):
+    """Returns an array where a function of the queries is due."""
+
+    def adapt(self, support):
+        return prototypes(support)
+
+
+class Careless(Honest):
+    """Does not look whether a class has examples."""
+
+    @per_episode
+    def adapt(self, support):
+        medians = torch.stack([support.x[support.y == k].median(0).values for k in range(support.n_way)])
+        return lambda query: nearest(query, medians)
+
+
 FAULTS = {
+    Labels: r"scores must be a tensor of floats, got Tensor of torch.int64 \(3, 7\); return a score of every class",
+    ScoresAtOnce: r"adapt must return a function .*, got Tensor of torch.float32 \(3, 3, 8\); return lambda query",
+    Careless: r"class 0 has no support example, and IndexError was raised: median.*; call fewshot.functional.require_every",
     RunningMean: "adapt must leave the learner as it was, but these changed: memory",
     Counter: "these changed: calls",
     HiddenMemory: "must not change the scores|adapting twice must give the same scores, but scores differ by",
@@ -549,6 +575,13 @@ def test_a_class_that_is_absent_may_be_handled_if_declared():
         check_learner(NearestMean(), absent_class="handled")
     with pytest.raises(FewShotError, match="absent_class must be 'raises' or 'handled', got 'ignored'"):
         check_learner(NearestMean(), absent_class="ignored")
+
+
+def test_a_class_or_a_name_is_no_learner(no_shape_hook):
+    with pytest.raises(FewShotError, match="must be an object, got the class NearestMean; make an object of it"):
+        check_learner(NearestMean)
+    with pytest.raises(FewShotError, match=r"must have adapt\(support\), got 'nearest-mean' without it"):
+        check_learner("nearest-mean")
 
 
 def test_the_battery_leaves_the_learner_and_the_global_state_alone(no_shape_hook):  # beartype draws from random

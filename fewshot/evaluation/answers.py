@@ -9,10 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from fewshot.contract import Embedded, Learner, SupportSet
+from fewshot.contract import Classifier, Embedded, Learner, SupportSet
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import IndexEpisodes
 from fewshot.errors import EpisodeError, ShapeError
+from fewshot.evaluation.required import require_classifier, require_scores
 from fewshot.functional import class_means, class_membership, squared_distances
 
 OWN, SCORE, PROBABILITY, NEAREST_MEAN = "classifier's own", "largest score", "largest probability", "nearest mean"
@@ -52,11 +53,12 @@ def score(learner: Learner, support: SupportSet[Any], query: Any) -> Float[Tenso
     without a backbone that knows better.
 
     Raises:
+        ShapeError: If these are not floats of that shape.
         EpisodeError: If a score is not a number.
     """
     with torch.no_grad():
         support, query = _as_taken(learner, support, query)
-        return _numbers(learner.adapt(support)(query))
+        return _scores(_classifier(learner, support), support, query)
 
 
 def score_and_known(
@@ -70,7 +72,7 @@ def score_and_known(
 
     Raises:
         EpisodeError: If a score is not a number.
-        ShapeError: If the classifier's own measure does not give one number a query.
+        ShapeError: If scores are not floats of that shape, or the classifier's own measure does not give one number a query.
     """
     return adapted(learner, support)(query)
 
@@ -81,12 +83,12 @@ def adapted(
     """What `score_and_known` says of queries, from a learner that adapts once."""
     with torch.no_grad():
         support = support if isinstance(learner, Embedded) else support.map(_as_floats)
-        classify = learner.adapt(support)
+        classify = _classifier(learner, support)
 
     def ask(query: Any) -> tuple[Tensor, dict[str, Tensor]]:
         with torch.no_grad():
             query = query if isinstance(learner, Embedded) else _as_floats(query)
-            scores, own = _numbers(classify(query)), getattr(classify, "known", None)
+            scores, own = _scores(classify, support, query), getattr(classify, "known", None)
             measures = {} if own is None else {OWN: _one_a_query(own(query), scores)}
             return scores, measures | _measures(learner, support, query, scores)
 
@@ -103,7 +105,15 @@ def _measures(learner: Learner, support: SupportSet[Any], query: Any, scores: Te
     return measures
 
 
-def _numbers(scores: Tensor) -> Tensor:
+def _classifier(learner: Learner, support: SupportSet[Any]) -> Classifier[Any]:
+    classify = learner.adapt(support)
+    require_classifier(classify)
+    return classify
+
+
+def _scores(classify: Classifier[Any], support: SupportSet[Any], query: Any) -> Tensor:
+    scores = classify(query)
+    require_scores(scores, support, query)
     if bool(scores.isnan().any()):
         raise EpisodeError(
             "scores must be numbers, got nan; look for nan in the items, or let the learner take smaller steps"

@@ -12,7 +12,7 @@ from fewshot.episodes import IndexEpisodes
 from fewshot.errors import DataError, LeakageError
 from fewshot.evaluation.answers import PROBABILITY, SCORE, eval_mode, score, support_set
 from fewshot.evaluation.assemble import with_base
-from fewshot.evaluation.guard import QUERIES, check_inductive
+from fewshot.evaluation.guard import QUERIES, check_answers
 from fewshot.results.per_class import ClassCounts
 from fewshot.results.stacking import JointAnswers
 
@@ -72,7 +72,7 @@ def class_scores(
     step = len(rows) if transductive else BATCH
     with eval_mode(learner):
         if not transductive:
-            check_inductive(learner, data, _asked(rows[:QUERIES], classes), None, data)
+            check_answers(learner, data, _asked(rows[:QUERIES], classes), None, data, inductive=True)
         parts = [_asked(rows[start : start + step], classes) for start in range(0, len(rows), step)]
         scores = [score(learner, support_set(data, one), data.take(one.query))[0] for one in parts]
     return np.concatenate([part.double().numpy() for part in scores])

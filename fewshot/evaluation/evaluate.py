@@ -15,7 +15,8 @@ from fewshot.evaluation.answers import eval_mode
 from fewshot.evaluation.collect import Episodes, Report, answer
 from fewshot.evaluation.describe import describe
 from fewshot.evaluation.embedded import embedded
-from fewshot.evaluation.guard import check_inductive, check_items_alone, check_overlap, is_fixed
+from fewshot.evaluation.guard import check_answers, check_items_alone, check_overlap, is_fixed
+from fewshot.evaluation.required import require_collection, require_learner
 from fewshot.results.answers import Answers
 from fewshot.results.choice import Choice
 from fewshot.results.record import Record
@@ -45,8 +46,8 @@ def evaluate(
 
     The evaluator owns labels, shuffling, seeds and grad mode: query labels are in no
     object that the learner can reach. An `Embedded` learner with a fixed backbone has
-    each item embedded once. An inductive learner is checked: its answer to one query
-    must not change with the others.
+    each item embedded once. A learner is checked: an episode must score the same alone as in a
+    batch, and an inductive learner's answer to one query must not change with the others.
 
     Queries of open classes (``spec.open_way``) have no right answer and do not count for the
     accuracy. How well they are told from the others is in ``record.open_set``.
@@ -71,7 +72,10 @@ def evaluate(
         A record with its answers in memory; ``record.save(path)`` writes both.
 
     Raises:
+        FewShotError: If the learner is a class or a name instead of an object.
+        DataError: If the data are no collection.
         EpisodeError: If the collection cannot give such episodes.
+        ShapeError: If the classifier does not give every query a score of every class.
         LeakageError: If a claim of the learner does not hold, or it has seen the classes,
             or they helped to choose its options.
         StatisticsError: If there are fewer than two episodes.
@@ -86,6 +90,9 @@ def evaluate(
         True
     """
     started = time.perf_counter()
+    require_learner(learner)
+    for data in (collection,) if queries is None else (collection, queries):
+        require_collection(data)
     sampler = _sampler(collection, spec or EpisodeSpec(), episodes, seed, queries)
     count = _count(episodes, sampler)
     if not (sampler[0].query_y < sampler[0].n_way).any():
@@ -118,15 +125,14 @@ def evaluate(
 def _guarded(
     learner: Learner, collection: Collection, queries: Collection | None, first: IndexEpisodes, seeds: Any, cache: bool
 ) -> tuple[Learner, Collection, Collection]:
-    """What answers, with the collections that it takes for support and queries; an inductive claim is checked."""
+    """What answers, with the collections that it takes for support and queries; what it claims is checked."""
     inductive = not getattr(learner, "transductive", False)
     backbone = getattr(learner, "backbone", None)
     if inductive and backbone is not None and is_fixed(backbone):
         check_items_alone(backbone, queries or collection, first)
     head, support = embedded(learner, collection, cache)
     query = support if queries is None else embedded(learner, queries, cache)[1]
-    if inductive:
-        check_inductive(head, support, first, seeds, query)
+    check_answers(head, support, first, seeds, query, inductive)
     return head, support, query
 
 

@@ -1,5 +1,6 @@
 """Guards: claims of a learner that the evaluator checks instead of trusting."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,32 +16,47 @@ from fewshot.results.record import SeenClasses
 
 TOLERANCE = 1e-4  # of the largest score: kernels of another batch size round differently, by about 1e-6
 QUERIES, TOGETHER = 5, 50  # that are asked alone, beside how many others
+INDUCTIVE = (
+    "an inductive learner's answer to a query must not change with its neighbours",
+    "use running batch-norm statistics, or declare transductive = True",
+)
+EPISODES = (
+    "an episode must score the same alone as in a batch",
+    "draw random numbers from support[k].generator() alone, and decorate an adapt that is written for one episode "
+    "with @per_episode",
+)
 
 
-def check_inductive(
-    learner: Learner, collection: Collection, episodes: IndexEpisodes, seeds: Any, queries: Collection
+def check_answers(
+    learner: Learner, collection: Collection, episodes: IndexEpisodes, seeds: Any, queries: Collection, inductive: bool
 ) -> None:
-    """Refuse an inductive learner whose answer to one query changes with its neighbours.
+    """Refuse a learner whose answer to an episode changes with the others of its batch, or to a query with its neighbours.
 
-    Some of the first queries of each episode are asked, together and alone.
+    The last episode is asked in the batch and alone. Where the learner claims to be inductive, some of the
+    first queries of each episode are asked together and alone, too.
 
     Args:
-        learner: Claims not to be transductive.
+        learner: Any.
         collection: What the learner takes: features where its backbone is checked by `check_items_alone`.
         episodes: A few episodes.
         seeds: Their seeds.
         queries: The collection of the queries.
+        inductive: Whether the learner claims not to be transductive; else all queries of an episode stay together.
 
     Raises:
         LeakageError: If scores, or what the classifier says of how known a query is, differ by more than rounding.
     """
+    if not inductive and len(episodes) == 1:
+        return
     support = support_set(collection, episodes, seeds)
-    query = queries.take(episodes.query[:, :TOGETHER])
+    query = queries.take(episodes.query[:, :TOGETHER] if inductive else episodes.query)
     ask = adapted(learner, support)
     together = _said(ask(query))
-    alone = [_said(ask(query[:, i : i + 1])) for i in range(min(QUERIES, episodes.query.shape[1]))]
-    for name, values in together.items():
-        _require_same(name, values[:, :QUERIES], torch.cat([one[name] for one in alone], 1))
+    if inductive:
+        _require_same(INDUCTIVE, {name: said[:, :QUERIES] for name, said in together.items()}, _one_by_one(ask, query))
+    if len(episodes) > 1:
+        alone = _said(adapted(learner, support[-1:])(query[-1:]))
+        _require_same(EPISODES, {name: said[-1:] for name, said in together.items()}, alone)
 
 
 def check_items_alone(backbone: Any, queries: Collection, episodes: IndexEpisodes) -> None:
@@ -58,7 +74,7 @@ def check_items_alone(backbone: Any, queries: Collection, episodes: IndexEpisode
     with torch.no_grad():
         together = backbone(prepare(backbone, items))[:QUERIES]
         alone = [backbone(prepare(backbone, items[i : i + 1])) for i in range(len(together))]
-    _require_same("features", together, torch.cat(alone))
+    _require_same(INDUCTIVE, {"features": together}, {"features": torch.cat(alone)})
 
 
 def _said(answer: tuple[Tensor, dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -67,15 +83,20 @@ def _said(answer: tuple[Tensor, dict[str, Tensor]]) -> dict[str, Tensor]:
     return {"scores": scores, **{name: known for name, known in measures.items() if name == OWN}}
 
 
-def _require_same(name: str, together: Tensor, alone: Tensor) -> None:
-    change = float((together - alone).abs().max()) if together.numel() else 0.0
-    scale = max(float(together.abs().max()) if together.numel() else 0.0, 1e-12)
-    if not change <= TOLERANCE * scale:
-        what = "known(query)" if name == OWN else name
-        raise LeakageError(
-            f"an inductive learner's answer to a query must not change with its neighbours, got {what} that change by "
-            f"{change:.3g} ({what} reach {scale:.3g}); use running batch-norm statistics, or declare transductive = True"
-        )
+def _one_by_one(ask: Callable[[Any], tuple[Tensor, dict[str, Tensor]]], query: Any) -> dict[str, Tensor]:
+    """What is said of the first queries, each asked alone."""
+    alone = [_said(ask(query[:, i : i + 1])) for i in range(min(QUERIES, query.shape[1]))]
+    return {name: torch.cat([one[name] for one in alone], 1) for name in alone[0]}
+
+
+def _require_same(claim: tuple[str, str], together: dict[str, Tensor], alone: dict[str, Tensor]) -> None:
+    for name, said in together.items():
+        differences = (said - alone[name])[said != alone[name]].abs()  # an infinite score equals itself
+        scale = max(float(said[said.isfinite()].abs().amax()) if said.isfinite().any() else 0.0, 1e-12)
+        change = float(differences.max()) if differences.numel() else 0.0
+        if not change <= TOLERANCE * scale:
+            what, (must, remedy) = "known(query)" if name == OWN else name, claim
+            raise LeakageError(f"{must}, got {what} that change by {change:.3g} ({what} reach {scale:.3g}); {remedy}")
 
 
 def classes_seen(learner: Any) -> set[str]:

@@ -3,8 +3,11 @@
 import inspect
 from typing import Any, NamedTuple
 
-from fewshot.errors import FewShotError
-from fewshot.names import look_up
+from fewshot.errors import FewShotError, UnknownNameError
+from fewshot.names import look_up, plug_ins
+
+GROUP = "fewshot.learners"
+"""The entry points of other packages."""
 
 
 class Entry(NamedTuple):
@@ -107,9 +110,16 @@ def find_learner(name: str) -> Any:
     """The class or function that makes a learner.
 
     Raises:
-        UnknownNameError: If nobody knows the name; names the nearest match.
+        UnknownNameError: If nobody knows the name; names the nearest match. A class name stands in the record
+            of an object that was not made by a name; the error says how it gets one.
     """
-    return look_up("learner", name, targets(), "fewshot.learners")
+    made = {target.rpartition(":")[2] for target in targets().values()}
+    if name.isidentifier() and name != name.lower() and name not in {*made, *plug_ins(GROUP)}:
+        raise UnknownNameError(
+            f"a learner must have a registered name, got '{name}', the class of an object without one; register it as an "
+            f"entry point of the group {GROUP} and evaluate it by that name (docs/your-own-learner.md, 'Give it a name')"
+        )
+    return look_up("learner", name, targets(), GROUP)
 
 
 def load_learner(name: str, **options: Any) -> Any:

@@ -255,17 +255,13 @@ class Record(_Part):
         """Read a record.
 
         Raises:
-            RecordError: If the file is missing, torn, of a newer schema, or no record.
+            RecordError: If the file is missing, torn, of an unknown schema, or no record.
         """
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise RecordError(f"'{path}' must be a record in JSON, got {error}; run the evaluation again") from None
-        schema = content.get("schema") if isinstance(content, dict) else None
-        if not isinstance(schema, int) or schema > SCHEMA:
-            raise RecordError(
-                f"'{path}' must be a record of schema {SCHEMA} or older, got {schema}; update fewshot to read it"
-            )
+        _require_schema(path, content)
         try:
             return cls.model_validate(content)
         except ValidationError as error:
@@ -274,3 +270,21 @@ class Record(_Part):
             raise RecordError(
                 f"'{path}' must be a whole record, got at '{where}': {first['msg']}; run it again"
             ) from None
+
+
+def _require_schema(path: Path | str, content: Any) -> None:
+    """Let JSON pass that says to be a record which this version can read."""
+    if not isinstance(content, dict) or "schema" not in content:
+        got = f"keys {sorted(content)[:5]}" if isinstance(content, dict) else f"a {type(content).__name__}"
+        raise RecordError(
+            f"'{path}' is no record: it must have a 'schema', got {got}; name a file that an evaluation wrote"
+        )
+    schema = content["schema"]
+    if type(schema) is not int or schema < 1:
+        raise RecordError(
+            f"'{path}' must be a record whose schema is a whole number from 1 to {SCHEMA}, got {schema!r}; run it again"
+        )
+    if schema > SCHEMA:
+        raise RecordError(
+            f"'{path}' must be a record of schema {SCHEMA} or older, got {schema}; update fewshot to read it"
+        )

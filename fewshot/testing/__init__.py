@@ -14,7 +14,8 @@ from torch import Tensor
 from fewshot.contract import Learner
 from fewshot.errors import FewShotError
 from fewshot.evaluation.answers import eval_mode
-from fewshot.testing.answers import ANSWERS
+from fewshot.evaluation.required import require_learner
+from fewshot.testing.answers import ANSWERS, adapting_gives_a_function_from_queries_to_scores
 from fewshot.testing.side_effects import SIDE_EFFECTS, global_state_kept
 from fewshot.testing.trial import Claims, Maker, Trial
 
@@ -61,14 +62,16 @@ def check_learner(
 
     Raises:
         AssertionError: Which property failed, and by how much.
-        FewShotError: If ``absent_class`` is none of the two words.
+        FewShotError: If ``absent_class`` is none of the two words, or the learner is a class or a name.
     """
+    require_learner(learner)
     if absent_class not in ("raises", "handled"):
         raise FewShotError(f"absent_class must be 'raises' or 'handled', got '{absent_class}'")
     claims = Claims(class_symmetric, order_invariant, absent_class, learns, tolerance)
     maker = Maker(item_shape, side_shape, unlabelled, render, seed)
     with global_state_kept():
         trial = Trial.prepare(learner, claims, maker, shots, dtype)
+        _run(adapting_gives_a_function_from_queries_to_scores, trial)
         for check in (*SIDE_EFFECTS, *ANSWERS):  # traces that the first call leaves are seen only by the first check
             _run(check, trial)
 

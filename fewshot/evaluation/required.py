@@ -1,0 +1,82 @@
+"""What an evaluation needs of its learner, its data and its answers; each slip is told in one sentence."""
+
+from typing import Any
+
+from torch import Tensor
+
+from fewshot.contract import SupportSet
+from fewshot.datasets.collection import Collection
+from fewshot.errors import DataError, FewShotError, ShapeError
+
+
+def require_learner(learner: Any) -> None:
+    """Let an object with ``adapt`` pass, and neither its class nor its name.
+
+    Raises:
+        FewShotError: If it is something else.
+    """
+    if isinstance(learner, type):
+        name = learner.__name__
+        raise FewShotError(f"a learner must be an object, got the class {name}; make an object of it: {name}()")
+    if not callable(getattr(learner, "adapt", None)):
+        raise FewShotError(
+            f"a learner must have adapt(support), got {_kind(learner)} without it; write one, or load one by its name: "
+            "load_learner('nearest-mean')"
+        )
+
+
+def require_collection(data: Any) -> None:
+    """Let a collection pass, and neither its name nor bare arrays.
+
+    Raises:
+        DataError: If it is something else.
+    """
+    if not isinstance(data, Collection):
+        raise DataError(
+            f"the data must be a Collection, got {_kind(data)}; load one by its name or path with load_dataset, "
+            "or make one of arrays with Collection.from_arrays"
+        )
+
+
+def require_classifier(classify: Any) -> None:
+    """Let what ``adapt`` returns pass if it can be asked.
+
+    Raises:
+        ShapeError: If it is an array, or anything else that is no function.
+    """
+    if not callable(classify):
+        raise ShapeError(
+            f"adapt must return a function from queries to scores, got {_kind(classify)}; return lambda query: ..."
+        )
+
+
+def require_scores(scores: Any, support: SupportSet[Any], query: Any) -> None:
+    """Let floats pass that give every query a score of every class.
+
+    Args:
+        scores: What the classifier said.
+        support: What it was made of.
+        query: What it was asked, ``(e, q, *item)``.
+
+    Raises:
+        ShapeError: If they are labels, or of another shape.
+    """
+    if not isinstance(scores, Tensor) or not scores.is_floating_point():
+        raise ShapeError(
+            f"scores must be a tensor of floats, got {_kind(scores)}; return a score of every class, higher is more "
+            "likely, instead of a label"
+        )
+    wanted = (*query.shape[:2], support.n_way)
+    if tuple(scores.shape) != wanted:
+        raise ShapeError(
+            f"scores must have shape (e, q, n_way) = {wanted}, got {tuple(scores.shape)}; return a score of every class "
+            "for every query, and decorate an adapt that is written for one episode with @per_episode"
+        )
+
+
+def _kind(value: Any) -> str:
+    """What something is: a short text itself, the type of an array with its shape, else the type."""
+    if isinstance(value, str):
+        return repr(value)
+    kind = type(value).__name__
+    return f"{kind} of {value.dtype} {tuple(value.shape)}" if hasattr(value, "dtype") else kind
