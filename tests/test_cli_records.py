@@ -271,6 +271,43 @@ def test_a_recipe_runs_is_read_again_and_verifies(recipe):
     assert as_json("run", recipe, "--set", "evaluation.episodes=5", "--out", "less")[0]["episodes"]["count"] == 5
 
 
+def test_a_changed_value_never_replaces_a_record_unasked(recipe, tmp_path):
+    call("run", recipe, "--out", "made")
+    before = {path.name: path.read_bytes() for path in paths_in("made")}
+    fewer = ("run", recipe, "--set", "evaluation.episodes=5", "--out", "made")
+    told = refused(*fewer)
+    assert "'tiny-3w1s.json' of others in 'made'; give another folder with --out, or --again" in told
+    assert {path.name: path.read_bytes() for path in paths_in("made")} == before
+    assert {record["episodes"]["count"] for record in as_json(*fewer, "--again")} == {5}
+    assert "already done" in call(*fewer).stderr  # its own records are no others
+    (tmp_path / recipe).write_text(RECIPE.replace("episodes: 20", "episodes: 6"))
+    assert {record["episodes"]["count"] for record in as_json("run", recipe, "--out", "made")} == {6}
+
+
+def test_one_of_many_that_is_not_asked_for_is_in_nobodys_way(recipe, tmp_path):
+    many = "learners: [{learner: nearest-mean}, {learner: ridge}]"
+    (tmp_path / recipe).write_text(
+        RECIPE.replace("learner: nearest-mean", many).replace(", learner_options: {metric: cosine}", "")
+    )
+    call("run", recipe, "--out", "made", "--only", "ridge")
+    fewer = ("run", recipe, "--set", "evaluation.episodes=5", "--out", "made", "--only")
+    assert "tiny-ridge-3w1s.json" in refused(*fewer, "ridge")
+    assert len(as_json(*fewer, "nearest-mean")) == 2
+
+
+def test_nothing_is_trained_before_a_refusal(recipe, tmp_path, monkeypatch):
+    from fewshot.recipes import run as module
+
+    call("run", recipe, "--out", "made")
+    monkeypatch.setattr(module, "trained", lambda *given: pytest.fail("trained"))
+    assert "of other settings" in refused("run", recipe, "--out", "made", "--set", "evaluation.seed=1")
+    for split, message in (("test", "got 'test'; digits has no splits"), ("tset", "got 'tset'")):
+        (tmp_path / "split.yaml").write_text(RECIPE.replace("split: null", f"split: {split}"))
+        result = call("run", "split.yaml", code=2)
+        assert f"error: 'split.yaml', 'evaluation.split': the split must be left out, {message}" in result.stderr
+        assert "evaluating" not in result.stderr
+
+
 TRAINED = (
     RECIPE.replace("nearest-mean", "protonet").replace("pixels", "conv4").replace("split: null", "split: test")
     .replace("{way: 3, shot: 5, learner_options: {metric: cosine}}", "{way: 3, shot: 5}")
