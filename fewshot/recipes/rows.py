@@ -45,10 +45,11 @@ def is_done(folder: Path, recipe: Recipe, row: Row) -> bool:
 
 
 def is_same(record: Record, recipe: Recipe, row: Row) -> bool:
-    """Whether a record was made with these settings."""
-    return record.settings is not None and resolved(Recipe.model_validate(record.settings), row) == resolved(
-        recipe, row
-    )
+    """Whether a record was made with these settings; the line about the recipe decides nothing."""
+    if record.settings is None:
+        return False
+    made = Recipe.model_validate(record.settings).model_copy(update={"about": recipe.about})
+    return resolved(made, row) == resolved(recipe, row)
 
 
 def judge_row(recipe: Recipe, row: Row, learner: Any, known: dict[str, Any]) -> Record:

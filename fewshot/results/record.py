@@ -13,6 +13,8 @@ from fewshot.files import write_bytes, write_json
 from fewshot.results.answers import Answers
 
 SCHEMA = 1
+MARKS = ("learner", "data", "episodes", "correct")
+"""Keys that every record of episodes has, of any schema; other JSON with a schema lacks some of them."""
 LAST_WEIGHTS = "last weights"
 """The selection of a training run whose weights nothing chose."""
 
@@ -257,14 +259,15 @@ class Record(_Part):
         Raises:
             RecordError: If the file is missing, torn, of a newer schema, or no record.
         """
-        try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise RecordError(f"'{path}' must be a record in JSON, got {error}; run the evaluation again") from None
+        content = read_content(path, "a record in JSON")
         schema = content.get("schema") if isinstance(content, dict) else None
-        if not isinstance(schema, int) or schema > SCHEMA:
+        if isinstance(schema, int) and schema > SCHEMA:
             raise RecordError(
                 f"'{path}' must be a record of schema {SCHEMA} or older, got {schema}; update fewshot to read it"
+            )
+        if not is_record(content):
+            raise RecordError(
+                f"'{path}' is no record of episodes, got JSON without {_lacking(content)}; name another file"
             )
         try:
             return cls.model_validate(content)
@@ -274,3 +277,33 @@ class Record(_Part):
             raise RecordError(
                 f"'{path}' must be a whole record, got at '{where}': {first['msg']}; run it again"
             ) from None
+
+
+def is_record(content: Any) -> bool:
+    """Whether the content of a JSON file is meant as a record of episodes, whole or not."""
+    return not _lacking(content)
+
+
+def _lacking(content: Any) -> str:
+    keys = content if isinstance(content, dict) else ()
+    return ", ".join(f"'{key}'" for key in ("schema", *MARKS) if key not in keys)
+
+
+def read_content(path: Path | str, what: str) -> Any:
+    """The content of a JSON file.
+
+    Args:
+        path: Of the file.
+        what: What it must be, for the message.
+
+    Raises:
+        RecordError: If nothing is there, or a folder is, or the file is torn.
+    """
+    path = Path(path)
+    if not path.is_file():
+        got = "a folder; name a file in it" if path.is_dir() else "nothing there; check the path"
+        raise RecordError(f"'{path}' must be {what}, got {got}")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RecordError(f"'{path}' must be {what}, got {error}; run the evaluation again") from None
