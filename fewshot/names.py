@@ -2,7 +2,8 @@
 
 import difflib
 import importlib
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 from typing import Any
@@ -13,9 +14,19 @@ from fewshot.errors import MissingExtraError, UnknownNameError
 def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
     """The error for a name that nobody knows, with the nearest match."""
     known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5) or _nearest_part(name, known)
     remedy = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
     return UnknownNameError(f"the {kind} must be a known name, got '{name}'; {remedy}")
+
+
+def _nearest_part(name: str, known: Sequence[str]) -> list[str]:
+    """The name of which some words in a row are nearest, where no whole name is near: long names have many words."""
+    owners: dict[str, str] = {}
+    for one in known:
+        words = one.split("-")
+        for start, end in itertools.combinations(range(len(words) + 1), 2):
+            owners.setdefault("-".join(words[start:end]), one)
+    return [owners[part] for part in difflib.get_close_matches(name, owners, n=1, cutoff=0.7)]
 
 
 def plug_ins(group: str) -> dict[str, EntryPoint]:

@@ -55,6 +55,15 @@ def test_arrays_need_a_threshold_and_have_no_sheet(folder):
     assert "between -1 and 1" in refused("audit", "rows.npz", "--threshold", 7)
 
 
+def test_a_picture_of_no_known_ending_is_refused_before_anything_is_embedded(folder, monkeypatch):
+    from fewshot.evaluation import audit as module
+
+    monkeypatch.setattr(module, "audit", lambda *given: pytest.fail("embedded"))
+    assert "ends in .png, .svg, .pdf, got 'pairs.xyz'" in refused("audit", "mine", "--sheet", "pairs.xyz")
+    np.savez("rows.npz", x=np.eye(4, dtype=np.float32), y=[0, 0, 1, 1])
+    assert "needs uint8 images" in refused("audit", "rows.npz", "--threshold", 0.9, "--sheet", "pairs.png")
+
+
 def test_images_are_embedded_by_efficientnet_and_texts_by_minilm(folder, monkeypatch):
     from fewshot.backbones import index
     from fewshot.datasets import index as data

@@ -108,7 +108,7 @@ def test_tables_of_paths_and_arrays(photos):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("nowhere", "new"), "nowhere"),
+        (("nowhere", "new"), "(or a folder; there is nothing at 'nowhere')"),
         (("./nowhere", "new"), "nothing there"),
         (("photos", "nowhere"), "got nothing there"),
         (("photos", "new", "--learner", "nearest-meen"), "did you mean 'nearest-mean'"),
@@ -117,6 +117,8 @@ def test_tables_of_paths_and_arrays(photos):
         (("photos", "new", *PIXELS, "--reject-below", 2), "less than or equal to 1"),
         (("photos", "new", *PIXELS, "--coverage", 0.99), "need 99 labelled examples, got 12"),
         (("photos", "new", *PIXELS, "--save", "mine.pkl"), "--save must name a file that ends in .safetensors"),
+        (("photos", "new", *PIXELS, "--sheet", "a.xyz"), "ends in .png, .svg, .pdf, got 'a.xyz'; rename it"),
+        (("photos", "new", *PIXELS, "--sheet", "a"), "ends in .png, .svg, .pdf, got 'a'; rename it"),
         (("photos", "new.txt", *PIXELS), "must hold images as the examples are, got texts"),
         (("new", "new", *PIXELS), "every image must lie in a class folder"),
     ],
@@ -129,6 +131,20 @@ def test_bad_input_is_one_sentence_and_code_2(photos, arguments, message):
 def test_nothing_is_written_where_it_is_refused(photos):
     refused("classify", "photos", "new", *PIXELS, "--coverage", 0.99, "--save", "mine.safetensors", "--csv", "a.csv")
     assert not (photos / "mine.safetensors").exists() and not (photos / "a.csv").exists()
+
+
+def test_a_picture_is_refused_before_any_work_and_drawn_after_the_answers(photos, monkeypatch):
+    from fewshot.cli import classify
+    from fewshot.errors import DataError
+
+    def fail(*given):
+        raise DataError("no room for a picture")
+
+    monkeypatch.setattr(classify, "write_sheet", fail)
+    result = call("classify", "photos", "new", *PIXELS, "--sheet", "a.PNG", code=2)
+    assert "unclear.png" in result.stdout and "no room for a picture" in result.stderr
+    monkeypatch.setattr(classify, "_classifier", lambda *given: pytest.fail("work"))
+    assert "rename it" in refused("classify", "photos", "new", *PIXELS, "--sheet", "a.gif")
 
 
 def test_one_document_is_all_of_stdout(photos):

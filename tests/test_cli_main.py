@@ -77,6 +77,14 @@ def test_mistyped_names_get_the_nearest_match():
     assert "evaluate" in told.replace("evaluat'", "")
 
 
+def test_the_version_is_that_of_the_package_and_is_documented():
+    import fewshot
+
+    assert call("--version").stdout == f"{fewshot.__version__}\n"
+    assert call("--version", "evaluat").stdout == call("--version").stdout  # before anything else is looked at
+    assert "--version" in call("--help").stdout and "`fewshot-bench --version`" in PAGE.read_text(encoding="utf-8")
+
+
 def test_no_command_shows_the_help():
     result = call(code=2)
     assert (

@@ -67,6 +67,7 @@ def test_the_reference_may_be_named_by_name_or_path(folder):
     for name in (second.stem, second):
         assert as_json("compare", "out", "--reference", name)["reference"] == second.stem
     assert "did you mean" in refused("compare", "out", "--reference", second.stem[:-1])
+    assert f"did you mean '{paths(folder)[0].stem}'" in refused("compare", "out", "--reference", "neerest")
 
 
 def test_records_of_one_name_are_told_apart_by_path(folder):
@@ -88,7 +89,7 @@ def test_other_json_in_a_folder_is_passed_over_but_torn_json_is_not(folder):
     [
         ((), "at least two records, got 1"),
         (("two.json",), "only on the same episodes"),
-        (("none.json",), "No such file"),
+        (("none.json",), "'none.json' must be a record in JSON, got nothing there; check the path"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(folder, others, message):
@@ -159,10 +160,14 @@ def test_without_the_answers_classes_cannot_be_shown(folder):
         ('{"schema": "1"}', "a whole number from 1 to 1, got '1'; run it again"),
         ('{"schema": 0}', "a whole number from 1 to 1, got 0; run it again"),
         ('{"schema": true}', "a whole number from 1 to 1, got True; run it again"),
-        ('{"accuracy": 1}', "is no record: it must have a 'schema', got keys ['accuracy']"),
-        ("[]", "is no record: it must have a 'schema', got a list"),
         ("{", "JSON"),
-        ('{"schema": 1}', "learner"),
+        ("[]", "'bad.json' is no record of episodes, got JSON without 'schema', 'learner'"),
+        ('{"audit": 1, "data": "x"}', "no record of episodes"),
+        ('{"schema": 1, "learner": {}}', "is no record of episodes, got JSON without 'data', 'episodes', 'correct'"),
+        (
+            '{"schema": 1, "learner": {}, "data": {}, "episodes": {}, "correct": []}',
+            "must be a whole record, got at 'learner.name'",
+        ),
     ],
 )
 def test_what_is_no_record_is_refused(folder, text, message):
@@ -170,6 +175,44 @@ def test_what_is_no_record_is_refused(folder, text, message):
     for command in ("show", "compare"):
         assert message in refused(command, "bad.json")
     assert message in as_json("verify", "bad.json", code=2)[0]["problems"][0]
+
+
+def test_show_takes_a_folder_as_the_others_do(folder):
+    first, second = paths(folder)
+    assert (
+        as_json("show", "out") == as_json("show", second, first)[::-1] == [as_json("show", p) for p in (first, second)]
+    )
+    told = call("show", "out", "--confusion").stdout
+    assert told.index(f"out/{first.name}") < told.index(f"out/{second.name}") and told.count("true \\ answer") == 2
+    assert first.name not in call("show", first).stdout.splitlines()[0]
+    second.unlink()
+    assert len(as_json("show", "out")) == 1  # a list, however many there are
+
+
+def test_nothing_there_is_said_so(folder):
+    for command in ("show", "report", "compare"):
+        assert "'nowhere' must be a record in JSON, got nothing there; check the path" in refused(command, "nowhere")
+    assert "nothing there" in as_json("verify", "nowhere", code=2)[0]["problems"][0]
+
+
+def test_other_json_with_a_schema_is_passed_over_in_a_folder_but_not_by_hand(folder, request):
+    import shutil
+
+    results = request.config.rootpath / "benchmarks" / "results"
+    for name in ("own-data.json", "coverage.json"):
+        shutil.copy(results / name, folder / "out" / name)
+        assert "is no record of episodes" in refused("show", f"out/{name}")
+    assert (
+        len(as_json("compare", "out")["records"]) == len(as_json("verify", "out")) == len(as_json("show", "out")) == 2
+    )
+
+
+def test_every_kept_record_is_taken_for_one(request):
+    from fewshot.cli.reading import record_files
+
+    results = request.config.rootpath / "benchmarks" / "results"
+    kept = {*results.glob("*/*.json"), *results.glob("omniglot-protonet-*w*s*.json")}
+    assert kept <= {*record_files([results]), *record_files(sorted({path.parent for path in kept} - {results}))}
 
 
 def test_verify_needs_the_json_file_alone(folder):
@@ -236,6 +279,25 @@ def test_lists_hold_every_name_and_every_learner_has_a_family():
     assert "Snell et al. 2017" in call("list", "learners").stdout
 
 
+@pytest.mark.parametrize(
+    ("kind", "columns"),
+    [
+        ("datasets", ["name", "about"]),
+        ("recipes", ["name", "about"]),
+        ("backbones", ["name", "family", "about"]),
+        ("learners", ["name", "family", "transductive", "paper", "about"]),
+    ],
+)
+def test_a_column_in_which_nothing_stands_is_left_out(kind, columns):
+    assert call("list", kind).stdout.splitlines()[0].split() == columns
+
+
+def test_the_line_about_a_recipe_makes_no_record_stale(recipe, tmp_path):
+    call("run", recipe, "--out", "made")
+    (tmp_path / recipe).write_text(RECIPE.replace("nearest mean on digits", "said better"))
+    assert "already done" in call("run", recipe, "--out", "made").stderr
+
+
 def test_a_family_is_a_part_of_the_list():
     metric = as_json("list", "learners", "--family", "metric")
     assert {"nearest-mean", "protonet"} <= {entry["name"] for entry in metric} and len(metric) < len(
@@ -280,6 +342,43 @@ def test_a_recipe_runs_is_read_again_and_verifies(recipe):
     assert as_json("run", recipe, "--set", "evaluation.episodes=5", "--out", "less")[0]["episodes"]["count"] == 5
 
 
+def test_a_changed_value_never_replaces_a_record_unasked(recipe, tmp_path):
+    call("run", recipe, "--out", "made")
+    before = {path.name: path.read_bytes() for path in paths_in("made")}
+    fewer = ("run", recipe, "--set", "evaluation.episodes=5", "--out", "made")
+    told = refused(*fewer)
+    assert "'tiny-3w1s.json' of others in 'made'; give another folder with --out, or --again" in told
+    assert {path.name: path.read_bytes() for path in paths_in("made")} == before
+    assert {record["episodes"]["count"] for record in as_json(*fewer, "--again")} == {5}
+    assert "already done" in call(*fewer).stderr  # its own records are no others
+    (tmp_path / recipe).write_text(RECIPE.replace("episodes: 20", "episodes: 6"))
+    assert {record["episodes"]["count"] for record in as_json("run", recipe, "--out", "made")} == {6}
+
+
+def test_one_of_many_that_is_not_asked_for_is_in_nobodys_way(recipe, tmp_path):
+    many = "learners: [{learner: nearest-mean}, {learner: ridge}]"
+    (tmp_path / recipe).write_text(
+        RECIPE.replace("learner: nearest-mean", many).replace(", learner_options: {metric: cosine}", "")
+    )
+    call("run", recipe, "--out", "made", "--only", "ridge")
+    fewer = ("run", recipe, "--set", "evaluation.episodes=5", "--out", "made", "--only")
+    assert "tiny-ridge-3w1s.json" in refused(*fewer, "ridge")
+    assert len(as_json(*fewer, "nearest-mean")) == 2
+
+
+def test_nothing_is_trained_before_a_refusal(recipe, tmp_path, monkeypatch):
+    from fewshot.recipes import run as module
+
+    call("run", recipe, "--out", "made")
+    monkeypatch.setattr(module, "trained", lambda *given: pytest.fail("trained"))
+    assert "of other settings" in refused("run", recipe, "--out", "made", "--set", "evaluation.seed=1")
+    for split, message in (("test", "got 'test'; digits has no splits"), ("tset", "got 'tset'")):
+        (tmp_path / "split.yaml").write_text(RECIPE.replace("split: null", f"split: {split}"))
+        result = call("run", "split.yaml", code=2)
+        assert f"error: 'split.yaml', 'evaluation.split': the split must be left out, {message}" in result.stderr
+        assert "evaluating" not in result.stderr
+
+
 TRAINED = (
     RECIPE.replace("nearest-mean", "protonet").replace("pixels", "conv4").replace("split: null", "split: test")
     .replace("{way: 3, shot: 5, learner_options: {metric: cosine}}", "{way: 3, shot: 5}")
@@ -307,7 +406,51 @@ def test_a_trained_recipe_verifies_from_its_checkpoint_and_not_without(recipe, t
     assert {f["outcome"] for f in as_json("verify", "made")} == {"holds"}
     (checkpoint,) = (tmp_path / "cache" / "checkpoints").glob("*.safetensors")
     checkpoint.unlink()
-    assert "trained weights" in as_json("verify", "made", code=2)[0]["problems"][0]
+    assert as_json("verify", "made", code=2)[0]["problems"][0].endswith("run: fewshot-bench run tiny")
+
+
+def test_the_command_that_makes_trained_weights_names_the_one_learner(recipe, tmp_path):
+    from fewshot.errors import MissingDataError
+    from fewshot.recipes.load import load_recipe
+    from fewshot.recipes.rebuild import rebuild_learner
+    from fewshot.recipes.rows import resolved
+
+    head, training = TRAINED.split("training: ")
+    many = f"learners: [{{learner: ridge}}, {{label: my net, learner: protonet, training: {training.strip()}}}]\n"
+    (tmp_path / recipe).write_text(head.replace("learner: protonet\n", many))
+    one = load_recipe(recipe).singles()[1]
+    made = record(settings=resolved(one, one.evaluation.rows[0]), recipe="tiny")
+    with pytest.raises(MissingDataError, match=r"run: fewshot-bench run tiny --only 'my net'$"):
+        rebuild_learner(made)
+
+
+def test_a_head_that_was_trained_on_shipped_weights_does_not_come_along_with_them(request, own_cache):
+    from fewshot.errors import MissingDataError
+    from fewshot.recipes.rebuild import rebuild_learner
+
+    folder = request.config.rootpath / "benchmarks" / "results" / "feature-learners-omniglot"
+    with pytest.raises(MissingDataError, match=r"--only feat$"):
+        rebuild_learner(Record.load(folder / "feature-learners-omniglot-feat-5w1s.json"))
+
+
+def test_the_page_on_recipes_names_every_recipe_whose_records_need_training_to_be_verified(request):
+    from fewshot.backbones.index import load_backbone
+
+    root, shipped = request.config.rootpath, load_backbone("conv4-omniglot").fingerprint()
+    told = (
+        (root / "docs" / "recipes.md")
+        .read_text("utf-8")
+        .split("Trained weights that do not come along")[1]
+        .split("\n\n")[0]
+    )
+    need = set()
+    for path in (root / "benchmarks" / "results").rglob("*.json"):
+        content = json.loads(path.read_text("utf-8"))
+        settings = content.get("settings") or {}
+        if settings.get("pretraining") or settings.get("training"):
+            along = (content["backbone"] or {}).get("fingerprint") == shipped and not settings.get("freeze_backbone")
+            need |= set() if along else {content["recipe"]}
+    assert set(told.split("`")[1::2]) - {"verify"} == need
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,7 @@ def test_training_curves_come_from_beside_and_by_name(folder):
     ("arguments", "message"),
     [
         (("out", "--reference", "mean"), "reference must be a known name"),
-        (("nowhere",), "No such file"),
+        (("nowhere",), "nothing there"),
         (("out", "--training", "no.csv"), "must be a table with columns"),
         (("out", "--out", "marks.npz/x.html"), "must be writable"),
     ],

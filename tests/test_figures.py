@@ -15,6 +15,11 @@ def curves():
     return {"first": good, "second": [record((1, 2, 2, 3), shot=1), record((2, 2, 3, 4), shot=5)]}
 
 
+def test_a_figure_of_no_known_ending_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"ends in \.png, \.svg, \.pdf, got '.*a\.xyz'; rename it"):
+        save_figure(confusion_picture(np.eye(2, dtype=int), ["a", "b"]), tmp_path / "a.xyz")
+
+
 def test_each_method_is_a_line_with_the_intervals_of_its_records():
     figure = accuracy_over_shots(curves())
     (axes,) = figure.axes

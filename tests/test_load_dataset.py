@@ -81,6 +81,14 @@ def test_an_unknown_name(here):
         load_dataset("omniglt")
 
 
+def test_a_mistyped_folder(here):
+    for name in ("omniglt", "zooo"):  # the first is near a name, the second is not
+        with pytest.raises(UnknownNameError, match=rf"got '{name}'.*\(or a folder; there is nothing at '{name}'\)$"):
+            load_dataset(name)
+    with pytest.raises(DataError, match=r"'notes\.txt' must be .*, got a file that ends in '\.txt'"):
+        load_dataset("notes.txt")  # something is there
+
+
 def test_an_unknown_option(here):
     with pytest.raises(
         DataError, match=r"options of dataset 'omniglot' must be among \[.*'split'.*\], got \['splitt'\]"

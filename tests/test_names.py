@@ -27,6 +27,20 @@ def test_without_a_near_name_all_are_listed():
         names.look_up("bag", "zzz", INDEX, "fewshot.none")
 
 
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("neerest", "pixels-nearest-mean-5w1s-3fa9c1d2"),
+        ("nearest-meen", "pixels-nearest-mean-5w1s-3fa9c1d2"),
+        ("rigde", "conv4-omniglot-ridge-5w1s-77aa01bc"),
+    ],
+)
+def test_a_part_of_a_long_name_is_near_enough(name, found):
+    known = ("conv4-omniglot-ridge-5w1s-77aa01bc", "pixels-nearest-mean-5w1s-3fa9c1d2")
+    assert str(names.unknown("reference", name, known)).endswith(f"got '{name}'; did you mean '{found}'?")
+    assert "known: conv4" in str(names.unknown("reference", "zebra", known))
+
+
 def write_plug_in(folder, entry):
     """An installed package as pip leaves it: a module, and metadata with its entry points."""
     (folder / "my_plug_in.py").write_text("def make():\n    return 'made'\n")

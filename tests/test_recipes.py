@@ -130,7 +130,7 @@ def test_run_trains_evaluates_and_is_read_again(recipe, tmp_path):
 
 def test_other_settings_have_another_checkpoint_and_other_records(recipe, tmp_path):
     first = run_recipe(str(recipe), tmp_path / "out")
-    other = run_recipe(str(recipe), tmp_path / "out", {"training.seed": "1"})
+    other = run_recipe(str(recipe), tmp_path / "other", {"training.seed": "1"})
     assert first[0].settings != other[0].settings
     assert len(list((tmp_path / "cache" / "checkpoints").glob("*.safetensors"))) == 2
     assert checkpoint_path(load_recipe(str(recipe))) != checkpoint_path(

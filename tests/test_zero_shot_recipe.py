@@ -87,6 +87,17 @@ def test_table_and_command(recipe, tmp_path):
     assert [d["learner"]["name"] for d in documents] == ["descriptor-regression", "eszsl"] * 2
 
 
+def test_a_changed_value_never_replaces_a_record_unasked(recipe, tmp_path):
+    out = tmp_path / "out"
+    call("run", recipe, "--out", out)
+    before = {path.name: path.read_bytes() for path in sorted(out.iterdir())}
+    other = ("run", recipe, "--out", out, "--set", "zero_shot.seed=1")
+    assert f"'small-alone-descriptor-regression.json' of others in '{out}'" in refused(*other)
+    assert {path.name: path.read_bytes() for path in sorted(out.iterdir())} == before
+    assert as_json(*other, "--again")[0]["settings"]["zero_shot"]["seed"] == 1
+    assert "already done" in call(*other).stderr
+
+
 def test_differences_are_to_the_reference(recipe, tmp_path):
     recipe.write_text(recipe.read_text() + "reference: descriptor-regression\n")
     call("run", recipe, "--out", tmp_path / "out")

@@ -30,7 +30,7 @@ def audit(
         float | None, typer.Option(help="Least cosine; left out: the largest that finds 95 % of planted copies.")
     ] = None,
     data_option: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="An option of the data.")] = [],  # noqa: B006
-    sheet: Annotated[Path | None, typer.Option(help="Write a picture of the nearest pairs there.")] = None,
+    sheet: Annotated[Path | None, typer.Option(help="Picture of the nearest pairs, .png, .svg or .pdf.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Search for near-duplicates across splits.
@@ -41,21 +41,27 @@ def audit(
     from fewshot.backbones.index import load_backbone
     from fewshot.datasets.index import load_dataset
     from fewshot.evaluation.audit import audit as search
+    from fewshot.results.figures import require_ending
     from fewshot.training.memory import keep_freed_memory
 
+    if sheet is not None:
+        require_ending(sheet)
     keep_freed_memory()
     options = parsed(data_option, "--data-option")
     with stdout_kept():
         whole = load_dataset(data, **options)
+        if sheet is not None and not _are_images(whole.items):
+            raise DataError("--sheet needs uint8 images, got other items; leave it out")
         name = backbone or _default(whole)
         note(f"embedding {len(whole):,} items with {name}, unless the cache has them")
         found = search(whole, load_backbone(name), threshold).model_copy(update={"data": data, "options": options})
-        if sheet is not None:
-            _write_sheet(whole, found, sheet)
     if as_json:
         document(found.as_json())
     else:
         show_tables(found.table(), *([found.pair_table()] if found.all_pairs() else []))
+    if sheet is not None:
+        with stdout_kept():
+            _write_sheet(whole, found, sheet)
     if found.all_pairs():
         raise typer.Exit(1)
 
@@ -80,8 +86,6 @@ def _write_sheet(whole: "Collection", found: "Audit", path: Path) -> None:
     from fewshot.results.figures import save_figure
     from fewshot.results.pair_sheet import pair_sheet
 
-    if not _are_images(whole.items):
-        raise DataError("--sheet needs uint8 images, got other items; leave it out")
     pairs = found.all_pairs()[:MOST_SHOWN]
     if not pairs:
         note("no sheet: there are no pairs")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fewshot.cli.labelled import about, answer_table, answers_of, write_csv, write_sheet
+from fewshot.cli.labelled import about, answer_table, answers_of, require_images, write_csv, write_sheet
 from fewshot.cli.options import AsJson, parsed
 from fewshot.cli.output import document, note, show_tables, stdout_kept
 from fewshot.errors import DataError, FewShotError
@@ -54,27 +54,32 @@ def classify(
     Prints a label for each item with its probability. Nothing is trained; examples are embedded, and a small
     classifier is fitted to them.
     """
+    from fewshot.results.figures import require_ending
     from fewshot.training.memory import keep_freed_memory
 
     if save is not None and save.suffix != SAVED:
         raise FewShotError(f"--save must name a file that ends in {SAVED}, got '{save}'; rename it")
+    if sheet is not None:
+        require_ending(sheet)
     keep_freed_memory()  # an image network embeds twice as fast
     with stdout_kept():
         classifier = _classifier(support, backbone, learner, parsed(option, "--option"))
         if reject_below is not None:
             classifier.set_params(reject_below=reject_below)
         items = _queries(classifier, query)
+        if sheet is not None:
+            require_images(items)
         answers = answers_of(classifier, items, coverage)
     if save is not None:
         note(f"classifier: {classifier.save(save)}")
     if csv is not None:
         note(f"answers: {write_csv(csv, answers)}")
-    if sheet is not None:
-        note(f"contact sheet: {write_sheet(sheet, items, answers)}")
     if as_json:
         document({"classifier": about(classifier), "answers": answers})
     else:
         show_tables(answer_table(classifier, answers, coverage))
+    if sheet is not None:  # last, so that no fault of a picture costs the answers
+        note(f"contact sheet: {write_sheet(sheet, items, answers)}")
 
 
 def _classifier(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "fewshot-bench evaluate --data digits --learner nearest-mean --way 5 --shot 1",
     "fewshot-bench evaluate --data omniglot --learner nearest-mean --backbone conv4-omniglot --way 20 --ci both",
-    "fewshot-bench evaluate --data ./my-photos --learner logistic-regression --half-width 0.005 --json",
+    "fewshot-bench evaluate --data ./my-photos --learner logistic-regression --backbone efficientnet-lite0 --json",
     "fewshot-bench evaluate --data digits --learner nearest-mean --option metric=cosine --out cosine",
     "fewshot-bench evaluate --data omniglot --learner nearest-mean --backbone conv4-omniglot --open-classes 5",
 )

@@ -12,7 +12,7 @@ from fewshot.cli.progress import progress_line
 from fewshot.cli.setting import Setting
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSampler, EpisodeSpec
-from fewshot.errors import NotFittedError, ShapeError
+from fewshot.errors import EpisodeError, NotFittedError, ShapeError
 from fewshot.evaluation.answers import eval_mode, score, support_set
 from fewshot.evaluation.evaluate import evaluate
 from fewshot.evaluation.guard import check_overlap, classes_seen
@@ -77,8 +77,16 @@ def check_base(
 
 
 def ask_once(setting: Setting, learner: Any, asked: Collection, spec: EpisodeSpec) -> None:
-    """One episode in advance, so that items which learner or backbone cannot take are told in a sentence."""
-    sampler = EpisodeSampler(asked.labels, spec, class_names=asked.class_names, groups=asked.groups)
+    """One episode in advance, so that items which learner or backbone cannot take are told in a sentence.
+
+    Raises:
+        EpisodeError: If the data have too few classes or items for an episode; names the options.
+        ShapeError: If learner or backbone cannot take the items.
+    """
+    try:
+        sampler = EpisodeSampler(asked.labels, spec, class_names=asked.class_names, groups=asked.groups)
+    except EpisodeError as error:
+        raise EpisodeError(f"{error} (here: --way, --shot, --query)") from None
     (batch,) = sampler.groups(0, 1)
     support, query = support_set(asked, batch, sampler.seeds(batch.index)), asked.take(batch.query)
     with unfit_items_told(setting, asked), eval_mode(learner):

@@ -64,17 +64,21 @@ def write_csv(path: Path, answers: list[Answer]) -> Path:
     return write_text(path, text.getvalue())
 
 
-def write_sheet(path: Path, items: "Unlabelled", answers: list[Answer]) -> Path:
-    """Picture of all images with their labels.
+def require_images(items: "Unlabelled") -> None:
+    """Let only images pass, which a contact sheet can show.
 
     Raises:
         DataError: If the items are no images.
     """
+    if items.items.ndim != 4:
+        raise DataError("a contact sheet shows images, got items that are none; leave --sheet out")
+
+
+def write_sheet(path: Path, items: "Unlabelled", answers: list[Answer]) -> Path:
+    """Picture of all images with their labels."""
     from fewshot.results.contact_sheet import contact_sheet
     from fewshot.results.figures import save_figure
 
-    if items.items.ndim != 4:
-        raise DataError("a contact sheet shows images, got items that are none; leave --sheet out")
     best = [max(answer["probabilities"], key=answer["probabilities"].get) for answer in answers]
     rejected = [answer["label"] is None for answer in answers]
     return save_figure(contact_sheet(items.items, best, [answer["confidence"] for answer in answers], rejected), path)

@@ -19,7 +19,7 @@ EXAMPLES = (
 Entry = dict[
     str, str | bool
 ]  # name, family, what it is; of a learner also paper and whether it is transductive, or when
-COLUMNS = ("name", "family", "about")
+COLUMNS = ("name", "family", "transductive", "paper", "about")
 
 
 class Kind(StrEnum):
@@ -51,7 +51,8 @@ def list_names(
     if as_json:
         document(shown)
     else:
-        columns = ("name", "family", "transductive", "paper", "about") if kind is Kind.learners else COLUMNS
+        # a column in which nothing stands is left out
+        columns = tuple(c for c in COLUMNS if any(entry.get(c, "") != "" for entry in shown))
         show_tables(Table(columns, tuple(tuple(_cell(entry.get(c, "")) for c in columns) for entry in shown)))
 
 

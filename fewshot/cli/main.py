@@ -5,7 +5,7 @@ Nothing heavy is imported here or at the top of a command's file, so that help i
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -47,7 +47,6 @@ def _typed() -> str:
 app = typer.Typer(
     name="fewshot-bench",
     cls=Commands,
-    help="Few-shot and zero-shot learning: evaluate, compare and check, with honest intervals.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
     add_completion=False,
@@ -55,6 +54,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _show_version(asked: bool) -> bool:
+    if asked:
+        import fewshot
+
+        typer.echo(fewshot.__version__)
+        raise typer.Exit
+    return asked
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Print the version of the package.")
+    ] = False,
+) -> None:
+    """Few-shot and zero-shot learning: evaluate, compare and check, with honest intervals."""
 
 
 def _add(name: str, command: Callable[..., None], examples: tuple[str, ...]) -> None:

@@ -34,12 +34,14 @@ def _inside(folder: Path) -> list[Path]:
 
 
 def _is_record(file: Path) -> bool:
-    """Whether a file of a folder is meant: other JSON has no schema; a torn one is meant, and told of later."""
+    """Whether a file of a folder is meant: other JSON lacks what records have; a torn one is meant, and told of later."""
+    from fewshot.results.record import is_record
+
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return True
-    return isinstance(content, dict) and bool({"schema", "zero_shot"} & set(content))
+    return is_record(content) or (isinstance(content, dict) and "zero_shot" in content)
 
 
 def named_files(paths: Sequence[Path]) -> dict[str, Path]:

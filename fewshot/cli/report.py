@@ -20,7 +20,7 @@ EXAMPLES = (
     "fewshot-bench report fewshot-results/awa1-gzsl --reference eszsl --out awa1.html",
     "fewshot-bench report fewshot-results/omniglot-maml --episodes 5 --recompute --figures figures",
 )
-MOST_VIEWERS, ENDINGS = 4, ("png", "svg", "pdf")
+MOST_VIEWERS = 4
 
 
 def report(
@@ -129,6 +129,6 @@ def _made(count: int) -> str:
 
 
 def _save(plots: "list[Plot]", folder: Path) -> list[str]:
-    from fewshot.results.figures import save_figure
+    from fewshot.results.figures import ENDINGS, save_figure
 
-    return [str(save_figure(plot.figure, folder / f"{plot.name}.{ending}")) for plot in plots for ending in ENDINGS]
+    return [str(save_figure(plot.figure, folder / f"{plot.name}{ending}")) for plot in plots for ending in ENDINGS]

@@ -41,13 +41,16 @@ def run(
     """
     from fewshot.cli.progress import training_line
     from fewshot.recipes.load import load_recipe
-    from fewshot.recipes.run import run_recipe
+    from fewshot.recipes.run import folder_of, run_recipe
+    from fewshot.recipes.zero_shot import check_none_replaced
     from fewshot.recipes.zero_shot_schema import ZeroShotRecipe
     from fewshot.results.tables import error_lines, results_table
 
     overrides = key_values(set_, "--set")
     loaded = load_recipe(recipe, overrides)
     if isinstance(loaded, ZeroShotRecipe):
+        if overrides and not again:
+            check_none_replaced(loaded, folder_of(loaded, out))
         _run_zero_shot(loaded, out, jobs, again, as_json)
         return
     with stdout_kept(), training_line() as report:

@@ -99,7 +99,15 @@ class Setting:
 
         def make(**options: Any) -> Any:
             fit = fitting(find_learner(self.learner), options, "--option")  # told before weights are loaded
-            return assemble(self.learner, fit, backbone(), base)
+            try:
+                return assemble(self.learner, fit, backbone(), base)
+            except FewShotError as error:
+                if getattr(backbone(), "dim", None) is None and _is_trained(self.learner):
+                    raise FewShotError(
+                        f"learner '{self.learner}' needs a trained network, got the backbone '{name or 'none'}'; "
+                        "take a recipe that trains one, see: fewshot-bench list recipes"
+                    ) from error
+                raise
 
         return make
 
@@ -169,6 +177,17 @@ def named_settings(
     key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
     parts = [Path(setting.data).stem, setting.backbone or "", setting.learner, f"{spec.way}w{spec.shot}s", key]
     return settings, "-".join(re.sub(r"[^\w.]+", "-", part).strip("-.") for part in parts if part)
+
+
+def _is_trained(learner: str) -> bool:
+    """Whether a learner is made for a network of its own that episodes have trained, or trains weights of a known size."""
+    import inspect
+
+    from fewshot.learners.index import LEARNERS, find_learner
+
+    size = inspect.signature(find_learner(learner)).parameters.get("dim")
+    gradient = learner in LEARNERS and LEARNERS[learner].family == "gradient"
+    return gradient or (size is not None and size.default is inspect.Parameter.empty)
 
 
 def is_text(items: Any) -> bool:

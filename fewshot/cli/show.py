@@ -1,68 +1,87 @@
-"""``fewshot-bench show``: everything that a record says."""
+"""``fewshot-bench show``: everything that records say."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fewshot.cli.options import AsJson
+from fewshot.cli.options import AsJson, RecordPaths
 from fewshot.cli.output import document, note, show_tables
 from fewshot.errors import FewShotError
 
 if TYPE_CHECKING:
     from fewshot.results.answers import Answers
     from fewshot.results.record import Record
+    from fewshot.results.tables import Table
 
 EXAMPLES = (
     "fewshot-bench show fewshot-results/quickstart/1-shot/pixels-nearest-mean.json",
     "fewshot-bench show fewshot-results/quickstart/1-shot/pixels-nearest-mean.json --per-class --confusion",
+    "fewshot-bench show fewshot-results/quickstart/1-shot",
 )
 
 
 def show(
-    record: Annotated[Path, typer.Argument(metavar="RECORD", help="A JSON file.")],
+    records: RecordPaths,
     per_class: Annotated[bool, typer.Option("--per-class", help="Accuracy of each class, worst first.")] = False,
     confusion: Annotated[bool, typer.Option("--confusion", help="Queries of each class by answer.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print everything that a record says.
+    """Print everything that records say.
 
     Every interval with what it speaks of, the fifth percentile, calibration, AUROC and FPR95 where open classes were
     asked, notes, and how it was made.
     """
+    from fewshot.cli.reading import record_files
+    from fewshot.results.zero_shot import is_zero_shot
+
+    files = record_files(records)
+    asked = {"per_class": per_class, "confusion": confusion}
+    shown = [_zero_shot(file) if is_zero_shot(file) else _few_shot(file, asked) for file in files]
+    if as_json:
+        alone = len(records) == 1 and not records[0].is_dir()
+        document(shown[0][0] if alone else [content for content, _ in shown])
+        return
+    show_tables(
+        *(table for file, (_, tables) in zip(files, shown, strict=True) for table in _headed(file, tables, files))
+    )
+
+
+def _headed(file: Path, tables: "list[Table]", files: list[Path]) -> "list[Table]":
+    """The tables of a record, with the name of its file above where there are several records."""
+    from dataclasses import replace
+
+    title = f"{file}: {tables[0].title}" if tables[0].title else str(file)
+    return tables if len(files) == 1 else [replace(tables[0], title=title), *tables[1:]]
+
+
+def _few_shot(path: Path, asked: dict[str, bool]) -> "tuple[dict[str, Any], list[Table]]":
+    """All that a record says, as JSON and as tables."""
     from dataclasses import replace
 
     from fewshot.results.class_tables import class_table, confusion_table
     from fewshot.results.facts import facts_table, interval_table, open_set_table
     from fewshot.results.record import Record
-    from fewshot.results.zero_shot import is_zero_shot
 
-    if is_zero_shot(record):
-        _show_zero_shot(record, as_json)
-        return
-    loaded = Record.load(record)
-    answers = loaded.load_answers(record.parent) if per_class or confusion else None
-    names = None if answers is None else _class_names(loaded)
-    if as_json:
-        document(loaded.as_json() | ({} if answers is None else _by_class(answers, names)))
-        return
-    tables = [facts_table(loaded), replace(interval_table(loaded), notes=tuple(loaded.notes))]
-    if loaded.open_set:
-        tables.insert(1, open_set_table(loaded))
-    makers = [make for wanted, make in ((per_class, class_table), (confusion, confusion_table)) if wanted]
-    show_tables(*tables, *(make(answers.true, answers.predicted, names) for make in makers if answers is not None))
+    record = Record.load(path)
+    tables = [facts_table(record), replace(interval_table(record), notes=tuple(record.notes))]
+    if record.open_set:
+        tables.insert(1, open_set_table(record))
+    if not any(asked.values()):
+        return record.as_json(), tables
+    answers, names = record.load_answers(path.parent), _class_names(record)
+    makers = {"per_class": class_table, "confusion": confusion_table}
+    tables += [make(answers.true, answers.predicted, names) for key, make in makers.items() if asked[key]]
+    return record.as_json() | _by_class(answers, names), tables
 
 
-def _show_zero_shot(path: Path, as_json: bool) -> None:
+def _zero_shot(path: Path) -> "tuple[dict[str, Any], list[Table]]":
     from fewshot.results.zero_shot import ZeroShotRecord
     from fewshot.results.zero_shot_table import classes_table, figures_table, open_table
 
     record = ZeroShotRecord.load(path)
-    if as_json:
-        document(record.model_dump(mode="json"))
-    else:
-        opened = [open_table(record)] if record.open_set else []
-        show_tables(figures_table(record), *opened, classes_table(record))
+    opened = [open_table(record)] if record.open_set else []
+    return record.model_dump(mode="json"), [figures_table(record), *opened, classes_table(record)]
 
 
 def _by_class(answers: "Answers", names: tuple[str, ...] | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 from fewshot.datasets.collection import Collection
 from fewshot.datasets.descriptions import with_descriptors
 from fewshot.episodes import FixedEpisodes
-from fewshot.errors import DataError, MissingDataError
+from fewshot.errors import DataError, MissingDataError, UnknownNameError
 from fewshot.names import look_up, plug_ins
 
 DATASETS = {
@@ -68,7 +68,7 @@ def load_dataset(name: str | Path, /, **options: Any) -> Collection:
     if str(name) not in known and is_path(name):
         load, arguments = _reader(name, Path(name).expanduser())
     else:
-        load, arguments = look_up("dataset", str(name), DATASETS, "fewshot.datasets"), []
+        load, arguments = _by_name(str(name)), []
     own = "descriptors" in inspect.signature(load).parameters
     described = None if own else options.pop("descriptors", None)
     _check_options(name, load, options, len(arguments))
@@ -92,10 +92,18 @@ def load_episodes(name: str, collection: Collection) -> FixedEpisodes:
 
 
 def is_path(name: str | Path) -> bool:
-    """Whether this means files: it has a separator, a known ending, or names a folder that is there."""
+    """Whether this means files: it has a separator, a known ending, or names something that is there."""
     text = str(name)
     marked = isinstance(name, Path) or "/" in text or "\\" in text or text.startswith((".", "~"))
-    return marked or Path(text).suffix.lower() in set(READERS) - {"", *FOLDERS} or Path(text).is_dir()
+    return marked or Path(text).suffix.lower() in set(READERS) - {"", *FOLDERS} or Path(text).exists()
+
+
+def _by_name(name: str) -> Any:
+    """The loader of a name, which may be a folder's that is mistyped."""
+    try:
+        return look_up("dataset", name, DATASETS, "fewshot.datasets")
+    except UnknownNameError as error:
+        raise UnknownNameError(f"{error} (or a folder; there is nothing at '{name}')") from None
 
 
 def _reader(name: str | Path, path: Path) -> tuple[Any, list[Path]]:

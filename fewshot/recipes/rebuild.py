@@ -1,5 +1,6 @@
 """From the record of a recipe back to its learner, with the weights that were trained then."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +49,13 @@ def _restore(learner: Any, recipe: Recipe, record: Record) -> None:
         runs.append((trained_part(learner, recipe), checkpoint_path(recipe), steps, None))
     if all(_loaded(*run) for run in runs):
         return
-    shipped = _shipped(record)
+    # a head that was trained on a frozen backbone does not come along with it
+    shipped = None if recipe.freeze_backbone else _shipped(record)
     if shipped is None or not isinstance(learner, Embedded):
+        only = f" --only {shlex.quote(recipe.label)}" if recipe.label else ""
         raise MissingDataError(
             f"the trained weights of recipe '{recipe.name}' must lie in '{runs[-1][1]}', got no finished run there; "
-            f"run: fewshot-bench run {recipe.name}"
+            f"run: fewshot-bench run {recipe.name}{only}"
         )
     learner.backbone.load_state_dict(shipped.state_dict())
 

@@ -10,6 +10,7 @@ from fewshot.datasets.index import load_dataset
 from fewshot.errors import RecipeError
 from fewshot.evaluation.guard import is_fixed
 from fewshot.names import unknown
+from fewshot.recipes.before import refuse_to_replace, require_splits
 from fewshot.recipes.build import build_learner
 from fewshot.recipes.curves import write_curves
 from fewshot.recipes.load import load_recipe
@@ -51,7 +52,8 @@ def run_recipe(
         One record a row, in the order of the recipe, learner by learner.
 
     Raises:
-        RecipeError: If the recipe has no episodes.
+        RecipeError: If the recipe has no episodes, or its data lack a split that is asked.
+        RecordError: If overrides would replace records of other settings, unless ``again``.
         UnknownNameError: If ``only`` names no learner of the recipe.
     """
     recipe = load_recipe(name, overrides)
@@ -59,7 +61,13 @@ def run_recipe(
         raise RecipeError(f"'{name}' must be a recipe of episodes, got one of zero-shot learning; call run_zero_shot")
     folder = folder_of(recipe, out)
     singles = _chosen(recipe.singles(), only)
+    if overrides and not again:
+        refuse_to_replace(
+            (record_path(folder, one, row), is_done(folder, one, row)) for one in singles for row in one.evaluation.rows
+        )
     pending = [one for one in singles if again or not all(is_done(folder, one, row) for row in one.evaluation.rows)]
+    if pending:
+        require_splits(name, recipe)
     if not pending:
         announce(f"already done: records in '{folder}'")
     elif jobs == 1 or len(pending) == 1:

@@ -16,6 +16,7 @@ from fewshot.evaluation.class_scores import CHOOSE, TEST, Parts
 from fewshot.evaluation.zero_shot import choose_options, evaluate_zero_shot
 from fewshot.learners.index import load_learner
 from fewshot.learners.transformed import Transformed
+from fewshot.recipes.before import refuse_to_replace
 from fewshot.recipes.zero_shot_schema import ZeroShotLearner, ZeroShotRecipe, ZeroShotRow
 from fewshot.results.zero_shot import Counts, ZeroShotRecord
 
@@ -46,6 +47,16 @@ def run_zero_shot(
     if not pending:
         announce(f"already done: records in '{folder}'")
     return [ZeroShotRecord.load(path_of(recipe, folder, *pair)) for pair in pairs]
+
+
+def check_none_replaced(recipe: ZeroShotRecipe, folder: Path) -> None:
+    """Refuse what would replace records of other settings, before anything is computed.
+
+    Raises:
+        RecordError: If such a record is there.
+    """
+    pairs = [(row, one) for row in recipe.zero_shot.rows for one in recipe.learners]
+    refuse_to_replace((path_of(recipe, folder, *pair), is_done(recipe, folder, *pair)) for pair in pairs)
 
 
 def path_of(recipe: ZeroShotRecipe, folder: Path, row: ZeroShotRow, one: ZeroShotLearner) -> Path:

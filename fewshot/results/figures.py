@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fewshot.errors import RecordError, ShapeError
+from fewshot.errors import DataError, RecordError, ShapeError
 from fewshot.files import write
 from fewshot.results.pictures import blank, short
 from fewshot.results.record import Record
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS, DASHES = "osD^vPX", ("-", "--", "-.", ":")
+ENDINGS = (".png", ".svg", ".pdf")
 MOST_NUMBERED = 12  # classes up to which a confusion matrix has room for numbers
 
 
@@ -30,10 +31,21 @@ def save_figure(figure: "Figure", path: Path | str) -> Path:
     """Write a figure in one step; the ending of the name (``.png``, ``.svg``, ``.pdf``) decides the format.
 
     Raises:
-        DataError: If the file cannot be written.
+        DataError: If the name has another ending, or the file cannot be written.
     """
     path = Path(path)
-    return write(path, lambda file: figure.savefig(file, format=path.suffix[1:] or "png", dpi=160))
+    require_ending(path)
+    return write(path, lambda file: figure.savefig(file, format=path.suffix[1:].lower(), dpi=160))
+
+
+def require_ending(path: Path) -> None:
+    """Let the name of a picture's file pass only if it has an ending that `save_figure` knows.
+
+    Raises:
+        DataError: If it has not.
+    """
+    if path.suffix.lower() not in ENDINGS:
+        raise DataError(f"a picture must have a name that ends in {', '.join(ENDINGS)}, got '{path}'; rename it")
 
 
 def accuracy_over_shots(methods: Mapping[str, Sequence[Record]]) -> "Figure":

@@ -13,6 +13,8 @@ from fewshot.files import write_bytes, write_json
 from fewshot.results.answers import Answers
 
 SCHEMA = 1
+MARKS = ("learner", "data", "episodes", "correct")
+"""Keys that every record of episodes has, of any schema; other JSON with a schema lacks some of them."""
 LAST_WEIGHTS = "last weights"
 """The selection of a training run whose weights nothing chose."""
 
@@ -257,10 +259,7 @@ class Record(_Part):
         Raises:
             RecordError: If the file is missing, torn, of an unknown schema, or no record.
         """
-        try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise RecordError(f"'{path}' must be a record in JSON, got {error}; run the evaluation again") from None
+        content = read_content(path, "a record in JSON")
         _require_schema(path, content)
         try:
             return cls.model_validate(content)
@@ -273,18 +272,45 @@ class Record(_Part):
 
 
 def _require_schema(path: Path | str, content: Any) -> None:
-    """Let JSON pass that says to be a record which this version can read."""
-    if not isinstance(content, dict) or "schema" not in content:
-        got = f"keys {sorted(content)[:5]}" if isinstance(content, dict) else f"a {type(content).__name__}"
-        raise RecordError(
-            f"'{path}' is no record: it must have a 'schema', got {got}; name a file that an evaluation wrote"
-        )
-    schema = content["schema"]
-    if type(schema) is not int or schema < 1:
+    """Let JSON pass that is meant as a record which this version can read."""
+    schema = content.get("schema") if isinstance(content, dict) else None
+    if schema is not None and (type(schema) is not int or schema < 1):
         raise RecordError(
             f"'{path}' must be a record whose schema is a whole number from 1 to {SCHEMA}, got {schema!r}; run it again"
         )
-    if schema > SCHEMA:
+    if schema is not None and schema > SCHEMA:
         raise RecordError(
             f"'{path}' must be a record of schema {SCHEMA} or older, got {schema}; update fewshot to read it"
         )
+    if not is_record(content):
+        raise RecordError(f"'{path}' is no record of episodes, got JSON without {_lacking(content)}; name another file")
+
+
+def is_record(content: Any) -> bool:
+    """Whether the content of a JSON file is meant as a record of episodes, whole or not."""
+    return not _lacking(content)
+
+
+def _lacking(content: Any) -> str:
+    keys = content if isinstance(content, dict) else ()
+    return ", ".join(f"'{key}'" for key in ("schema", *MARKS) if key not in keys)
+
+
+def read_content(path: Path | str, what: str) -> Any:
+    """The content of a JSON file.
+
+    Args:
+        path: Of the file.
+        what: What it must be, for the message.
+
+    Raises:
+        RecordError: If nothing is there, or a folder is, or the file is torn.
+    """
+    path = Path(path)
+    if not path.is_file():
+        got = "a folder; name a file in it" if path.is_dir() else "nothing there; check the path"
+        raise RecordError(f"'{path}' must be {what}, got {got}")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RecordError(f"'{path}' must be {what}, got {error}; run the evaluation again") from None

@@ -11,7 +11,15 @@ from fewshot.errors import RecordError
 from fewshot.files import write_json
 from fewshot.results.interval import Interval
 from fewshot.results.per_class import ClassCounts
-from fewshot.results.record import BackboneInfo, DataInfo, IntervalInfo, LearnerInfo, OpenSetInfo, SeenClasses
+from fewshot.results.record import (
+    BackboneInfo,
+    DataInfo,
+    IntervalInfo,
+    LearnerInfo,
+    OpenSetInfo,
+    SeenClasses,
+    read_content,
+)
 
 FORMAT = 1
 
@@ -145,12 +153,12 @@ class ZeroShotRecord(_Part):
         Raises:
             RecordError: If the file is missing, torn, or no such record.
         """
+        content = read_content(path, "a record of a zero-shot evaluation")
         try:
-            return cls.model_validate(json.loads(Path(path).read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
-            what = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+            return cls.model_validate(content)
+        except ValidationError as error:
             raise RecordError(
-                f"'{path}' must be a record of a zero-shot evaluation, got: {what}; run it again"
+                f"'{path}' must be a record of a zero-shot evaluation, got: {error.errors()[0]['msg']}; run it again"
             ) from None
 
 
