@@ -103,4 +103,5 @@ def _list(folder: Path, own: Path | None, as_json: bool) -> None:
     else:
         rows = tuple((key, str(len(j)), count_words(j), about) for key, about, j in found)
         show_tables(Table(("table", "cells", "verdicts", "about"), rows))
-        note(f"records of '{folder}'; those that come with a checkout are in its {CHECKOUT}: --records")
+        elsewhere = "" if folder == CHECKOUT else f"; those that come with a checkout are in its {CHECKOUT}: --records"
+        note(f"records of '{folder}'{elsewhere}")
