@@ -6,30 +6,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fewshot.datasets.labels import read_labels
 from fewshot.errors import DataError
 
 
 def as_labels(y: Any) -> np.ndarray:
-    """A vector of labels, each of which is there: numbers from 0, or texts.
+    """A vector of labels, each of which is there: whole numbers from 0, texts, or truth values.
 
     Raises:
-        DataError: If a label is negative, NaN or absent, or labels are no vector.
+        DataError: If a label is negative or absent, an item has several, or kinds are mixed; see `read_labels`.
     """
-    labels = as_numpy(y) if isinstance(y, Tensor) else np.asarray(y)
-    if labels.dtype.kind == "O":
-        absent = [i for i, label in enumerate(labels.ravel().tolist()) if label is None or label != label]
-        if absent:
-            raise DataError(
-                f"every item needs a label, got {labels.ravel()[absent[0]]} in row {absent[0]}; drop that item"
-            )
-        labels = labels.astype(np.dtypes.StringDType())
-    if labels.ndim != 1:
-        raise DataError(
-            f"labels must be a vector, one an item, got shape {labels.shape}; use argmax(1) on one-hot rows"
-        )
-    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
-        raise DataError("labels must be finite, got NaN or infinity; drop the items without a label")
-    if labels.dtype.kind in "if" and len(labels) and labels.min() < 0:
+    labels = read_labels(y, decode=True)
+    if labels.dtype.kind in "ifO" and len(labels) and labels.min() < 0:
         raise DataError(f"labels must not be negative, got {labels.min()}; drop the items without a label")
     return labels
 

@@ -1,5 +1,6 @@
 """Collections from datasets of torch and torchvision."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -16,9 +17,9 @@ from fewshot.errors import DataError
 def from_torch(dataset: Any, name: str | None = None, size: int = 84) -> Collection:
     """A collection from any map-style torch ``Dataset``, each item read exactly once.
 
-    Labels come from ``dataset.targets`` or ``dataset.labels``, or else from the second part of
-    each item; class names from ``dataset.classes`` where labels number it. A random
-    transform in the dataset is thereby drawn once and frozen.
+    Labels are the second part of each item, so that a ``target_transform`` is heeded, or else those of
+    ``dataset.targets`` or ``dataset.labels``; class names come from ``dataset.classes`` where labels number it
+    and were not transformed. A random transform in the dataset is thereby drawn once and frozen.
 
     Args:
         dataset: Has ``len`` and gives ``(item, label)`` or ``item``; items are images, tensors or arrays.
@@ -26,19 +27,29 @@ def from_torch(dataset: Any, name: str | None = None, size: int = 84) -> Collect
         size: Side of images in pixels; tensors and arrays stay as they are.
 
     Raises:
-        DataError: If there are no labels, an item is of another kind, or items differ in shape; the item is named.
+        DataError: If there are no labels, or several an item, an item is of another kind, or items differ in shape;
+            the item is named.
     """
     items, labels = _read(dataset, size)
-    given = next((v for n in ("targets", "labels") if (v := getattr(dataset, n, None)) is not None), None)
-    if given is None and len(labels) != len(items):
+    given = _listed(dataset)
+    own = labels if len(labels) == len(items) else given
+    if own is None:
         raise DataError(
             f"every item needs a label, got {len(labels)} labels for {len(items)} items of {type(dataset).__name__}; "
             "give the dataset a 'targets', or let it return (item, label)"
         )
-    collection = Collection.from_arrays(
-        items, labels if given is None else given, name=name or type(dataset).__name__.lower()
-    )
-    return _named(collection, getattr(dataset, "classes", None))
+    collection = Collection.from_arrays(items, own, name=name or type(dataset).__name__.lower())
+    transformed = given is not None and own != given
+    return collection if transformed else _named(collection, getattr(dataset, "classes", None))
+
+
+def _listed(dataset: Any) -> list[Any] | None:
+    """The labels that a dataset lists beside its items, where it does."""
+    for name in ("targets", "labels"):
+        given = getattr(dataset, name, None)
+        if given is not None and not callable(given):
+            return list(given.tolist() if isinstance(given, (Tensor, np.ndarray)) else map(_plain, given))
+    return None
 
 
 def _read(dataset: Any, size: int) -> tuple[Any, list[Any]]:
@@ -80,11 +91,23 @@ def _pairs(dataset: Any, size: int) -> Iterator[tuple[Any, list[Any]]]:
                 f"an item must be an image, a tensor, an array or a text, got {type(item).__name__} in item {i}; "
                 "let the dataset return (item, label)"
             )
-        yield item, [_plain(v) for v in label[:1]]
+        yield item, [_one(v, i) for v in label[:1]]
+
+
+def _one(label: Any, item: int) -> Any:
+    """The label of an item as Python's own value."""
+    if math.prod(getattr(label, "shape", ())) != 1:
+        raise DataError(
+            f"every item needs one label, got an array of shape {tuple(label.shape)} with item {item}; "
+            "give the dataset a target_transform, such as lambda v: int(v.argmax()) on one-hot rows"
+        )
+    return _plain(label)
 
 
 def _plain(label: Any) -> Any:
-    return label.item() if isinstance(label, (Tensor, np.generic)) else label
+    return (
+        label.item() if isinstance(label, (Tensor, np.ndarray, np.generic)) and math.prod(label.shape) == 1 else label
+    )
 
 
 def _named(collection: Collection, classes: Any) -> Collection:
