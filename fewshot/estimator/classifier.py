@@ -11,12 +11,11 @@ from sklearn.exceptions import NotFittedError as SklearnNotFittedError
 from fewshot.errors import DataError, FewShotError, NotFittedError, StatisticsError
 from fewshot.estimator.described import describe
 from fewshot.estimator.items import IMAGES, ROWS, TEXTS, kind_of, read
-from fewshot.estimator.labels import checked_labels, ids_of, sorted_classes
+from fewshot.estimator.labels import checked_labels, sorted_classes
 from fewshot.estimator.model import Model
 from fewshot.estimator.parts import DEFAULTS, NONE, default_learner, make_backbone, make_learner
 from fewshot.estimator.rows import read_rows
 from fewshot.estimator.saving import load_model, save_model
-from fewshot.estimator.sets import cross_sets, split_sets
 
 
 class UnfittedError(NotFittedError, SklearnNotFittedError):  # type: ignore[misc]
@@ -154,22 +153,30 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 without them the examples of ``fit`` are left out in turn.
 
         Raises:
-            StatisticsError: If there are too few examples, or the learner is transductive.
+            StatisticsError: If there are too few examples that differ, the coverage is no number between 0 and 1, or the
+                learner is transductive.
             UnknownNameError: If a label of the calibration has no example.
+            LeakageError: If an item of the calibration equals an example of ``fit``.
         """
         model, query = self._fitted(), self._items(X)
         if getattr(model.learner, "transductive", False):
             raise StatisticsError(
                 "prediction sets need a learner that answers each item by itself, got a transductive one; take another"
             )
-        names = self.classes_[model.present]
         if calibration is None:
-            held = cross_sets(model.learner, model.support, query, coverage)
+            held = model.sets(query, coverage)
         else:
-            known = self._items(calibration[0])
-            ids = ids_of(checked_labels(calibration[1], len(known), type(self).__name__), names)
-            held = split_sets(model.scores(known), ids, model.scores(query), coverage)
+            known, labels = self._held_out(calibration)
+            held = model.calibrated_sets(query, coverage, known, labels)
+        names = self.classes_[model.present]
         return [tuple(names[row].tolist()) for row in held]
+
+    def _held_out(self, calibration: Any) -> tuple[Any, np.ndarray]:
+        """Items and labels of a calibration."""
+        if not isinstance(calibration, (tuple, list)) or len(calibration) != 2:
+            raise DataError(f"calibration must be a pair (X, y), got {type(calibration).__name__}; give labelled items")
+        known = self._items(calibration[0])
+        return known, checked_labels(calibration[1], len(known), type(self).__name__)
 
     def save(self, path: str | Path) -> Path:
         """Write the classifier as one safetensors file: features of the examples, all else in it as JSON.
