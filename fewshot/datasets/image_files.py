@@ -1,10 +1,11 @@
 """Which files are images: by a known ending, else by their first bytes; what is none is counted."""
 
+import os
 import re
 import warnings
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from fewshot.datasets.trees import Tree
 from fewshot.errors import FewShotWarning
@@ -20,6 +21,11 @@ BEGINNINGS = re.compile(
     rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|GIF8[79]a|RIFF.{4}WEBP|.{4}ftypavi[fs]|BM.{4}\0\0\0\0|\0\0\0\x0cjP  |\xff\x4f\xff\x51",
     re.DOTALL,
 )
+
+
+def is_file(path: str | Path) -> bool:
+    """Whether a path is that of a file; unlike `Path.is_file` also for texts that are too long, or hold a zero, to be a path."""
+    return os.path.isfile(path)  # noqa: PTH113
 
 
 def is_image(head: bytes) -> bool:

@@ -76,7 +76,11 @@ def decode(content: bytes, name: str) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(content))
         image.load()
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+    except UnidentifiedImageError:
+        raise DataError(
+            f"'{name}' must be a whole image file, got unreadable bytes of no format that is known here; convert or remove it"
+        ) from None
+    except (Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         raise DataError(
             f"'{name}' must be a whole image file, got unreadable bytes ({error}); replace or remove it"
         ) from None

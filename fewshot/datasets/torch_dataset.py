@@ -72,7 +72,7 @@ def _labels(found: list[Any], count: int, targets: Any, kind: str) -> Any:
 
 
 def _is_label(label: Any) -> bool:
-    return label is None or isinstance(label, (str, bytes, bool, int, float))
+    return isinstance(label, (str, bytes, bool, int, float))
 
 
 def _described(label: Any) -> str:
