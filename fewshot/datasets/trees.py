@@ -4,6 +4,7 @@ import os
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -82,6 +83,16 @@ class Tree:
             except OSError as error:
                 raise DataError(f"'{self.path / name}' must be readable, got '{error.strerror}'") from None
             yield str(self.path / name), content
+
+    def heads(self, names: Iterable[str], size: int = 16) -> Iterator[tuple[str, bytes]]:
+        """Each name with the first bytes of its file; with none where it cannot be read."""
+        with self._open() if self.path.is_file() else nullcontext() as archive:
+            for name in names:
+                try:
+                    with (self.path / name).open("rb") if archive is None else archive.open(name) as file:
+                        yield name, file.read(size)
+                except (OSError, *UNREADABLE):
+                    yield name, b""
 
     def _read_zip(self, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         with self._open() as archive:

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError as SklearnNotFittedError
 
+from fewshot.datasets.containers import listed
 from fewshot.errors import DataError, FewShotError, NotFittedError, StatisticsError
 from fewshot.estimator.described import describe
 from fewshot.estimator.items import IMAGES, ROWS, TEXTS, kind_of, read
@@ -26,7 +27,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A scikit-learn classifier on images, texts or rows of features, from few examples of each class.
 
     Items are embedded once by a backbone that stays as it is; a learner adapts to their features. Labels are
-    the user's own, of any kind. Images are paths, PIL images or arrays; texts are strings.
+    the user's own, of any kind. Images are paths, PIL images or arrays; texts are strings. They come in a list, an array, a column of a
+    table, or anything that gives them one after the other; a single text, path or image is a list of one.
 
     Args:
         backbone: A name that `load_backbone` knows, a module, ``"none"`` for items as they are, or nothing:
@@ -199,7 +201,10 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return cls(**parameters)._know(model)
 
     def _start(self, X: Any, y: Any, classes: Any) -> "FewShotClassifier":
-        alone = self.descriptions is not None and (X is None or len(X) == 0)
+        X = None if X is None else listed(X)
+        alone = self.descriptions is not None and (
+            X is None or (isinstance(X, list) and not X) or getattr(X, "shape", (1,))[:1] == (0,)
+        )
         if X is None and not alone:
             raise DataError(f"{type(self).__name__} needs examples or descriptions, got neither; call fit(X, y)")
         kind = self._kind_asked() if alone else kind_of(X)
@@ -231,7 +236,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _items(self, X: Any) -> Any:
         """Items of the kind of ``fit``, embedded."""
-        model = self._fitted()
+        model, X = self._fitted(), listed(X)
         if model.kind != ROWS:
             return read(X, model.kind, model.backbone)
         return read_rows(self, X, model.backbone, False)

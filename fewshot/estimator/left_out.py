@@ -5,6 +5,7 @@ and a learner answers less often with such a class; one of each class keeps the 
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from jaxtyping import Float, Integer
 from torch import Tensor
 
 from fewshot.contract import SupportSet
+from fewshot.errors import FewShotError, ShapeError
 from fewshot.estimator.copies import copies, first_of_each
 
 MOST = 20  # folds; classes with more examples leave out several at a time
@@ -88,16 +90,40 @@ def left_out_scores(
 
 
 def scorer(learner: Any, support: SupportSet[Any]) -> Callable[[Any], np.ndarray]:
-    """A classifier whose scores are float64 arrays ``(e, q, n_way)`` without gradients."""
-    with torch.no_grad():
+    """A classifier whose scores are float64 arrays ``(e, q, n_way)`` without gradients.
+
+    Raises:
+        ShapeError: If the learner does not take such items, also later, when the classifier is called.
+    """
+    shape = tuple(support.x.shape[2:])
+    with torch.no_grad(), taking(learner, shape):
         classify = learner.adapt(support)
 
     def answer(query: Any) -> np.ndarray:
-        with torch.no_grad():
+        with torch.no_grad(), taking(learner, shape):
             scores: np.ndarray = classify(query).detach().double().cpu().numpy()
         return scores
 
     return answer
+
+
+@contextmanager
+def taking(learner: Any, shape: tuple[int, ...]) -> Iterator[None]:
+    """An error of tensors that do not fit becomes ours, with the shape of the items.
+
+    Raises:
+        ShapeError: Where it does.
+    """
+    try:
+        yield
+    except FewShotError:
+        raise
+    except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ShapeError(
+            f"the learner '{type(learner).__name__}' must take items of shape {shape}, got an error: {reason}; name a backbone "
+            "that makes rows of features, or another learner"
+        ) from error
 
 
 def take(items: Any, rows: np.ndarray) -> Any:
