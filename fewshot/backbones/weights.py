@@ -9,12 +9,10 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from fewshot.errors import DataError, FewShotError, MissingDataError, MissingExtraError
-from fewshot.files import write_bytes
+from fewshot.sealed import Damaged, read_tensors, write_tensors
 
 
 def weights_hash(module: nn.Module) -> str:
@@ -41,8 +39,8 @@ def save_weights(path: Path | str, module: nn.Module, facts: dict[str, Any]) -> 
     """
     seen = list(getattr(module, "classes_seen", ()))
     facts = {**({"classes_seen": seen} if seen else {}), **facts}
-    tensors = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
-    return write_bytes(path, save(tensors, {"fewshot": json.dumps(facts, ensure_ascii=False, allow_nan=False)}))
+    told = json.dumps(facts, ensure_ascii=False, allow_nan=False)
+    return write_tensors(path, module.state_dict(), {"fewshot": told})
 
 
 def load_weights(path: Path | str, module: nn.Module, ignore: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -81,7 +79,7 @@ def read_weights(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
         )
     try:
         return _read_safetensors(path) if path.suffix == ".safetensors" else (_read_pickled(path), {})
-    except (SafetensorError, json.JSONDecodeError, UnpicklingError, RuntimeError, EOFError, OSError) as error:
+    except (Damaged, json.JSONDecodeError, UnpicklingError, RuntimeError, EOFError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(
             f"'{path}' must be a whole file with nothing but tensors, got {reason}; save module.state_dict() as safetensors"
@@ -89,9 +87,8 @@ def read_weights(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a mapping
-        return tensors, json.loads((file.metadata() or {}).get("fewshot", "{}"))
+    tensors, metadata = read_tensors(path)
+    return tensors, json.loads(metadata.get("fewshot", "{}"))
 
 
 def _read_pickled(path: Path) -> dict[str, Tensor]:

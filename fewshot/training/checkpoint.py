@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from fewshot.errors import CheckpointError
-from fewshot.files import write_bytes
+from fewshot.sealed import Damaged, read_tensors, write_tensors
 
 
 def save_checkpoint(path: Path, tensors: dict[str, Tensor], progress: dict[str, Any]) -> None:
@@ -25,8 +23,7 @@ def save_checkpoint(path: Path, tensors: dict[str, Tensor], progress: dict[str, 
         tensors: By name; any memory format.
         progress: What JSON can hold.
     """
-    plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    write_bytes(path, save(plain, {"fewshot": json.dumps(progress, ensure_ascii=False)}))
+    write_tensors(path, tensors, {"fewshot": json.dumps(progress, ensure_ascii=False)})
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -36,10 +33,9 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         CheckpointError: If the file is not a whole checkpoint of this package.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a mapping
-            progress = json.loads((file.metadata() or {})["fewshot"])
-    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
+        tensors, metadata = read_tensors(path)
+        progress = json.loads(metadata["fewshot"])
+    except (Damaged, KeyError, json.JSONDecodeError) as error:
         raise CheckpointError(f"'{path}' must be a whole checkpoint, got {error}; delete it to start anew") from None
     return tensors, progress
 
