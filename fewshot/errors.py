@@ -84,3 +84,7 @@ class RecordError(FewShotError):
 
 class CheckpointError(FewShotError):
     """A checkpoint does not belong to the run that wants to resume from it."""
+
+
+class FewShotWarning(UserWarning):
+    """Something was left out, cut or rescaled that the user may have wanted to keep; the answer still holds for the rest."""

@@ -10,14 +10,12 @@ from typing import Any
 
 import torch
 from pydantic import ConfigDict
-from safetensors import safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 from typing_extensions import TypedDict
 
 from fewshot.errors import DataError, FewShotError, MissingDataError, MissingExtraError
-from fewshot.files import write_bytes
 from fewshot.reading import in_one_sentence, of_form
+from fewshot.sealed import read_tensors, write_tensors
 
 
 class Facts(TypedDict, total=False):
@@ -51,8 +49,8 @@ def save_weights(path: Path | str, module: nn.Module, facts: dict[str, Any]) -> 
     """
     seen = list(getattr(module, "classes_seen", ()))
     facts = {**({"classes_seen": seen} if seen else {}), **facts}
-    tensors = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
-    return write_bytes(path, save(tensors, {"fewshot": json.dumps(facts, ensure_ascii=False, allow_nan=False)}))
+    told = json.dumps(facts, ensure_ascii=False, allow_nan=False)
+    return write_tensors(path, module.state_dict(), {"fewshot": told})
 
 
 def load_weights(path: Path | str, module: nn.Module, ignore: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -89,7 +87,10 @@ def read_weights(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise MissingDataError(
             f"'{path}' must be a file of weights, got none; check the path, or save the weights there"
         )
-    needed, remedy = f"'{path}' must be a whole file with nothing but tensors", "save module.state_dict() as safetensors"
+    needed, remedy = (
+        f"'{path}' must be a whole file with nothing but tensors",
+        "save module.state_dict() as safetensors",
+    )
     with in_one_sentence(needed, remedy):
         tensors, facts = _read_safetensors(path) if path.suffix == ".safetensors" else (_read_pickled(path), {})
     of_form(Facts, facts, needed, remedy)
@@ -97,9 +98,8 @@ def read_weights(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a mapping
-        return tensors, json.loads((file.metadata() or {}).get("fewshot", "{}"))
+    tensors, metadata = read_tensors(path)
+    return tensors, json.loads(metadata.get("fewshot", "{}"))
 
 
 def _read_pickled(path: Path) -> dict[str, Tensor]:

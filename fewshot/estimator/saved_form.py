@@ -25,7 +25,9 @@ class SavedLabels(_Part):
         except (ValueError, TypeError, OverflowError) as error:
             raise ValueError(f"labels must be of type {self.dtype}, got others: {error}") from None
         kind, known = np.dtype(self.dtype).kind, {type(value) for value in self.values}
-        if not known <= {"U": {str}, "T": {str}, "b": {bool}, "i": {int}, "u": {int}, "f": {float, int}}.get(kind, known):
+        if not known <= {"U": {str}, "T": {str}, "b": {bool}, "i": {int}, "u": {int}, "f": {float, int}}.get(
+            kind, known
+        ):
             raise ValueError(f"labels must be of type {self.dtype}, got {sorted(t.__name__ for t in known)}")
         return self
 

@@ -45,7 +45,10 @@ def read_curve(path: Path) -> LearningCurve:
     Raises:
         DataError: If the file is missing, or lacks a column, rows or a number.
     """
-    needed, remedy = f"'{path}' must be a table with columns {', '.join(NEEDED)}", "name the CSV that training has written"
+    needed, remedy = (
+        f"'{path}' must be a table with columns {', '.join(NEEDED)}",
+        "name the CSV that training has written",
+    )
     with in_one_sentence(needed, remedy):
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))

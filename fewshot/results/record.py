@@ -224,10 +224,16 @@ class Record(_Part):
         episodes = self.episodes.count
         asked = self.queries if isinstance(self.queries, list) else [self.queries] * episodes
         if not len(self.correct) == len(asked) == episodes:
-            raise ValueError(f"{episodes} episodes need as many counts, got {len(self.correct)} of right answers, {len(asked)} of queries")
-        odd = next((k for k, (right, n) in enumerate(zip(self.correct, asked, strict=True)) if not right <= n or not n), None)
+            raise ValueError(
+                f"{episodes} episodes need as many counts, got {len(self.correct)} of right answers, {len(asked)} of queries"
+            )
+        odd = next(
+            (k for k, (right, n) in enumerate(zip(self.correct, asked, strict=True)) if not right <= n or not n), None
+        )
         if odd is not None:
-            raise ValueError(f"right answers must be among the queries, got {self.correct[odd]} of {asked[odd]} in episode {odd}")
+            raise ValueError(
+                f"right answers must be among the queries, got {self.correct[odd]} of {asked[odd]} in episode {odd}"
+            )
         return self
 
     @property

@@ -48,9 +48,13 @@ class Counts(_Part):
     @model_validator(mode="after")
     def _fit(self) -> "Counts":
         if not len(self.classes) == len(self.correct) == len(self.items):
-            raise ValueError(f"every class needs two counts, got {len(self.correct)} and {len(self.items)} for {len(self.classes)} classes")
+            raise ValueError(
+                f"every class needs two counts, got {len(self.correct)} and {len(self.items)} for {len(self.classes)} classes"
+            )
         if self.answers is not None and not re.fullmatch(f"[0-9a-f]{{{2 * -(-sum(self.items) // 8)}}}", self.answers):
-            raise ValueError(f"answers must be one bit for each of {sum(self.items)} items, got {len(self.answers)} digits")
+            raise ValueError(
+                f"answers must be one bit for each of {sum(self.items)} items, got {len(self.answers)} digits"
+            )
         _ = self.counts  # which add up, or say why not
         return self
 

@@ -10,14 +10,12 @@ from typing import Annotated, Any
 
 import torch
 from pydantic import ConfigDict, Field, NonNegativeFloat, NonNegativeInt
-from safetensors import safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 from typing_extensions import TypedDict
 
 from fewshot.errors import CheckpointError
-from fewshot.files import write_bytes
 from fewshot.reading import in_one_sentence, of_form
+from fewshot.sealed import read_tensors, write_tensors
 
 
 class SavedProgress(TypedDict):
@@ -40,8 +38,7 @@ def save_checkpoint(path: Path, tensors: dict[str, Tensor], progress: dict[str, 
         tensors: By name; any memory format.
         progress: What JSON can hold.
     """
-    plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    write_bytes(path, save(plain, {"fewshot": json.dumps(progress, ensure_ascii=False)}))
+    write_tensors(path, tensors, {"fewshot": json.dumps(progress, ensure_ascii=False)})
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -51,16 +48,14 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         CheckpointError: If the file is not a whole checkpoint of this package.
     """
     needed, remedy = f"'{path}' must be a whole checkpoint", "delete it to start anew"
-    with in_one_sentence(needed, remedy, CheckpointError), safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a mapping
-        progress = json.loads((file.metadata() or {})["fewshot"])
+    with in_one_sentence(needed, remedy, CheckpointError):
+        tensors, metadata = read_tensors(path)
+        progress = json.loads(metadata["fewshot"])
     of_form(SavedProgress, progress, needed, remedy, CheckpointError)
     return tensors, progress
 
 
-def check_tensors(
-    path: Path, tensors: dict[str, Tensor], learner: nn.Module, optimizer: torch.optim.Optimizer
-) -> None:
+def check_tensors(path: Path, tensors: dict[str, Tensor], learner: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Let a checkpoint pass only if all its tensors fit, so that nothing is restored of one that does not.
 
     Raises:
