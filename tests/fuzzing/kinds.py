@@ -26,9 +26,11 @@ class Kind:
     name: str
     make: Callable[[Path], object]
     read: Callable[[Path], Any]
-    weight: int = 10
+    weight: float = 10
     only: tuple[str, ...] = ()
     sealed: bool = False
 
 
-KINDS = {kind.name: kind for kind in (Kind(*row) for rows in (own_data, published, results, trained) for row in rows.KINDS)}
+KINDS = {
+    kind.name: kind for kind in (Kind(*row) for rows in (own_data, published, results, trained) for row in rows.KINDS)
+}

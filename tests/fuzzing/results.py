@@ -2,7 +2,7 @@
 
 import io
 from contextlib import redirect_stderr, redirect_stdout
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,19 @@ from fewshot.recipes.schema import Recipe
 from fewshot.report.learning_curve import describe_curve, read_curve
 from fewshot.report.results import group_results, name_results
 from fewshot.results.choice import Candidate, Choice
+from fewshot.results.class_tables import class_table
+from fewshot.results.compare import compare
+from fewshot.results.facts import facts_table, interval_table, open_set_table
 from fewshot.results.papers import load_paper
 from fewshot.results.record import MeanInfo, Record
+from fewshot.results.tables import comparison_table, plain
 from fewshot.results.zero_shot import Counts, Figure, Generalised, ZeroShotRecord
+from fewshot.results.zero_shot_table import classes_table, figures_table, zero_shot_table
 
-BASE = dict(level=0.95, interval="t", estimand="new images", count=2)
+BASE = {"level": 0.95, "interval": "t", "estimand": "new images", "count": 2}
 
 
-@lru_cache(maxsize=None)
+@cache
 def commands() -> Any:
     """The command line, put together once."""
     return get_command(app)
@@ -51,8 +56,8 @@ data_options: {size: 8}
 backbone: conv4
 backbone_options: {width: 8}
 learners:
-  - {label: trained, learner: protonet, training: {way: 3, shot: 1, query: 2, episodes: 10, tasks: 2, learning_rate: 1.0e-3, rotation: class}}
-  - {learner: ridge, learner_options: {C: 2.0}, choose: {C: [1, 10]}, pretraining: {steps: 5, batch_size: 4, augment: crop-flip}}
+  - {label: trained, learner: protonet, training: {way: 3, shot: 1, query: 2, episodes: 10, tasks: 2, rotation: class}}
+  - {learner: ridge, learner_options: {C: 2.0}, choose: {C: [1, 10]}, pretraining: {steps: 5}}
 reference: trained
 validation: {way: 3, episodes: 20}
 evaluation:
@@ -121,11 +126,45 @@ def write_records(folder: Path) -> None:
     y, rng = np.repeat(np.arange(5), 6), np.random.default_rng(0)
     np.savez(folder / "a.npz", x=(rng.normal(size=(5, 3))[y] + rng.normal(size=(30, 3))).astype(np.float32), y=y)
     for learner in ("nearest-mean", "ridge"):
-        bench("evaluate", "--data", "a.npz", "--learner", learner, "--way", 2, "--query", 2, "--episodes", 5, "--open-classes", 1, "--out", learner)
+        bench(
+            "evaluate",
+            "--data",
+            "a.npz",
+            "--learner",
+            learner,
+            "--way",
+            2,
+            "--query",
+            2,
+            "--episodes",
+            5,
+            "--open-classes",
+            1,
+            "--out",
+            learner,
+        )
         (made,) = (folder / learner).glob("*.json")
         Record.model_validate(Record.load(made).as_json() | {"seconds": 1.0}).save(made)
         made.rename(folder / f"{learner}.json")
         made.with_suffix(".npz").rename(folder / made.with_suffix(".npz").name)
+
+
+def read_record(folder: Path) -> Any:
+    record, other = (Record.load(folder / f"{name}.json") for name in ("nearest-mean", "ridge"))
+    answers = record.load_answers(folder)
+    tables = [
+        facts_table(record),
+        interval_table(record),
+        open_set_table(record),
+        class_table(answers.true, answers.predicted, None),
+    ]
+    differences = compare({"one": record, "two": other}, "one")
+    return (
+        record.as_json(),
+        [plain(table) for table in tables],
+        differences,
+        plain(comparison_table({"one": record, "two": other}, "one", differences)),
+    )
 
 
 def read_records(folder: Path) -> Any:
@@ -155,8 +194,19 @@ def zero_shot_record(right: tuple[int, int]) -> ZeroShotRecord:
 
 
 def read_zero_shot_record(folder: Path) -> Any:
+    record, other = (ZeroShotRecord.load(folder / f"{name}.json") for name in ("one", "two"))
+    tables = [figures_table(record), classes_table(record), zero_shot_table([record, other], None)]
+    return record.model_dump(), [plain(table) for table in tables]
+
+
+def read_zero_shot_records(folder: Path) -> Any:
     one, two = folder / "one.json", folder / "two.json"
-    return bench("show", one), bench("show", one, "--json"), bench("compare", one, two), bench("compare", two, one, "--json")
+    return (
+        bench("show", one),
+        bench("show", one, "--json"),
+        bench("compare", one, two),
+        bench("compare", two, one, "--json"),
+    )
 
 
 def write_choice(folder: Path) -> None:
@@ -181,7 +231,13 @@ def write_curve(folder: Path) -> None:
 
 def read_curve_of(folder: Path) -> Any:
     curve = read_curve(folder / "training.csv")
-    return curve.steps.tolist(), curve.losses.tolist(), curve.validated.tolist(), curve.accuracies.tolist(), describe_curve(curve)
+    return (
+        curve.steps.tolist(),
+        curve.losses.tolist(),
+        curve.validated.tolist(),
+        curve.accuracies.tolist(),
+        describe_curve(curve),
+    )
 
 
 def write_report(folder: Path) -> None:
@@ -197,9 +253,11 @@ KINDS = [
     ("recipe", write_recipe, read_recipe, 8),
     ("zero-shot recipe", write_zero_shot_recipe, read_recipe, 6),
     ("paper", write_paper, read_paper, 6),
-    ("record and answers", write_records, read_records, 10, ("nearest-mean.json", ".npz")),
-    ("zero-shot record", write_zero_shot_record, read_zero_shot_record, 8, ("one.json",)),
+    ("record and answers", write_records, read_record, 20, ("nearest-mean.json", ".npz")),
+    ("record by commands", write_records, read_records, 2, ("nearest-mean.json", ".npz")),
+    ("zero-shot record", write_zero_shot_record, read_zero_shot_record, 12, ("one.json",)),
+    ("zero-shot record by commands", write_zero_shot_record, read_zero_shot_records, 2, ("one.json",)),
     ("choice", write_choice, read_choice, 8),
     ("learning curve", write_curve, read_curve_of, 6),
-    ("report", write_report, read_report, 1),
+    ("report", write_report, read_report, 0.05),
 ]

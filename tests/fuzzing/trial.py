@@ -10,18 +10,16 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from random import Random
-from typing import Any
 
+from fewshot import names
+from fewshot.errors import FewShotError, FewShotWarning
 from fuzzing.damage import damaged
 from fuzzing.kinds import KINDS, Kind
 
-from fewshot import names
-from fewshot.errors import FewShotError
-
-MOST = 1000
+MOST = 2000
 """Letters of a sentence."""
 
 
@@ -59,10 +57,10 @@ def attempt(seed: int, number: int) -> Outcome:
         del made[name]
     expected = whole_answer(kind.name)
     with place(made) as folder:
-        return _judged(kind, folder, expected)
+        return judged(kind, folder, expected)
 
 
-def _judged(kind: Kind, folder: Path, expected: str) -> Outcome:
+def judged(kind: Kind, folder: Path, expected: str) -> Outcome:
     try:
         found = answer(kind, folder)
     except FewShotError as error:
@@ -87,6 +85,7 @@ def answer(kind: Kind, folder: Path) -> str:
     """Hash of what the reader returns; warnings are errors."""
     with warnings.catch_warnings(), _settings(folder):
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", FewShotWarning)
         found = repr(kind.read(folder)).replace(str(folder), "")
     return hashlib.sha256(found.encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -105,16 +104,20 @@ def _settings(folder: Path) -> Iterator[None]:
             os.environ["FEWSHOT_CACHE"] = was[0]
 
 
-@lru_cache(maxsize=None)
+@cache
 def whole(name: str) -> dict[str, bytes]:
     """The whole files of a kind, and those that reading them leaves behind."""
     with place({}) as folder, warnings.catch_warnings(), _settings(folder):
         warnings.simplefilter("ignore")
         KINDS[name].make(folder)
-        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+        return {
+            path.relative_to(folder).as_posix(): path.read_bytes()
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        }
 
 
-@lru_cache(maxsize=None)
+@cache
 def whole_answer(name: str) -> str:
     """What reading whole files gives."""
     with place(whole(name)) as folder:
@@ -124,7 +127,7 @@ def whole_answer(name: str) -> str:
 names.entry_points = lru_cache(names.entry_points)  # type: ignore[attr-defined]  of all packages, at every name: for speed
 
 
-@lru_cache(maxsize=None)
+@cache
 def workshop() -> Path:
     """The folder of this process; in memory where there is such a place, for speed."""
     memory = Path("/dev/shm")
