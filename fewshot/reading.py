@@ -52,7 +52,7 @@ def reason(found: Exception) -> str:
 
 
 @cache
-def _adapter(form: Any) -> TypeAdapter[Any]:
+def _adapter(form: Any) -> TypeAdapter:
     return TypeAdapter(form)
 
 

@@ -5,13 +5,15 @@ A file of ``data/splits`` holds a rule in words, the lists that it gives, and th
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
-import yaml
+from pydantic import BaseModel, ConfigDict
 
 from fewshot.errors import DataError
 from fewshot.files import digest, packaged
 from fewshot.names import unknown
+from fewshot.yaml_models import YamlFile
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,27 @@ def load_class_split(name: str) -> ClassSplit:
     path = packaged("data", "splits", f"{name}.yaml")
     if not path.is_file():
         raise unknown("split", name, [p.stem for p in packaged("data", "splits").glob("*.yaml")])
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    parts = {part: tuple(content[part]) for part in ("train", "val", "test")}
-    return ClassSplit(content["rule"], parts, content["sha256"])
+    return read_class_split(path)
+
+
+def read_class_split(path: Path) -> ClassSplit:
+    """A split from a file.
+
+    Raises:
+        DataError: If the file has another form, or its lists are not what its hash says.
+    """
+    content = YamlFile.read(path, "split", DataError).checked(_Lists)
+    return ClassSplit(
+        content.rule, {part: tuple(getattr(content, part)) for part in ("train", "val", "test")}, content.sha256
+    )
+
+
+class _Lists(BaseModel):
+    """What a file must say."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)  # remarks on sources are for people
+    rule: str
+    train: list[str]
+    val: list[str]
+    test: list[str]
+    sha256: str

@@ -31,23 +31,34 @@ def outcomes(
         seconds: After so many without an answer an input hangs.
         jobs: Processes at once; each takes every so manieth input.
     """
-    found: Queue[tuple[int, Outcome] | None] = Queue()
+    found: Queue[Any] = Queue()
 
     def follow(job: int) -> None:
-        numbers = range(job, stop, jobs)
-        while numbers and time.monotonic() < until:
-            done = 0
-            for outcome in _one_process((seed, numbers, of), until, seconds):
-                found.put((numbers[done], outcome))
-                done += 1
-            numbers = numbers[done:]
-        found.put(None)
+        try:
+            for pair in _one_job(seed, range(job, stop, jobs), of, until, seconds):
+                found.put(pair)
+            found.put(None)
+        except Exception as error:
+            found.put(error)
 
     threads = [Thread(target=follow, args=(job,), daemon=True) for job in range(jobs)]
     for thread in threads:
         thread.start()
     for _ in threads:
-        yield from iter(found.get, None)
+        for pair in iter(found.get, None):
+            if isinstance(pair, Exception):
+                raise pair
+            yield pair
+
+
+def _one_job(seed: int, numbers: range, of: Attempt, until: float, seconds: float) -> Iterator[tuple[int, Outcome]]:
+    """Outcomes of some inputs; after one that ended or stopped its process, the next one goes on."""
+    while numbers and time.monotonic() < until:
+        done = 0
+        for outcome in _one_process((seed, numbers, of), until, seconds):
+            yield numbers[done], outcome
+            done += 1
+        numbers = numbers[done:]
 
 
 def _one_process(task: tuple[int, range, Attempt], until: float, seconds: float) -> Iterator[Outcome]:
@@ -58,8 +69,7 @@ def _one_process(task: tuple[int, range, Attempt], until: float, seconds: float)
     process.start()
     theirs.close()
     try:
-        if not ours.poll(START_SECONDS) or ours.recv() != "ready":
-            raise RuntimeError("a worker must come up and read whole files, got none")
+        _wait_for(ours)
         for _ in task[1]:
             if time.monotonic() > until:
                 return
@@ -73,6 +83,15 @@ def _one_process(task: tuple[int, range, Attempt], until: float, seconds: float)
     finally:
         process.kill()
         process.join()
+
+
+def _wait_for(worker: Connection) -> None:
+    try:
+        ready = worker.poll(START_SECONDS) and worker.recv()
+    except EOFError:
+        ready = False
+    if not ready:
+        raise RuntimeError("a process must come up and read whole files, got one that does not; its error stands above")
 
 
 def _work(connection: Connection, seed: int, numbers: range, of: Attempt) -> None:
