@@ -38,7 +38,7 @@ def write(path: Path | str, fill: Callable[[IO[bytes]], object]) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(descriptor, "wb") as file:
+        with os.fdopen(descriptor, "w+b") as file:
             fill(file)
             file.flush()
             os.fsync(file.fileno())

@@ -8,15 +8,15 @@ from jaxtyping import Float
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError as SklearnNotFittedError
 
+from fewshot.datasets.containers import listed
 from fewshot.errors import DataError, FewShotError, NotFittedError, StatisticsError
 from fewshot.estimator.described import describe
 from fewshot.estimator.items import IMAGES, ROWS, TEXTS, kind_of, read
-from fewshot.estimator.labels import checked_labels, ids_of, sorted_classes
+from fewshot.estimator.labels import checked_labels, sorted_classes
 from fewshot.estimator.model import Model
 from fewshot.estimator.parts import DEFAULTS, NONE, default_learner, make_backbone, make_learner
 from fewshot.estimator.rows import read_rows
 from fewshot.estimator.saving import load_model, save_model
-from fewshot.estimator.sets import cross_sets, split_sets
 
 
 class UnfittedError(NotFittedError, SklearnNotFittedError):  # type: ignore[misc]
@@ -27,7 +27,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A scikit-learn classifier on images, texts or rows of features, from few examples of each class.
 
     Items are embedded once by a backbone that stays as it is; a learner adapts to their features. Labels are
-    the user's own, of any kind. Images are paths, PIL images or arrays; texts are strings.
+    the user's own, of any kind. Images are paths, PIL images or arrays; texts are strings. They come in a list, an array, a column of a
+    table, or anything that gives them one after the other; a single text, path or image is a list of one.
 
     Args:
         backbone: A name that `load_backbone` knows, a module, ``"none"`` for items as they are, or nothing:
@@ -154,22 +155,30 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 without them the examples of ``fit`` are left out in turn.
 
         Raises:
-            StatisticsError: If there are too few examples, or the learner is transductive.
+            StatisticsError: If there are too few examples that differ, the coverage is no number between 0 and 1, or the
+                learner is transductive.
             UnknownNameError: If a label of the calibration has no example.
+            LeakageError: If an item of the calibration equals an example of ``fit``.
         """
         model, query = self._fitted(), self._items(X)
         if getattr(model.learner, "transductive", False):
             raise StatisticsError(
                 "prediction sets need a learner that answers each item by itself, got a transductive one; take another"
             )
-        names = self.classes_[model.present]
         if calibration is None:
-            held = cross_sets(model.learner, model.support, query, coverage)
+            held = model.sets(query, coverage)
         else:
-            known = self._items(calibration[0])
-            ids = ids_of(checked_labels(calibration[1], len(known), type(self).__name__), names)
-            held = split_sets(model.scores(known), ids, model.scores(query), coverage)
+            known, labels = self._held_out(calibration)
+            held = model.calibrated_sets(query, coverage, known, labels)
+        names = self.classes_[model.present]
         return [tuple(names[row].tolist()) for row in held]
+
+    def _held_out(self, calibration: Any) -> tuple[Any, np.ndarray]:
+        """Items and labels of a calibration."""
+        if not isinstance(calibration, (tuple, list)) or len(calibration) != 2:
+            raise DataError(f"calibration must be a pair (X, y), got {type(calibration).__name__}; give labelled items")
+        known = self._items(calibration[0])
+        return known, checked_labels(calibration[1], len(known), type(self).__name__)
 
     def save(self, path: str | Path) -> Path:
         """Write the classifier as one safetensors file: features of the examples, all else in it as JSON.
@@ -192,7 +201,10 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return cls(**parameters)._know(model)
 
     def _start(self, X: Any, y: Any, classes: Any) -> "FewShotClassifier":
-        alone = self.descriptions is not None and (X is None or len(X) == 0)
+        X = None if X is None else listed(X)
+        alone = self.descriptions is not None and (
+            X is None or (isinstance(X, list) and not X) or getattr(X, "shape", (1,))[:1] == (0,)
+        )
         if X is None and not alone:
             raise DataError(f"{type(self).__name__} needs examples or descriptions, got neither; call fit(X, y)")
         kind = self._kind_asked() if alone else kind_of(X)
@@ -224,7 +236,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _items(self, X: Any) -> Any:
         """Items of the kind of ``fit``, embedded."""
-        model = self._fitted()
+        model, X = self._fitted(), listed(X)
         if model.kind != ROWS:
             return read(X, model.kind, model.backbone)
         return read_rows(self, X, model.backbone, False)

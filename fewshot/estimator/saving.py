@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
+from torch import Tensor
 
 from fewshot.errors import DataError, MissingDataError
 from fewshot.estimator import labels
@@ -22,8 +23,10 @@ from fewshot.estimator.parts import (
     named_learner,
     plain,
 )
+from fewshot.estimator.saved_form import SavedClassifier
 from fewshot.evaluation.describe import versions
 from fewshot.files import write_bytes
+from fewshot.reading import in_one_sentence, of_form
 
 SCHEMA = 2
 KEY = "fewshot-classifier"
@@ -109,18 +112,35 @@ def _descriptions(described: Described, texts: list[str] | None) -> dict[Any, An
 def _read(path: Path) -> tuple[Any, Any, dict[str, Any]]:
     if not path.is_file():
         raise MissingDataError(f"'{path}' must be a saved classifier, got no file; check the path")
-    try:
+    needed, remedy = f"'{path}' must be a whole saved classifier", "save it again"
+    with in_one_sentence(needed, remedy):
         with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a mapping
             content = json.loads((file.metadata() or {})[KEY])
-            items = file.get_tensor("items") if content["texts"] is None else _strings(content["texts"])
-            vectors = file.get_tensor("described") if content["described"] is not None else None
-    except (SafetensorError, OSError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise DataError(f"'{path}' must be a whole saved classifier, got {error}; save it again") from None
-    if content["schema"] != SCHEMA:
-        raise DataError(
-            f"'{path}' must have schema {SCHEMA}, got {content['schema']}; update fewshot, or save it again"
-        )
+        schema = content["schema"]
+    if schema != SCHEMA:
+        raise DataError(f"'{path}' must have schema {SCHEMA}, got {schema!r}; update fewshot, or save it again")
+    of_form(SavedClassifier, content, needed, remedy)
+    items = tensors.get("items") if content["texts"] is None else _strings(content["texts"])
+    vectors = None if content["described"] is None else tensors.get("described")
+    _check_rows(needed, items, content["labels"], "items")
+    if content["described"] is not None:
+        _check_rows(needed, vectors, content["described"]["labels"], "described")
     return items, vectors, content
+
+
+def _check_rows(needed: str, rows: Any, of: dict[str, Any], name: str) -> None:
+    """Let arrays pass that have a row of finite numbers, or a text, for each label.
+
+    Raises:
+        DataError: If there is none, or it is another.
+    """
+    count = len(of["values"])
+    if rows is None or not np.ndim(rows) or len(rows) != count:
+        got = "none" if rows is None else f"shape {tuple(np.shape(rows))}"
+        raise DataError(f"{needed} with {count} rows in '{name}', got {got}; save it again")
+    if isinstance(rows, Tensor) and not (rows.ndim > 1 and rows.is_floating_point() and bool(rows.isfinite().all())):
+        raise DataError(f"{needed} with finite numbers in '{name}', got {rows.dtype}; save it again")
 
 
 def _strings(items: list[str]) -> np.ndarray:

@@ -3,13 +3,15 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, model_validator
+from typing_extensions import TypedDict
 
 from fewshot.errors import RecordError
 from fewshot.files import write_bytes, write_json
+from fewshot.reading import in_one_sentence, of_form
 from fewshot.results.answers import Answers
 
 SCHEMA = 1
@@ -21,6 +23,35 @@ LAST_WEIGHTS = "last weights"
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+Whole = Annotated[int, Field(ge=0, lt=2**53)]
+Counts = Whole | Annotated[list[Whole], Field(min_length=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Level = Annotated[float, Field(gt=0, lt=1)]
+
+
+class _Spec(TypedDict, total=False):
+    way: Counts
+    shot: Counts
+    shots: Annotated[list[Whole], Field(min_length=1)]
+    query: Counts
+    dirichlet: float | None
+    unlabelled: Whole
+    distractors: Whole
+    open_way: Whole
+    open_query: Whole | None
+
+
+def _is_spec(spec: dict[str, Any]) -> dict[str, Any]:
+    TypeAdapter(_Spec).validate_python(spec)
+    return spec  # itself, for its keys keep their order
+
+
+def _is_file_name(name: str) -> str:
+    if name != Path(name).name or not name.isprintable():
+        raise ValueError(f"answers lie beside their record, got the place {name!r}")
+    return name
 
 
 class LearnerInfo(_Part):
@@ -47,22 +78,22 @@ class DataInfo(_Part):
     options: dict[str, Any] = {}
     hash: str
     split: str | None = None
-    classes: int
-    items: int
+    classes: Whole
+    items: Whole
 
 
 class EpisodesInfo(_Part):
     """Which episodes; two records can be compared only where their manifests are equal."""
 
-    way: int | list[int]
-    shot: int | list[int]
-    query: int | list[int]
+    way: Counts
+    shot: Counts
+    query: Counts
     query_distribution: str
-    count: int
+    count: Whole
     seed: int
     manifest: str
-    spec: dict[str, Any] = {}
-    rejected_draws: int = 0
+    spec: Annotated[dict[str, Any], AfterValidator(_is_spec)] = {}
+    rejected_draws: Whole = 0
 
 
 class IntervalInfo(_Part):
@@ -70,10 +101,10 @@ class IntervalInfo(_Part):
 
     low: float
     high: float
-    level: float
+    level: Level
     interval: str
     estimand: str
-    count: int
+    count: Whole
 
 
 class Summary(IntervalInfo):
@@ -138,7 +169,7 @@ class Exposure(_Part):
 class AnswersInfo(_Part):
     """The file with the answer to every query, and its SHA-256."""
 
-    file: str
+    file: Annotated[str, AfterValidator(_is_file_name)]
     hash: str
 
 
@@ -169,8 +200,8 @@ class Record(_Part):
     backbone: BackboneInfo | None = None
     data: DataInfo
     episodes: EpisodesInfo
-    correct: list[int]
-    queries: int | list[int]
+    correct: Annotated[list[Whole], Field(min_length=1)]
+    queries: Counts
     summary: Summary
     intervals: list[IntervalInfo] = []
     open_set: list[OpenSetInfo] = []
@@ -187,6 +218,23 @@ class Record(_Part):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
     _answers: Answers | None = PrivateAttr(None)
+
+    @model_validator(mode="after")
+    def _counts_fit(self) -> "Record":
+        episodes = self.episodes.count
+        asked = self.queries if isinstance(self.queries, list) else [self.queries] * episodes
+        if not len(self.correct) == len(asked) == episodes:
+            raise ValueError(
+                f"{episodes} episodes need as many counts, got {len(self.correct)} of right answers, {len(asked)} of queries"
+            )
+        odd = next(
+            (k for k, (right, n) in enumerate(zip(self.correct, asked, strict=True)) if not right <= n or not n), None
+        )
+        if odd is not None:
+            raise ValueError(
+                f"right answers must be among the queries, got {self.correct[odd]} of {asked[odd]} in episode {odd}"
+            )
+        return self
 
     @property
     def accuracy(self) -> float:
@@ -222,12 +270,18 @@ class Record(_Part):
         if self._answers is not None:
             return self._answers
         path = None if self.answers is None else Path(folder) / self.answers.file
-        if path is None or self.answers is None or not path.exists():
+        if path is None or self.answers is None or not path.is_file():
             raise RecordError(f"the answers of the record must lie beside it, got no file '{path}'; run it again")
-        content = path.read_bytes()
+        with in_one_sentence(f"'{path}' must be readable", "run the evaluation again", RecordError):
+            content = path.read_bytes()
         if hashlib.sha256(content).hexdigest() != self.answers.hash:
             raise RecordError(f"'{path}' must be the file that the record names, got another content; run it again")
-        return Answers.from_bytes(content)
+        with in_one_sentence(f"'{path}' must be whole answers", "run the evaluation again", RecordError):
+            answers = Answers.from_bytes(content)
+            right = answers.correct.tolist()
+        if right != self.correct:
+            raise RecordError(f"'{path}' must have the right answers that its record counts, got others; run it again")
+        return answers
 
     def save(self, path: Path | str) -> "Record":
         """Write the JSON file, and the answers beside it where they are in memory.
@@ -261,14 +315,8 @@ class Record(_Part):
         """
         content = read_content(path, "a record in JSON")
         _require_schema(path, content)
-        try:
-            return cls.model_validate(content)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise RecordError(
-                f"'{path}' must be a whole record, got at '{where}': {first['msg']}; run it again"
-            ) from None
+        record: Record = of_form(cls, content, f"'{path}' must be a whole record", "run it again", RecordError)
+        return record
 
 
 def _require_schema(path: Path | str, content: Any) -> None:
@@ -310,7 +358,5 @@ def read_content(path: Path | str, what: str) -> Any:
     if not path.is_file():
         got = "a folder; name a file in it" if path.is_dir() else "nothing there; check the path"
         raise RecordError(f"'{path}' must be {what}, got {got}")
-    try:
+    with in_one_sentence(f"'{path}' must be {what}", "run the evaluation again", RecordError):
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RecordError(f"'{path}' must be {what}, got {error}; run the evaluation again") from None
