@@ -97,7 +97,6 @@ def _read(
     support: str, query: Path, backbone: str | None, learner: str | None, options: dict[str, Any], how: dict[str, Any]
 ) -> "tuple[FewShotClassifier, Collection | None, Unlabelled]":
     """A classifier, its examples unless it was saved, and the items to label, which are read before anything is embedded."""
-    from fewshot.datasets.containers import listed
     from fewshot.estimator.classifier import FewShotClassifier
     from fewshot.estimator.items import SIDE, kind_of, side_of
 
@@ -118,7 +117,7 @@ def _read(
     items = _queries(query, size or SIDE, how)
     sized = {"size": size} if size else {}
     examples = load_dataset(support, **_of_examples(support, how) | sized)
-    _require_kind(query, items, kind_of(listed(examples.items)))
+    _require_kind(query, items, kind_of(examples.items))
     return FewShotClassifier(backbone, name, learner_options=fit), examples, items
 
 
@@ -128,7 +127,7 @@ def _fitted(made: "FewShotClassifier", examples: "Collection") -> "FewShotClassi
 
 def _side(support: str, backbone: str | None, how: dict[str, Any]) -> int | None:
     """Side of images, as large as the backbone wants them; nothing for examples that are no images."""
-    from fewshot.datasets.index import is_path
+    from fewshot.datasets.index import is_own
     from fewshot.datasets.tables import TABLES, item_column, read_table
     from fewshot.estimator.items import IMAGES, side_of
     from fewshot.estimator.parts import DEFAULTS, make_backbone
@@ -141,7 +140,7 @@ def _side(support: str, backbone: str | None, how: dict[str, Any]) -> int | None
             "image", "path"
         )
     else:
-        images = is_path(support) and path.suffix.lower() != ".npz"
+        images = is_own(support) and path.suffix.lower() != ".npz"
     return side_of(make_backbone(backbone or DEFAULTS[IMAGES], None)) if images else None
 
 
@@ -166,9 +165,8 @@ def _queries(query: Path, size: int, how: dict[str, Any]) -> "Unlabelled":
 
 
 def _require_kind(query: Path, items: "Unlabelled", wanted: str) -> None:
-    from fewshot.datasets.containers import listed
     from fewshot.estimator.items import kind_of
 
-    kind = kind_of(listed(items.items))
+    kind = kind_of(items.items)
     if kind != wanted:
         raise DataError(f"'{query}' must hold {wanted} as the examples are, got {kind}; give others")

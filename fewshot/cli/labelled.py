@@ -120,7 +120,8 @@ def _made(classifier: "FewShotClassifier", items: "Unlabelled") -> list[str]:
     if known["left_out"]["asked"]:
         notes.append("examples left out and answered rightly: {right} of {asked}".format(**known["left_out"]))
     else:
-        notes.append("confidence is not calibrated: no class has a second example that could be left out")
+        reason = "no class has a second example that could be left out" if classifier.calibrate else "calibrate=False"
+        notes.append(f"confidence is not calibrated: {reason}")
     return notes
 
 
