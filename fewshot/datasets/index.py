@@ -65,8 +65,7 @@ def load_dataset(name: str | Path, /, **options: Any) -> Collection:
         >>> load_dataset("digits").items.shape
         (1797, 1, 8, 8)
     """
-    known = {*DATASETS, *plug_ins("fewshot.datasets")}
-    if str(name) not in known and is_path(name):
+    if is_own(name):
         load, arguments = _reader(name, Path(name).expanduser())
     else:
         load, arguments = _by_name(str(name)), []
@@ -90,6 +89,11 @@ def load_episodes(name: str, collection: Collection) -> FixedEpisodes:
     make = look_up("data set with fixed episodes", name, EPISODES, "fewshot.episodes")
     episodes: FixedEpisodes = make(collection)
     return episodes
+
+
+def is_own(name: str | Path) -> bool:
+    """Whether this means a user's own files, and no registered data set."""
+    return str(name) not in {*DATASETS, *plug_ins("fewshot.datasets")} and is_path(name)
 
 
 def is_path(name: str | Path) -> bool:
