@@ -17,6 +17,7 @@ from fewshot.estimator.parts import DEFAULTS, NONE, default_learner, make_backbo
 from fewshot.estimator.rows import read_rows
 from fewshot.estimator.saving import load_model, save_model
 from fewshot.estimator.sets import cross_sets, split_sets
+from fewshot.number_checks import seed_number
 
 
 class UnfittedError(NotFittedError, SklearnNotFittedError):  # type: ignore[misc]
@@ -86,7 +87,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             DataError: If an item cannot be read, is empty or not finite, kinds are mixed, or labels do not fit.
             UnknownNameError: If nobody knows backbone or learner.
-            FewShotError: If the learner refuses the examples.
+            FewShotError: If the learner refuses the examples, or the seed is no whole number.
         """
         return self._start(X, y, None)
 
@@ -192,6 +193,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return cls(**parameters)._know(model)
 
     def _start(self, X: Any, y: Any, classes: Any) -> "FewShotClassifier":
+        seed = seed_number(self.seed)
         alone = self.descriptions is not None and (X is None or len(X) == 0)
         if X is None and not alone:
             raise DataError(f"{type(self).__name__} needs examples or descriptions, got neither; call fit(X, y)")
@@ -207,7 +209,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             items = read_rows(self, X, backbone, True) if kind == ROWS else read(X, kind, backbone)
             labels = checked_labels(y, len(items), type(self).__name__)
         declared = None if classes is None else sorted_classes(classes)
-        return self._know(Model(kind, backbone, learner, items, labels, declared, described, self.seed, self.calibrate))
+        return self._know(Model(kind, backbone, learner, items, labels, declared, described, seed, self.calibrate))
 
     def _kind_asked(self) -> str:
         """The kind of items that a classifier without examples takes: rows without a backbone, else what the backbone reads."""
