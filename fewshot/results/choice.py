@@ -104,7 +104,7 @@ class Choice(_Part):
         except (OSError, ValueError) as error:
             what = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
             raise RecordError(
-                f"'{path}' must be a choice that fewshot-bench tune has written, got: {what}; run it again"
+                f"'{path}' must be a choice that fewshot-bench tune has written, got: {what}; run it again with --again"
             ) from None
 
 

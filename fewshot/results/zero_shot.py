@@ -12,6 +12,7 @@ from fewshot.files import write_json
 from fewshot.results.interval import Interval
 from fewshot.results.per_class import ClassCounts
 from fewshot.results.record import (
+    ANYTHING,
     BackboneInfo,
     DataInfo,
     IntervalInfo,
@@ -19,6 +20,7 @@ from fewshot.results.record import (
     OpenSetInfo,
     SeenClasses,
     read_content,
+    replacing,
 )
 
 FORMAT = 1
@@ -141,9 +143,10 @@ class ZeroShotRecord(_Part):
             f"the record must have a figure '{name}' for {estimand}, got {[f.name for f in self.figures]}"
         )
 
-    def save(self, path: Path | str) -> "ZeroShotRecord":
-        """Write the JSON file."""
-        write_json(Path(path), self.model_dump(mode="json"))
+    def save(self, path: Path | str, replaces: str | None = ANYTHING) -> "ZeroShotRecord":
+        """Write the JSON file; see `fewshot.results.record.Record.save`."""
+        with replacing(Path(path), replaces):
+            write_json(path, self.model_dump(mode="json"))
         return self
 
     @classmethod
@@ -158,7 +161,7 @@ class ZeroShotRecord(_Part):
             return cls.model_validate(content)
         except ValidationError as error:
             raise RecordError(
-                f"'{path}' must be a record of a zero-shot evaluation, got: {error.errors()[0]['msg']}; run it again"
+                f"'{path}' must be a record of a zero-shot evaluation, got: {error.errors()[0]['msg']}; run it again with --again"
             ) from None
 
 
