@@ -114,6 +114,30 @@ def lock(descriptor: int) -> None:
 
 
 @contextlib.contextmanager
+def locked(folder: Path, wait: bool = False) -> Iterator[None]:
+    """Hold the lock of a folder; the kernel lets go of it when this process ends.
+
+    Args:
+        folder: Is there.
+        wait: Until another process lets go; otherwise that is a ``BlockingIOError``.
+    """
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise
+        except OSError:  # a file system without locks
+            pass
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
 def one_at_a_time(folder: Path) -> Iterator[None]:
     """Make the folder, and wait until no other process is in such a block for it.
 
@@ -122,17 +146,10 @@ def one_at_a_time(folder: Path) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = None if fcntl is None else os.open(folder, os.O_RDONLY)
     except OSError as error:
         raise _unwritable(folder, error) from error
-    try:
-        if descriptor is not None:
-            with contextlib.suppress(OSError):  # a file system without locks
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with locked(folder, wait=True):
         yield
-    finally:
-        if descriptor is not None:
-            os.close(descriptor)
 
 
 def require_writable(path: Path | str) -> None:
@@ -149,7 +166,7 @@ def require_writable(path: Path | str) -> None:
         folder = folder.parent
     if not folder.is_dir():
         raise DataError(
-            f"'{path}' must be a folder to write to, got the file '{folder}'; choose another folder (--out)"
+            f"'{path}' must be writable, got the file '{folder}' where a folder should be; choose another folder (--out)"
         )
     try:
         descriptor, tried = open_temporary(folder)
@@ -161,6 +178,19 @@ def require_writable(path: Path | str) -> None:
             os.unlink(tried)
     except OSError as error:
         raise _unwritable(path, error) from error
+
+
+def require_writable_files(*paths: Path | None) -> None:
+    """Try whether files can be written, each where there is one to write; see `require_writable`.
+
+    Raises:
+        DataError: If one cannot, or is a folder.
+    """
+    for path in paths:
+        if path is not None and path.is_dir():
+            raise DataError(f"'{path}' must be a file to write, got a folder; name a file in it")
+        if path is not None:
+            require_writable(path.parent)
 
 
 def write_bytes(path: Path | str, content: bytes) -> Path:

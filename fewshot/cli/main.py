@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from fewshot.cli import commands
 from fewshot.errors import FewShotError
 
+REFUSED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}  # by the disk to which the output goes
 OK, CHECK_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 EXIT_CODES = "Exit codes: 0 done, 1 ran but a check failed, 2 bad input, 130 interrupted."
@@ -99,6 +100,8 @@ def main() -> None:
         sys.stdout = _nowhere()  # what is still held back cannot be written either
         if error.errno == errno.EPIPE:  # whoever reads has enough
             raise SystemExit(CHECK_FAILED) from None
+        if error.errno not in REFUSED:
+            raise
         why = error.strerror or error
         print(
             f"error: the output must arrive whole, got: {why}; free some space, or send it elsewhere", file=sys.stderr
