@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fewshot.claims import claims_of
 from fewshot.cli.output import note
 from fewshot.cli.progress import progress_line
 from fewshot.cli.setting import Setting
@@ -15,7 +16,7 @@ from fewshot.episodes import EpisodeSampler, EpisodeSpec
 from fewshot.errors import EpisodeError, NotFittedError, ShapeError
 from fewshot.evaluation.answers import eval_mode, score, support_set
 from fewshot.evaluation.evaluate import evaluate
-from fewshot.evaluation.guard import check_overlap, classes_seen
+from fewshot.evaluation.guard import check_overlap
 from fewshot.results.choice import Choice
 from fewshot.results.record import Record, SeenClasses
 from fewshot.results.stopping import PILOT_EPISODES, two_stage_count
@@ -72,7 +73,7 @@ def check_base(
     base = setting.base_classes(whole)
     if base is None:
         return None
-    everything = SimpleNamespace(classes_seen={*base.qualified_names(), *classes_seen(learner)})
+    everything = SimpleNamespace(classes_seen={*base.qualified_names(), *claims_of(learner).classes_seen})
     return check_overlap(everything, asked, allowed)
 
 

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError as SklearnNotFittedError
 
+from fewshot.claims import claims_of
 from fewshot.errors import DataError, FewShotError, NotFittedError, StatisticsError
 from fewshot.estimator.described import describe
 from fewshot.estimator.items import IMAGES, ROWS, TEXTS, kind_of, read
@@ -158,7 +159,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             UnknownNameError: If a label of the calibration has no example.
         """
         model, query = self._fitted(), self._items(X)
-        if getattr(model.learner, "transductive", False):
+        if claims_of(model.learner).transductive:
             raise StatisticsError(
                 "prediction sets need a learner that answers each item by itself, got a transductive one; take another"
             )

@@ -5,6 +5,7 @@ and a learner answers less often with such a class; one of each class keeps the 
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 
-from fewshot.contract import SupportSet
+from fewshot.contract import SupportSet, taken
+from fewshot.evaluation.answers import eval_mode
 
 MOST = 20  # folds; classes with more examples leave out several at a time
 ROOM = 2**24  # numbers in the supports of one batch of folds
@@ -61,12 +63,13 @@ def left_out_scores(
 
 def scorer(learner: Any, support: SupportSet[Any]) -> Callable[[Any], np.ndarray]:
     """A classifier whose scores are float64 arrays ``(e, q, n_way)`` without gradients."""
-    with torch.no_grad():
-        classify = learner.adapt(support)
+    take_in = partial(taken, learner)
+    with torch.no_grad(), eval_mode(learner):
+        classify = learner.adapt(support.map(take_in))
 
     def answer(query: Any) -> np.ndarray:
-        with torch.no_grad():
-            scores: np.ndarray = classify(query).detach().double().cpu().numpy()
+        with torch.no_grad(), eval_mode(learner):
+            scores: np.ndarray = classify(take_in(query)).detach().double().cpu().numpy()
         return scores
 
     return answer

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fewshot.claims import claims_of
 from fewshot.contract import Embedded
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSampler, FixedEpisodes
@@ -49,12 +50,12 @@ def describe(
 
 def describe_learner(learner: Any) -> LearnerInfo:
     """Name and options of the learner, or of the head of an embedded one, and what it claims of itself."""
-    head = learner.head if isinstance(learner, Embedded) else learner
+    head, claims = learner.head if isinstance(learner, Embedded) else learner, claims_of(learner)
     return LearnerInfo(
         name=type(head).__name__,
         options=_options(head),
-        transductive=bool(getattr(learner, "transductive", False)),
-        batch_norm=str(getattr(learner, "batch_norm", "running")),
+        transductive=claims.transductive,
+        batch_norm=claims.batch_norm,
     )
 
 

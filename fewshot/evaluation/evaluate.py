@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fewshot.claims import claims_of
 from fewshot.contract import Learner
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSampler, EpisodeSpec, FixedEpisodes, IndexEpisodes
@@ -126,7 +127,7 @@ def _guarded(
     learner: Learner, collection: Collection, queries: Collection | None, first: IndexEpisodes, seeds: Any, cache: bool
 ) -> tuple[Learner, Collection, Collection]:
     """What answers, with the collections that it takes for support and queries; what it claims is checked."""
-    inductive = not getattr(learner, "transductive", False)
+    inductive = not claims_of(learner).transductive
     backbone = getattr(learner, "backbone", None)
     if inductive and backbone is not None and is_fixed(backbone):
         check_items_alone(backbone, queries or collection, first)

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fewshot.claims import claims_of
 from fewshot.contract import Learner, prepare
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import IndexEpisodes
@@ -99,13 +100,6 @@ def _require_same(claim: tuple[str, str], together: dict[str, Tensor], alone: di
             raise LeakageError(f"{must}, got {what} that change by {change:.3g} ({what} reach {scale:.3g}); {remedy}")
 
 
-def classes_seen(learner: Any) -> set[str]:
-    """Qualified names of the classes that a learner, or any part of it, was trained on."""
-    parts = list(learner.modules()) if isinstance(learner, nn.Module) else [learner]
-    heads = [part for name in ("backbone", "head") if (part := getattr(learner, name, None)) is not None]
-    return {name for part in (*parts, *heads) for name in getattr(part, "classes_seen", ())}
-
-
 def check_overlap(learner: Any, collection: Collection, allowed: bool) -> SeenClasses | None:
     """What the learner saw in training, refused where it overlaps the classes asked here.
 
@@ -117,7 +111,7 @@ def check_overlap(learner: Any, collection: Collection, allowed: bool) -> SeenCl
     Raises:
         LeakageError: If classes overlap and that was not allowed.
     """
-    seen = classes_seen(learner)
+    seen = claims_of(learner).classes_seen
     if not seen:
         return None
     overlap = sorted(seen & set(collection.qualified_names()))

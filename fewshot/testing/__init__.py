@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fewshot.claims import claims_of
 from fewshot.contract import Learner
 from fewshot.errors import FewShotError
 from fewshot.evaluation.answers import eval_mode
@@ -25,7 +26,7 @@ __all__ = ["check_learner"]
 def check_learner(
     learner: Learner,
     *,
-    class_symmetric: bool = True,
+    class_symmetric: bool | None = None,
     order_invariant: bool = True,
     absent_class: str = "raises",
     learns: bool = True,
@@ -45,7 +46,8 @@ def check_learner(
 
     Args:
         learner: What to check; it is left as it is.
-        class_symmetric: Renaming the classes must permute the columns. False for random heads.
+        class_symmetric: Renaming the classes must permute the columns. False for random heads; left out, what the
+            learner itself claims.
         order_invariant: The order of support and queries must not matter. False for learners that
             read them in sequence.
         absent_class: ``"raises"`` if a class without support examples is an ``EpisodeError``;
@@ -67,7 +69,8 @@ def check_learner(
     require_learner(learner)
     if absent_class not in ("raises", "handled"):
         raise FewShotError(f"absent_class must be 'raises' or 'handled', got '{absent_class}'")
-    claims = Claims(class_symmetric, order_invariant, absent_class, learns, tolerance)
+    symmetric = claims_of(learner).class_symmetric if class_symmetric is None else class_symmetric
+    claims = Claims(symmetric, order_invariant, absent_class, learns, tolerance)
     maker = Maker(item_shape, side_shape, unlabelled, render, seed)
     with global_state_kept():
         trial = Trial.prepare(learner, claims, maker, shots, dtype)

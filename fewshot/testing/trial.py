@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fewshot.claims import claims_of
 from fewshot.contract import Classifier, Embedded, SupportSet
 
 EPISODES, QUERIES, BASE_CLASSES, BASE_SHOT = 3, 7, 12, 8
@@ -129,12 +130,12 @@ class Trial:
     @property
     def transductive(self) -> bool:
         """What the learner claims: whether other queries may change an answer."""
-        return bool(getattr(self.learner, "transductive", False))
+        return claims_of(self.learner).transductive
 
     @property
     def meaning(self) -> str:
         """What the learner says that its scores are."""
-        return str(getattr(self.learner, "scores", "log-probability"))
+        return claims_of(self.learner).scores
 
     @cached_property
     def first(self) -> tuple[Tensor, ...]:
