@@ -12,6 +12,7 @@ from fewshot.datasets.collection import Collection
 from fewshot.episodes import IndexEpisodes
 from fewshot.errors import LeakageError
 from fewshot.evaluation.answers import OWN, adapted, support_set
+from fewshot.evaluation.target import asked_classes
 from fewshot.files import digest
 from fewshot.results.record import SeenClasses
 
@@ -49,7 +50,7 @@ def check_answers(
     """
     if not inductive and len(episodes) == 1:
         return
-    support = support_set(collection, episodes, seeds)
+    support = support_set(collection, episodes, seeds, pool=queries)
     query = queries.take(episodes.query[:, :TOGETHER] if inductive else episodes.query)
     ask = adapted(learner, support)
     together = _said(ask(query))
@@ -100,13 +101,16 @@ def _require_same(claim: tuple[str, str], together: dict[str, Tensor], alone: di
             raise LeakageError(f"{must}, got {what} that change by {change:.3g} ({what} reach {scale:.3g}); {remedy}")
 
 
-def check_overlap(learner: Any, collection: Collection, allowed: bool) -> SeenClasses | None:
+def check_overlap(
+    learner: Any, collection: Collection, allowed: bool, queries: Collection | None = None
+) -> SeenClasses | None:
     """What the learner saw in training, refused where it overlaps the classes asked here.
 
     Args:
         learner: Trained, or not.
         collection: Classes of the evaluation.
         allowed: Let an overlap pass; the record then says so.
+        queries: A second collection, whose classes count too.
 
     Raises:
         LeakageError: If classes overlap and that was not allowed.
@@ -114,11 +118,13 @@ def check_overlap(learner: Any, collection: Collection, allowed: bool) -> SeenCl
     seen = claims_of(learner).classes_seen
     if not seen:
         return None
-    overlap = sorted(seen & set(collection.qualified_names()))
+    asked = asked_classes(collection, queries)
+    names = sorted(seen & set(asked))
+    overlap = {asked[name] for name in names}
     if overlap and not allowed:
         raise LeakageError(
-            f"test classes must be new to the learner, got {len(overlap)} of {len(collection.class_names)} that it was "
-            f"trained on, such as '{overlap[0]}'; choose another split, or allow it with allow_seen=True and say so"
+            f"test classes must be new to the learner, got {len(overlap)} of {len(set(asked.values()))} that it was "
+            f"trained on, such as '{names[0]}'; choose another split, or allow it with allow_seen=True and say so"
         )
     names = sorted(seen)
     return SeenClasses(count=len(names), hash=digest(n.encode() for n in names)[:16], overlap=len(overlap))

@@ -12,7 +12,10 @@ from fewshot.errors import RecordError
 from fewshot.files import write_bytes, write_json
 from fewshot.results.answers import Answers
 
-SCHEMA = 1
+SCHEMA, NEWEST = 1, 2
+"""Of a record of one collection, and of one that names several: version 0.1.0 refuses that in a sentence."""
+SUPPORT, QUERIES = "support", "queries"
+"""The parts of an episode for which a record names collections."""
 MARKS = ("learner", "data", "episodes", "correct")
 """Keys that every record of episodes has, of any schema; other JSON with a schema lacks some of them."""
 LAST_WEIGHTS = "last weights"
@@ -49,6 +52,13 @@ class DataInfo(_Part):
     split: str | None = None
     classes: int
     items: int
+
+
+class SourceInfo(DataInfo):
+    """One of several collections: what it gives to episodes, and what its class names belong to."""
+
+    part: str
+    origin: str
 
 
 class EpisodesInfo(_Part):
@@ -147,6 +157,8 @@ class Record(_Part):
 
     Attributes:
         settings: The recipe with all its settings resolved, where a recipe made the record.
+        data: What support items come from, and queries too unless ``sources`` say more.
+        sources: All collections, where queries and pool come from a second one; else empty, and not in the file.
         correct: Correct answers of each episode.
         queries: Queries of an episode that have a right answer, which those of open classes have not;
             a list where episodes differ.
@@ -168,6 +180,7 @@ class Record(_Part):
     learner: LearnerInfo
     backbone: BackboneInfo | None = None
     data: DataInfo
+    sources: list[SourceInfo] = []
     episodes: EpisodesInfo
     correct: list[int]
     queries: int | list[int]
@@ -198,6 +211,11 @@ class Record(_Part):
         """Accuracy of each episode, ``(episodes,)``."""
         accuracies: np.ndarray = np.asarray(self.correct, np.float64) / np.asarray(self.queries)
         return accuracies
+
+    @property
+    def target(self) -> SourceInfo | None:
+        """The second collection, which queries and pool come from, where there is one."""
+        return next((source for source in self.sources if source.part == QUERIES), None)
 
     @property
     def backbone_name(self) -> str | None:
@@ -250,7 +268,7 @@ class Record(_Part):
 
     def as_json(self) -> dict[str, Any]:
         """What the file holds."""
-        return self.model_dump(by_alias=True, mode="json")
+        return self.model_dump(by_alias=True, mode="json", exclude=None if self.sources else {"sources"})
 
     @classmethod
     def load(cls, path: Path | str) -> "Record":
@@ -276,11 +294,11 @@ def _require_schema(path: Path | str, content: Any) -> None:
     schema = content.get("schema") if isinstance(content, dict) else None
     if schema is not None and (type(schema) is not int or schema < 1):
         raise RecordError(
-            f"'{path}' must be a record whose schema is a whole number from 1 to {SCHEMA}, got {schema!r}; run it again"
+            f"'{path}' must be a record whose schema is a whole number from 1 to {NEWEST}, got {schema!r}; run it again"
         )
-    if schema is not None and schema > SCHEMA:
+    if schema is not None and schema > NEWEST:
         raise RecordError(
-            f"'{path}' must be a record of schema {SCHEMA} or older, got {schema}; update fewshot to read it"
+            f"'{path}' must be a record of schema {NEWEST} or older, got {schema}; update fewshot to read it"
         )
     if not is_record(content):
         raise RecordError(f"'{path}' is no record of episodes, got JSON without {_lacking(content)}; name another file")
