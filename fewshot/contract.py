@@ -103,7 +103,7 @@ class SupportSet(Generic[ItemsT]):
     def map(self, f: Callable[[Any], Tensor]) -> "SupportSet[Tensor]":
         """The same support with its items, and its unlabelled pool, sent through ``f``."""
         pool = None if self.unlabelled is None else f(self.unlabelled)
-        return cast("SupportSet[Tensor]", replace(self, x=f(self.x), unlabelled=pool))
+        return replace(cast("SupportSet[Tensor]", self), x=f(self.x), unlabelled=pool)
 
     def to(self, device: torch.device | str) -> "SupportSet[ItemsT]":
         """The same support on another device; arrays of strings stay where they are."""

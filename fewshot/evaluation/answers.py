@@ -44,6 +44,7 @@ def support_set(
         side,
         unlabelled,
         None if seeds is None else torch.from_numpy(seeds),
+        None if collection.source_of is None else torch.from_numpy(collection.source_of[episodes.support]),
     )
 
 

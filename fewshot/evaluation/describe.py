@@ -17,6 +17,7 @@ from fewshot.evaluation.exposure import exposure
 from fewshot.evaluation.target import manifest_of
 from fewshot.files import PACKAGE, digest
 from fewshot.results.record import (
+    DATA,
     NEWEST,
     QUERIES,
     SUPPORT,
@@ -67,12 +68,12 @@ def _data(collection: Collection) -> dict[str, Any]:
 
 
 def _sources(collection: Collection, queries: Collection | None) -> dict[str, Any]:
-    """What a record of two collections says of both; of one collection, nothing more."""
-    if queries is None:
-        return {}
-    parts = {SUPPORT: collection, QUERIES: queries}
+    """What a record of several collections says of each, joined ones too; of one collection, nothing more."""
+    both = {DATA: collection} if queries is None else {SUPPORT: collection, QUERIES: queries}
+    parts = {} if queries is None else dict(both)
+    parts |= {f"{role}/{part}": one for role, whole in both.items() for part, one in whole.sources.items()}
     sources = [SourceInfo(part=part, origin=one.origin or one.name, **_data(one)) for part, one in parts.items()]
-    return {"sources": sources, "schema_": NEWEST}
+    return {"sources": sources, "schema_": NEWEST} if sources else {}
 
 
 def describe_learner(learner: Any) -> LearnerInfo:

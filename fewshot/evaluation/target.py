@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from fewshot.datasets.collection import Collection
+from fewshot.datasets.joined import kind_of
 from fewshot.episodes import EpisodeSampler, EpisodeSpec, FixedEpisodes
 from fewshot.errors import DataError, EpisodeError
 
@@ -15,11 +16,10 @@ def require_alike(collection: Collection, queries: Collection) -> None:
     Raises:
         DataError: If they are not; names both.
     """
-    both = [f"{one.name}: {_kind(one.items)}" for one in (collection, queries)]
-    if _kind(collection.items) != _kind(queries.items):
-        raise DataError(
-            f"items of both collections must have one shape and type, got {' and '.join(both)}; convert one of them"
-        )
+    kinds = [kind_of(one.items) for one in (collection, queries)]
+    if len(set(kinds)) > 1:
+        told = " and ".join(f"{kind} in '{one.name}'" for kind, one in zip(kinds, (collection, queries), strict=True))
+        raise DataError(f"items of both collections must have one shape and type, got {told}; convert one of them")
 
 
 def labels_in(collection: Collection, queries: Collection) -> np.ndarray:
@@ -58,7 +58,7 @@ def manifest_of(
 def asked_classes(collection: Collection, queries: Collection | None) -> dict[str, str]:
     """Qualified names of all classes that are asked, of both collections, and the class of each."""
     both = [one for one in (collection, queries) if one is not None]
-    return {full: name for one in both for full, name in zip(one.qualified_names(), one.class_names, strict=True)}
+    return {f"{origin}:{name}": name for one in both for origin, name in one.origins()}
 
 
 def same_part(queries: Collection, split: str | None) -> Collection:
@@ -68,9 +68,3 @@ def same_part(queries: Collection, split: str | None) -> Collection:
         UnknownNameError: If it has splits, and none of that name.
     """
     return queries if split is None or not queries.splits else queries.split(split)
-
-
-def _kind(items: Any) -> str:
-    """Type and shape of an item."""
-    texts = getattr(items.dtype, "kind", "") in ("T", "U")
-    return "text" if texts else f"{str(items.dtype).removeprefix('torch.')} {tuple(items.shape[1:])}"

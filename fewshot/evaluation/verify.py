@@ -81,14 +81,16 @@ def verify(
 
 
 def _require_same(what: str, known: DataInfo | None, given: Collection | None) -> None:
+    if known is None and given is None:
+        return
     if known is None or given is None:
-        if known is not given:
-            raise RecordError(
-                f"{what} must be given where the record names a second collection, and only there, "
-                f"got {'none' if given is None else repr(given.name)}; "
-                f"{'leave it out' if known is None else f'its queries are of {known.name!r}'}"
-            )
-    elif given.hash != known.hash:
+        got, remedy = (
+            ("none", f"its queries are of '{known.name}'") if known else (f"'{given and given.name}'", "leave it out")
+        )
+        raise RecordError(
+            f"{what} must be given where the record names a second collection, and only there, got {got}; {remedy}"
+        )
+    if given.hash != known.hash:
         raise RecordError(
             f"verifying needs the very items of the record, {what} hash {known.hash[:16]}, "
             f"got {given.hash[:16]}; the data, their options or their decoder differ"

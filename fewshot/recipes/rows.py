@@ -73,9 +73,16 @@ def judge_row(recipe: Recipe, row: Row, learner: Any, known: dict[str, Any]) -> 
     options = recipe.test_options | row.learner_options | ({} if choice is None else choice.options)
     learner = with_options(recipe, options, learner)
     episodes = episodes_of(recipe, row, novel)
-    queries = load_queries(recipe)
-    options_of_run = {"queries": queries, "chosen": choice, "open_interval": section.open_interval}
-    record = evaluate(learner, novel, section.spec(row), episodes, section.seed, **options_of_run)
+    record = evaluate(
+        learner,
+        novel,
+        section.spec(row),
+        episodes,
+        section.seed,
+        queries=load_queries(recipe),
+        chosen=choice,
+        open_interval=section.open_interval,
+    )
     name, trained_with = recipe.test_learner or recipe.learner, {} if recipe.test_learner else recipe.learner_options
     named = {
         "data": record.data.model_copy(

@@ -14,8 +14,8 @@ from fewshot.results.answers import Answers
 
 SCHEMA, NEWEST = 1, 2
 """Of a record of one collection, and of one that names several: version 0.1.0 refuses that in a sentence."""
-SUPPORT, QUERIES = "support", "queries"
-"""The parts of an episode for which a record names collections."""
+DATA, SUPPORT, QUERIES = "data", "support", "queries"
+"""What a record names collections for: all items of an episode, or some of them; ``data/NAME`` is a part of a join."""
 MARKS = ("learner", "data", "episodes", "correct")
 """Keys that every record of episodes has, of any schema; other JSON with a schema lacks some of them."""
 LAST_WEIGHTS = "last weights"
@@ -158,7 +158,8 @@ class Record(_Part):
     Attributes:
         settings: The recipe with all its settings resolved, where a recipe made the record.
         data: What support items come from, and queries too unless ``sources`` say more.
-        sources: All collections, where queries and pool come from a second one; else empty, and not in the file.
+        sources: All collections, where queries and pool come from a second one, or several were joined; else empty,
+            and not in the file.
         correct: Correct answers of each episode.
         queries: Queries of an episode that have a right answer, which those of open classes have not;
             a list where episodes differ.

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fewshot.claims import claims_of
 from fewshot.contract import Learner
 from fewshot.errors import FewShotError
 from fewshot.evaluation.answers import eval_mode
@@ -69,8 +68,7 @@ def check_learner(
     require_learner(learner)
     if absent_class not in ("raises", "handled"):
         raise FewShotError(f"absent_class must be 'raises' or 'handled', got '{absent_class}'")
-    symmetric = claims_of(learner).class_symmetric if class_symmetric is None else class_symmetric
-    claims = Claims(symmetric, order_invariant, absent_class, learns, tolerance)
+    claims = Claims(class_symmetric, order_invariant, absent_class, learns, tolerance)
     maker = Maker(item_shape, side_shape, unlabelled, render, seed)
     with global_state_kept():
         trial = Trial.prepare(learner, claims, maker, shots, dtype)

@@ -96,7 +96,7 @@ def episodes_of_a_batch_do_not_mix(trial: Trial) -> None:
 
 def classes_can_be_renamed(trial: Trial) -> None:
     """Column k belongs to label k, whatever the label's number."""
-    if not trial.claims.class_symmetric:
+    if not trial.class_symmetric:
         return
     for one, first in zip(trial.rounds, trial.first, strict=True):
         n = one.support.n_way

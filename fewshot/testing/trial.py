@@ -86,7 +86,7 @@ class Maker:
 class Claims:
     """What the author says of a learner; see ``check_learner``."""
 
-    class_symmetric: bool
+    class_symmetric: bool | None
     order_invariant: bool
     absent_class: str
     learns: bool
@@ -131,6 +131,12 @@ class Trial:
     def transductive(self) -> bool:
         """What the learner claims: whether other queries may change an answer."""
         return claims_of(self.learner).transductive
+
+    @property
+    def class_symmetric(self) -> bool:
+        """What the author says of renamed classes; where nothing, what the learner claims."""
+        said = self.claims.class_symmetric
+        return claims_of(self.learner).class_symmetric if said is None else said
 
     @property
     def meaning(self) -> str:
