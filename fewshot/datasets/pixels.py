@@ -99,7 +99,7 @@ def decode(content: bytes, name: str) -> Image.Image:
             image.load()
         except UnidentifiedImageError:
             raise DataError(
-                f"'{name}' must be a whole image file, got unreadable bytes of no format that is known here; convert or remove it"
+                f"'{name}' must be a whole image file, got unreadable bytes (of no known format); replace or remove it"
             ) from None
     return image
 

@@ -30,7 +30,7 @@ def copies(items: Any, close: float = 0.0) -> Integer[np.ndarray, " s"]:
 
 def _rows(items: Tensor) -> np.ndarray:
     """Items as vectors, with one zero for both signs of it."""
-    flat = items.detach().cpu().reshape(len(items), -1)
+    flat = items.detach().cpu().flatten(1)
     flat = flat.float() if flat.dtype == torch.bfloat16 else flat  # NumPy has no bfloat16
     rows: np.ndarray = (flat + 0.0 if flat.is_floating_point() else flat).numpy()
     return rows

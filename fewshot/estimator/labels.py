@@ -1,6 +1,6 @@
 """Labels of any kind: checked, joined, and as JSON."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,18 +11,23 @@ from fewshot.errors import DataError
 from fewshot.names import unknown
 
 
+class WrongTypeError(DataError, TypeError):
+    """Something of a type that cannot be read; scikit-learn knows it as its own error too."""
+
+
 def named(check: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """A check of scikit-learn whose ``ValueError`` is ours, with its first sentence and its remedy.
+    """A check of scikit-learn whose error is ours, with its first sentence and its remedy.
 
     Raises:
         DataError: If the check fails.
     """
     try:
         return check(*arguments, **options)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
+        kind = WrongTypeError if isinstance(error, TypeError) else DataError
         lines = str(error).splitlines()
         remedy = [line for line in lines[1:] if line.startswith("Reshape")]
-        raise DataError("; ".join([lines[0].rstrip(".:"), *remedy])) from None
+        raise kind("; ".join([lines[0].rstrip(".:"), *remedy])) from None
 
 
 def checked_labels(y: Any, count: int, estimator: str) -> np.ndarray:
@@ -101,6 +106,18 @@ def as_json(labels: np.ndarray) -> dict[str, Any]:
     return {"dtype": labels.dtype.str if labels.dtype.kind != "O" else "object", "values": values}
 
 
-def from_json(content: dict[str, Any]) -> np.ndarray:
-    """Labels from `as_json`."""
-    return np.array(content["values"], dtype=np.dtype(content["dtype"]))
+def from_json(content: Mapping[str, Any]) -> np.ndarray:
+    """Labels from `as_json`.
+
+    Raises:
+        DataError: If they are no labels, or not of the type that is named.
+    """
+    values = content["values"]
+    read_labels(values)
+    try:
+        labels = np.array(values, dtype=np.dtype(content["dtype"]))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DataError(f"labels must be of the type {content['dtype']}, got others ({error})") from None
+    if labels.tolist() != values:
+        raise DataError(f"labels must be of the type {content['dtype']}, got others")
+    return labels

@@ -1,8 +1,8 @@
 """What a classifier knows after ``fit``: the examples, a learner adapted to them, a temperature."""
 
 import warnings
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Integer
 from scipy.special import softmax
 from torch import Tensor
 
+from fewshot.claims import claims_of
 from fewshot.contract import SupportSet
 from fewshot.errors import FewShotError, LeakageError, ShapeError, StatisticsError
 from fewshot.estimator.calibration import fit_temperature
@@ -19,6 +20,7 @@ from fewshot.estimator.copies import CLOSE, copies, first_of_each, shared
 from fewshot.estimator.described import Described
 from fewshot.estimator.labels import ids_of, joined, sorted_classes
 from fewshot.estimator.left_out import MOST, LeftOut, left_out, left_out_scores, scorer
+from fewshot.estimator.rows import Columns
 from fewshot.estimator.sets import cross_sets, require_enough, split_sets
 
 KEPT = 2**26  # numbers in the supports of folds that stay adapted for the next call
@@ -53,6 +55,8 @@ class Model:
         seed: Of the episode.
         calibrate: Whether left-out examples decide the temperature.
         stored: The calibration of a saved model; None to compute it.
+        columns: Of the tables that rows came from.
+        made: The parameters of the estimator that made backbone, learner and descriptors, as they were then.
     """
 
     kind: str
@@ -65,6 +69,8 @@ class Model:
     seed: int = 0
     calibrate: bool = True
     stored: Calibration | None = None
+    columns: Columns | None = None
+    made: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def classes(self) -> np.ndarray:
@@ -104,7 +110,7 @@ class Model:
         """
         if self.stored is not None:
             return self.stored
-        untouched = Calibration(None if getattr(self.learner, "scores", "") == "rank" else 1.0)
+        untouched = Calibration(None if claims_of(self.learner).scores == "rank" else 1.0)
         if not self.calibrate or len(self.present) < 2:
             return untouched
         try:
@@ -228,12 +234,12 @@ class Model:
         whole[:, self.present] = softmax(scores / temperature, axis=1)
         return whole
 
-    def extended(self, items: Any, labels: np.ndarray) -> "Model":
+    def extended(self, items: Any, labels: np.ndarray, columns: Columns | None = None) -> "Model":
         """A model with more examples, of new classes too where none were declared."""
         items = self._fitting(items)
         both = torch.cat([self.items, items]) if isinstance(items, Tensor) else np.concatenate([self.items, items])
         known = joined(self.labels, labels) if len(self.labels) else labels
-        return replace(self, items=both, labels=known, stored=None)
+        return replace(self, items=both, labels=known, stored=None, columns=self.columns or columns)
 
     def __getstate__(self) -> dict[str, Any]:
         """All but adapted learners, which are closures and are made again."""

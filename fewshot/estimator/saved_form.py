@@ -1,82 +1,75 @@
-"""The form of a saved classifier's JSON, checked before anything of it is used."""
+"""The form of the JSON in a saved classifier."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_core import PydanticCustomError
+from typing_extensions import TypedDict
 
-Count = Annotated[int, Field(ge=0, lt=2**53)]
+from fewshot.estimator.rows import Columns
 
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
-
-
-class SavedLabels(_Part):
-    """A vector of labels, as `fewshot.estimator.labels.as_json` writes it."""
-
-    dtype: Annotated[str, Field(pattern=r"^(object|\|b1|[<>|=]?[iufUT]\d*)$")]
-    values: list[str | int | float | bool]
-
-    @model_validator(mode="after")
-    def _of_its_type(self) -> "SavedLabels":
-        try:
-            np.array(self.values, np.dtype(self.dtype))
-        except (ValueError, TypeError, OverflowError) as error:
-            raise ValueError(f"labels must be of type {self.dtype}, got others: {error}") from None
-        kind, known = np.dtype(self.dtype).kind, {type(value) for value in self.values}
-        if not known <= {"U": {str}, "T": {str}, "b": {bool}, "i": {int}, "u": {int}, "f": {float, int}}.get(
-            kind, known
-        ):
-            raise ValueError(f"labels must be of type {self.dtype}, got {sorted(t.__name__ for t in known)}")
-        return self
+SCHEMA = 3  # 2: without the names of columns, and without a hash
+Label = bool | int | float | str
 
 
-class SavedParameters(_Part):
-    """The parameters of the estimator."""
+class Labels(TypedDict):
+    """See `fewshot.estimator.labels.as_json`."""
+
+    dtype: str
+    values: list[Label]
+
+
+class Descriptions(TypedDict):
+    """Labels that are described, and the texts that do; nothing where vectors do."""
+
+    labels: Labels
+    texts: list[str | None] | None
+
+
+class Known(TypedDict):
+    """See `fewshot.estimator.model.Calibration`."""
+
+    temperature: float | None
+    right: int
+    asked: int
+
+
+class Parameters(BaseModel):
+    """Those of the estimator but the descriptions."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
     backbone: str
     backbone_options: dict[str, Any] | None
     learner: str
     learner_options: dict[str, Any] | None
-    calibrate: bool
-    reject_below: Annotated[float, Field(ge=0, le=1)] | None
-    reject_label: str | int | float | bool | None
-    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)]
-    prompts: list[str] | None
+    prompts: list[str] | str | None
+    calibrate: Any
+    seed: int = Field(ge=0)
+    reject_below: Any
+    reject_label: Any
 
 
-class SavedCalibration(_Part):
-    """What left-out examples told."""
+class Saved(BaseModel):
+    """All of it."""
 
-    temperature: Annotated[float, Field(gt=0)] | None
-    right: Count
-    asked: Count
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
-
-class SavedDescriptions(_Part):
-    """Labels that are described, and the texts where texts did."""
-
-    labels: SavedLabels
-    texts: list[str] | None
-
-    @model_validator(mode="after")
-    def _as_many(self) -> "SavedDescriptions":
-        if self.texts is not None and len(self.texts) != len(self.labels.values):
-            raise ValueError(f"every described label needs a text, got {len(self.texts)} for {len(self.labels.values)}")
-        return self
-
-
-class SavedClassifier(_Part):
-    """All of the JSON."""
-
-    schema_: Count = Field(alias="schema")
-    parameters: SavedParameters
+    schema_: int = Field(alias="schema", ge=2)
+    parameters: Parameters
     kind: Literal["images", "texts", "rows"]
     fingerprint: str | None
-    labels: SavedLabels
-    declared: SavedLabels | None
-    calibration: SavedCalibration
-    described: SavedDescriptions | None
+    labels: Labels
+    declared: Labels | None
+    calibration: Known
+    described: Descriptions | None
     texts: list[str] | None
+    columns: Columns | None = None
     versions: dict[str, str]
+
+    @field_validator("schema_")
+    @classmethod
+    def _is_not_later(cls, schema: int) -> int:
+        if schema > SCHEMA:
+            raise PydanticCustomError("later_schema", "a later schema")
+        return schema

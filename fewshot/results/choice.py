@@ -101,7 +101,7 @@ class Choice(_Part):
         """
         what = "a choice that fewshot-bench tune has written"
         content = read_content(path, what)
-        choice: Choice = of_form(cls, content, f"'{path}' must be {what}", "run it again", RecordError)
+        choice: Choice = of_form(cls, content, f"'{path}' must be {what}", "run it again with --again", RecordError)
         return choice
 
 

@@ -13,6 +13,7 @@ from fewshot.reading import of_form
 from fewshot.results.interval import Interval
 from fewshot.results.per_class import ClassCounts
 from fewshot.results.record import (
+    ANYTHING,
     BackboneInfo,
     DataInfo,
     IntervalInfo,
@@ -21,6 +22,7 @@ from fewshot.results.record import (
     SeenClasses,
     Whole,
     read_content,
+    replacing,
 )
 
 FORMAT = 1
@@ -156,9 +158,10 @@ class ZeroShotRecord(_Part):
             f"the record must have a figure '{name}' for {estimand}, got {[f.name for f in self.figures]}"
         )
 
-    def save(self, path: Path | str) -> "ZeroShotRecord":
-        """Write the JSON file."""
-        write_json(Path(path), self.model_dump(mode="json"))
+    def save(self, path: Path | str, replaces: str | None = ANYTHING) -> "ZeroShotRecord":
+        """Write the JSON file; see `fewshot.results.record.Record.save`."""
+        with replacing(Path(path), replaces):
+            write_json(path, self.model_dump(mode="json"))
         return self
 
     @classmethod
@@ -170,7 +173,7 @@ class ZeroShotRecord(_Part):
         """
         content = read_content(path, "a record of a zero-shot evaluation")
         needed = f"'{path}' must be a record of a zero-shot evaluation"
-        record: ZeroShotRecord = of_form(cls, content, needed, "run it again", RecordError)
+        record: ZeroShotRecord = of_form(cls, content, needed, "run it again with --again", RecordError)
         return record
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from queue import Queue
 from threading import Thread
+from typing import Any
 
 from fuzzing.kinds import KINDS
 from fuzzing.trial import Outcome, attempt, whole_answer
