@@ -250,7 +250,7 @@ def test_answers_are_those_that_the_record_counts(tmp_path):
     content = json.loads((tmp_path / "r.json").read_text())
     (tmp_path / "r.json").write_text(json.dumps(content | {"correct": [4, 4, 4, 4]}))
     with pytest.raises(
-        RecordError, match=r"must have the right answers that its record counts, got others; run it again"
+        RecordError, match=r"must have the right ones that the record counts, got 16 where it has 16; run it again"
     ):
         Record.load(tmp_path / "r.json").load_answers(tmp_path)
 
@@ -294,15 +294,16 @@ def test_a_classifier_without_a_hash_loads(saved):
 
 
 @pytest.mark.parametrize(
-    ("other", "place"),
+    "other",
     [
-        ({"labels": {"dtype": "<U1", "values": [1] * 6}}, "labels"), ({"labels": {"dtype": "O8", "values": []}}, "labels.dtype"),
-        ({"calibration": 3}, "calibration"), ({"kind": "sounds"}, "kind"), ({"parameters": {}}, "parameters.backbone"),
-        ({"texts": [1]}, "texts.0"), ({"described": {"labels": None, "texts": None}}, "described.labels"),
+        {"labels": {"dtype": "<U1", "values": [1] * 6}}, {"labels": {"dtype": "O8", "values": []}}, {"labels": {"dtype": "<i8", "values": [[]]}},
+        {"calibration": 3}, {"kind": "sounds"}, {"parameters": {}}, {"texts": [1]}, {"described": {"labels": None, "texts": None}},
+        {"calibration": {"temperature": -1.0, "right": 0, "asked": 0}}, {"declared": {"dtype": "<U1", "values": [1]}},
+        {"versions": 3}, {"parameters": {"seed": 2**70}},
     ],
 )  # fmt: skip
-def test_saved_classifiers_of_another_form(saved, other, place):
-    with pytest.raises(DataError, match=rf"must be a whole saved classifier, got at '{place}.*'.*; save it again"):
+def test_saved_classifiers_of_another_form(saved, other):
+    with pytest.raises(DataError, match=r"c\.safetensors' must be a whole saved classifier, got .*; save it again"):
         FewShotClassifier.load(saved(**other))
 
 
@@ -310,9 +311,7 @@ def test_saved_classifiers_of_another_form(saved, other, place):
     "items", [torch.zeros(5, 3), torch.zeros(6, 3, dtype=torch.int64), torch.full((6, 3), torch.nan), torch.zeros(6)]
 )
 def test_saved_classifiers_with_other_rows(saved, items):
-    with pytest.raises(
-        DataError, match=r"must be a whole saved classifier with (6 rows|finite numbers) in 'items', got"
-    ):
+    with pytest.raises(DataError, match=r"c\.safetensors' must be a whole saved classifier, got"):
         FewShotClassifier.load(saved(tensors={"items": items}))
 
 

@@ -1,8 +1,8 @@
 """The form of the JSON in a saved classifier."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, field_validator
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
@@ -29,9 +29,9 @@ class Descriptions(TypedDict):
 class Known(TypedDict):
     """See `fewshot.estimator.model.Calibration`."""
 
-    temperature: float | None
-    right: int
-    asked: int
+    temperature: Annotated[float, Field(gt=0)] | None
+    right: NonNegativeInt
+    asked: NonNegativeInt
 
 
 class Parameters(BaseModel):

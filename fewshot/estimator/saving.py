@@ -154,7 +154,7 @@ def _described(tensors: dict[str, Tensor], saved: Saved) -> Described | None:
 
 def _finite(tensors: dict[str, Tensor], name: str) -> Tensor:
     found = tensors.get(name)
-    if found is None or found.ndim < 2 or not bool(torch.isfinite(found).all()):
+    if found is None or found.ndim < 2 or not found.is_floating_point() or not bool(torch.isfinite(found).all()):
         raise DataError(f"no finite rows called '{name}'")
     return found
 

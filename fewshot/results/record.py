@@ -42,7 +42,7 @@ Level = Annotated[float, Field(gt=0, lt=1)]
 
 
 class _Spec(TypedDict, total=False):
-    __pydantic_config__ = ConfigDict(extra="allow", strict=True)  # type: ignore[misc]  pydantic's way
+    __pydantic_config__ = ConfigDict(extra="allow", strict=True)  # type: ignore[misc]  # pydantic's way
     way: Counts
     shot: Counts
     shots: Annotated[list[Whole], Field(min_length=1)]

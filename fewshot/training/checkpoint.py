@@ -21,7 +21,7 @@ from fewshot.sealed import read_tensors, write_tensors
 class SavedProgress(TypedDict):
     """What the JSON of a checkpoint must say; names and settings of the run are compared with those of the run."""
 
-    __pydantic_config__ = ConfigDict(extra="allow", strict=True)  # type: ignore[misc]  pydantic's way
+    __pydantic_config__ = ConfigDict(extra="allow", strict=True)  # type: ignore[misc]  # pydantic's way
     step: NonNegativeInt
     threads: Annotated[int, Field(ge=1, le=4096)]
     losses: list[float]

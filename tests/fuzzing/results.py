@@ -1,6 +1,7 @@
 """What people and commands write of results: recipes, papers, records with their answers, choices, learning curves."""
 
 import io
+import shutil
 from contextlib import redirect_stderr, redirect_stdout
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,7 @@ from fewshot.cli.at_hand import Known
 from fewshot.cli.episodes_beside import view, worst_classes
 from fewshot.cli.main import app
 from fewshot.errors import FewShotError
+from fewshot.files import write_json
 from fewshot.recipes.load import load_recipe
 from fewshot.recipes.schema import Recipe
 from fewshot.report.learning_curve import describe_curve, read_curve
@@ -144,9 +146,10 @@ def write_records(folder: Path) -> None:
             learner,
         )
         (made,) = (folder / learner).glob("*.json")
-        Record.model_validate(Record.load(made).as_json() | {"seconds": 1.0}).save(made)
-        made.rename(folder / f"{learner}.json")
-        made.with_suffix(".npz").rename(folder / made.with_suffix(".npz").name)
+        record = Record.load(made)
+        (made.parent / record.answers.file).rename(folder / record.answers.file)
+        write_json(folder / f"{learner}.json", record.as_json() | {"seconds": 1.0})
+        shutil.rmtree(made.parent)
 
 
 def read_record(folder: Path) -> Any:

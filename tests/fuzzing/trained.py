@@ -1,5 +1,6 @@
 """What training and fitting write: weights, checkpoints, saved classifiers."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from fewshot.contract import Embedded
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSpec
 from fewshot.learners.nearest_mean import NearestMean
+from fewshot.sealed import KEY
 from fewshot.training.checkpoint import read_checkpoint, save_checkpoint
 from fewshot.training.episodic import EpisodicTraining, train
 
@@ -30,6 +32,23 @@ def write_weights(folder: Path) -> None:
     made = network()
     made.classes_seen = ("d:a", "d:b")
     save_weights(folder / "w.safetensors", made, {"steps": 2})
+
+
+def of_first_version(write: Any) -> Any:
+    """Makes the same file without its SHA-256, as version 0.1.0 wrote it, so that damage comes through to the check of its form."""
+
+    def written(folder: Path) -> None:
+        write(folder)
+        (path,) = folder.glob("*.safetensors")
+        content = path.read_bytes()
+        end = 8 + int.from_bytes(content[:8], "little")
+        header = json.loads(content[8:end])
+        del header["__metadata__"][KEY]
+        made = json.dumps(header, ensure_ascii=False).encode()
+        made += b" " * (-len(made) % 8)
+        path.write_bytes(len(made).to_bytes(8, "little") + made + content[end:])
+
+    return written
 
 
 def write_pickled(folder: Path) -> None:
@@ -90,11 +109,25 @@ def read_of_pictures(folder: Path) -> Any:
 
 
 KINDS = [
-    ("weights", write_weights, lambda folder: read_weights(folder / "w.safetensors"), 12, (), True),
+    ("weights", write_weights, lambda folder: read_weights(folder / "w.safetensors"), 8, (), True),
+    (
+        "weights without a hash",
+        of_first_version(write_weights),
+        lambda folder: read_weights(folder / "w.safetensors"),
+        8,
+    ),
     ("pickled weights", write_pickled, lambda folder: read_weights(folder / "w.pth"), 10),
-    ("checkpoint", write_checkpoint, lambda folder: run(folder, 2), 8, (".safetensors",), True),
-    ("classifier", write_classifier, read_classifier, 8),
-    ("classifier of descriptions", write_described, read_classifier, 6),
-    ("classifier of declared classes", write_declared, read_classifier, 6),
-    ("classifier of images", write_of_pictures, read_of_pictures, 6),
+    ("checkpoint", write_checkpoint, lambda folder: run(folder, 2), 6, (".safetensors",), True),
+    (
+        "checkpoint without a hash",
+        of_first_version(write_checkpoint),
+        lambda folder: run(folder, 2),
+        8,
+        (".safetensors",),
+    ),
+    ("classifier", write_classifier, read_classifier, 6, (), True),
+    ("classifier without a hash", of_first_version(write_classifier), read_classifier, 8),
+    ("classifier of descriptions", of_first_version(write_described), read_classifier, 6),
+    ("classifier of declared classes", of_first_version(write_declared), read_classifier, 6),
+    ("classifier of images", of_first_version(write_of_pictures), read_of_pictures, 6),
 ]
