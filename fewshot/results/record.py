@@ -54,8 +54,11 @@ class _Spec(TypedDict, total=False):
     open_query: Whole | None
 
 
+SPEC: TypeAdapter = TypeAdapter(_Spec)
+
+
 def _is_spec(spec: dict[str, Any]) -> dict[str, Any]:
-    TypeAdapter(_Spec).validate_python(spec)
+    SPEC.validate_python(spec)
     return spec  # itself, for its keys keep their order
 
 

@@ -194,7 +194,7 @@ KINDS = [
     ("jsonl of texts", write_lines, lambda folder: (seen(load_dataset(folder / "t.jsonl")), items(folder / "t.jsonl")), 12),
     ("csv of images", write_image_table, lambda folder: seen(load_dataset(folder / "t.csv", size=8)), 6, (".csv",)),
     ("csv of descriptors", write_described, read_described, 8, ("words.csv", "numbers.csv")),
-    ("txt", write_text, lambda folder: items(folder / "t.txt"), 6),
+    ("txt", write_text, lambda folder: items(folder / "t.txt"), 12),
     ("npz of features", write_arrays, read_arrays, 20),
     ("folder of images", write_folder, lambda folder: seen(load_dataset(folder / "own", size=8)), 8),
     ("zip of images", write_zip, read_zip, 10),

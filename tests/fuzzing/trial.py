@@ -152,8 +152,10 @@ def place(files: dict[str, bytes]) -> Iterator[Path]:
 
 
 def _place(error: BaseException) -> str:
-    own = [frame for frame in traceback.extract_tb(error.__traceback__) if f"{os.sep}fewshot{os.sep}" in frame.filename]
+    frames = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    own = [(Path(name), line) for name, line in frames if f"{os.sep}fewshot{os.sep}" in name]
     if not own:
         return "elsewhere"
-    path = Path(own[-1].filename)
-    return f"{'/'.join(path.parts[path.parts.index('fewshot', -4) if 'fewshot' in path.parts[-4:] else -2 :])}:{own[-1].lineno}"
+    path, line = own[-1]
+    inside = path.parts[len(path.parts) - path.parts[::-1].index("fewshot") - 1 :]
+    return f"{'/'.join(inside)}:{line}"
