@@ -76,4 +76,8 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         path.open("rb") as file,
         np.load(file, allow_pickle=False) as archive,
     ):
-        return dict(archive)
+        arrays = dict(archive)
+    odd = [name for name, value in arrays.items() if not isinstance(value, np.ndarray)]
+    if odd:
+        raise DataError(f"'{path}' must hold arrays only, got other bytes in '{odd[0]}'; save it again")
+    return arrays

@@ -81,8 +81,9 @@ class Collection:
             ("groups", self.groups, len(self.class_names)),
             ("descriptors", self.descriptors, len(self.class_names)),
         ):
-            if known is not None and len(known) != count:
-                raise DataError(f"{what} must be {count}, one for each item or class, got {len(known)}")
+            if known is not None and (getattr(known, "ndim", 1) == 0 or len(known) != count):
+                got = len(known) if getattr(known, "ndim", 1) else "one alone"
+                raise DataError(f"{what} must be {count}, one for each item or class, got {got}")
         splits = {
             name: as_rows(f"rows of split '{name}'", rows, len(self.labels)) for name, rows in self.splits.items()
         }
