@@ -17,7 +17,6 @@ from fewshot.errors import CheckpointError
 from fewshot.reading import in_one_sentence, of_form
 from fewshot.sealed import read_tensors, write_tensors
 
-
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
