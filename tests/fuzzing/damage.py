@@ -20,7 +20,7 @@ from fuzzing.structure import STRANGE, altered
 
 FRAGMENTS = [b"", b"\x00", b"\xff\xfe", b"\xef\xbb\xbf", b"\xed\xa0\x80", b"\x80", b'"', b"'", b",", b";", b"\t", b"\n", b"\r", b"\r\n", b"{",
              b"}", b"[", b"]", b":", b": ", b"- ", b"#", b"&a ", b"*a", b"!!python/object:os.system ", b"!!binary x", b"!!timestamp x", b"2026-13-45",
-             b"<<: 1", b"? ", b"%YAML 9", b"---\n", b"1e999", b"-1", b"0x", b"1_0", b"NaN", b"9" * 5000, b"[" * 3000, b'{"a":' * 3000,
+             b"<<: 1", b"? ", b"%YAML 9", b"---\n", b"1e999", b"-1", b"0x", b"1_0", b"NaN", b"9" * 5000, b"[" * 1200, b'{"a":' * 1200,
              b"\xe2\x80\xa8", b"\xff" * 8, b"\x00" * 64, b"\x7f\xff\xff\xff", b"\x80\x00\x00\x00"]  # fmt: skip
 
 
