@@ -32,12 +32,17 @@ def damaged(name: str, content: bytes, random: Random) -> bytes:
         content: The whole file.
         random: Decides all.
     """
-    inside = INSIDE.get(PurePosixPath(name).suffix.lower())
-    if inside is not None and random.random() < 0.5:
-        with warnings.catch_warnings(), suppress(Exception):  # a member of a zip may not be what its ending says
-            warnings.simplefilter("ignore")
-            return inside(content, random)
-    return _bytes(content, random)
+    made = inside(name, content, random) if random.random() < 0.5 else None
+    return _bytes(content, random) if made is None else made
+
+
+def inside(name: str, content: bytes, random: Random) -> bytes | None:
+    """Damage to what the format of a file says; nothing for other files, and where the content is not what the ending says."""
+    change = INSIDE.get(PurePosixPath(name).suffix.lower())
+    with warnings.catch_warnings(), suppress(Exception):
+        warnings.simplefilter("ignore")
+        return None if change is None else change(content, random)
+    return None
 
 
 def _bytes(content: bytes, random: Random) -> bytes:
