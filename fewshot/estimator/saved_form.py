@@ -29,7 +29,7 @@ class Descriptions(TypedDict):
 class Known(TypedDict):
     """See `fewshot.estimator.model.Calibration`."""
 
-    temperature: Annotated[float, Field(gt=0)] | None
+    temperature: Annotated[float, Field(ge=1e-30, le=1e30)] | None
     right: NonNegativeInt
     asked: NonNegativeInt
 
@@ -45,7 +45,7 @@ class Parameters(BaseModel):
     learner_options: dict[str, Any] | None
     prompts: list[str] | str | None
     calibrate: Any
-    seed: int = Field(ge=0)
+    seed: int = Field(ge=0, lt=2**63)
     reject_below: Any
     reject_label: Any
 
