@@ -97,8 +97,23 @@ def answer_table(classifier: "FewShotClassifier", answers: list[Answer], coverag
         notes.append(f"no label where its probability lies below {100 * classifier.reject_below:g} %")
     if coverage is not None:
         notes.append(f"set: the labels that cannot be ruled out, with coverage {100 * coverage:g} %")
+        notes += _without_label(classifier, answers)
     columns = ("item", "label", "confidence %", *(("set",) if coverage is not None else ()))
     return Table(columns, tuple(_row(answer) for answer in answers), notes=tuple(notes))
+
+
+def _without_label(classifier: "FewShotClassifier", answers: list[Answer]) -> list[str]:
+    """A line on sets that lack the most likely label, where there are any."""
+    labels = dict(zip(map(str, classifier.classes_.tolist()), classifier.classes_.tolist(), strict=True))
+    best = [labels[max(answer["probabilities"], key=answer["probabilities"].get)] for answer in answers]
+    lacking = [answer for answer, label in zip(answers, best, strict=True) if label not in answer["set"]]
+    if not lacking:
+        return []
+    empty = sum(not answer["set"] for answer in lacking)
+    return [
+        f"{len(lacking)} of {len(answers)} sets lack the most likely label ({empty} are empty): it stands out less there than "
+        "among most examples that were left out; a higher coverage makes sets larger"
+    ]
 
 
 def _row(answer: Answer) -> tuple[str, ...]:
