@@ -73,7 +73,9 @@ def test_direct_construction_is_checked():
         Collection(x, np.array([0, 2]), ("a", "b"))
     with pytest.raises(DataError, match=r"labels must be a vector of whole numbers, got shape .* of float64"):
         Collection(x, np.array([0.0, 1.0]), ("a", "b"))
-    with pytest.raises(DataError, match="labels must be a vector of whole numbers, got a list; Collection.from_arrays"):
+    with pytest.raises(
+        DataError, match=r"labels must be a vector of whole numbers, got a list; Collection\.from_arrays"
+    ):
         Collection(x, [0, 1], ("a", "b"))
     with pytest.raises(DataError, match="got 0 items and 0 labels"):
         Collection(x[:0], np.array([], int), ())
