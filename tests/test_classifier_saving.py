@@ -194,13 +194,13 @@ def test_every_damaged_byte_is_seen(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"labels": None}, "got Input should be a valid dictionary at 'labels'"),
+        ({"labels": None}, "got Input should be an object at 'labels'"),
         ({"labels": {"dtype": "<U3", "values": ["ant"]}}, "got 9 examples and 1 labels"),
         ({"labels": {"dtype": "<U1", "values": Y.tolist()}}, "got labels must be of the type <U1, got others"),
         ({"labels": {"dtype": "int64", "values": Y.tolist()}}, "got labels must be of the type int64, got others"),
         ({"labels": {"dtype": "<U3", "values": [*Y.tolist()[:8], 3]}}, "got labels must be all texts or all numbers"),
         ({"kind": "sounds"}, "got Input should be 'images', 'texts' or 'rows' at 'kind'"),
-        ({"calibration": {"temperature": "1"}}, "at 'calibration.temperature'"),
+        ({"calibration": {"temperature": "1"}}, "got Input should be a valid number at 'calibration.temperature'"),
         (
             {"described": {"labels": {"dtype": "<U1", "values": ["a"]}, "texts": None}},
             "no finite rows called 'described'",
@@ -280,7 +280,7 @@ def test_a_refused_fit_changes_nothing():
         with pytest.raises(FewShotError):
             classifier.fit(x, y)
     np.testing.assert_array_equal(classifier.predict_proba(pandas.DataFrame(X, columns=list("abcd"))), asked)
-    classifier.set_params(backbone="none").fit(np.zeros((3, 1, 2, 2)) + np.arange(3)[:, None, None, None], list("abc"))
+    classifier.set_params(backbone="pixels").fit(np.arange(12, dtype=np.uint8).reshape(3, 1, 2, 2), list("abc"))
     assert not hasattr(classifier, "n_features_in_") and not hasattr(classifier, "feature_names_in_")
 
 
