@@ -137,9 +137,9 @@ def test_a_limit_that_is_no_probability_is_refused():
 @pytest.mark.parametrize("limit", ["0.6", float("nan"), True, -0.1, [0.5]])
 def test_what_is_no_limit_is_refused_by_fit_and_by_predict(limit):
     x, ids, query = blobs()
-    with pytest.raises(FewShotError, match="reject_below must be a probability in 0..1, got"):
+    with pytest.raises(FewShotError, match=r"reject_below must be a probability in 0..1, got"):
         FewShotClassifier(reject_below=limit).fit(x, ids)
-    with pytest.raises(FewShotError, match="reject_below must be a probability in 0..1, got"):
+    with pytest.raises(FewShotError, match=r"reject_below must be a probability in 0..1, got"):
         FewShotClassifier().fit(x, ids).set_params(reject_below=limit).predict(query)
 
 
