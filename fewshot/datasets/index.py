@@ -9,6 +9,7 @@ from fewshot.datasets.descriptions import with_descriptors
 from fewshot.episodes import FixedEpisodes
 from fewshot.errors import DataError, MissingDataError, UnknownNameError
 from fewshot.names import look_up, plug_ins
+from fewshot.number_checks import plain
 
 DATASETS = {
     "awa1": "fewshot.datasets.awa1:load_awa1",
@@ -65,15 +66,14 @@ def load_dataset(name: str | Path, /, **options: Any) -> Collection:
         >>> load_dataset("digits").items.shape
         (1797, 1, 8, 8)
     """
-    known = {*DATASETS, *plug_ins("fewshot.datasets")}
-    if str(name) not in known and is_path(name):
+    if is_own(name):
         load, arguments = _reader(name, Path(name).expanduser())
     else:
         load, arguments = _by_name(str(name)), []
     own = "descriptors" in inspect.signature(load).parameters
     described = None if own else options.pop("descriptors", None)
     _check_options(name, load, options, len(arguments))
-    collection: Collection = load(*arguments, **options)
+    collection: Collection = load(*arguments, **{option: plain(value) for option, value in options.items()})
     return collection if described is None else with_descriptors(collection, described)
 
 
@@ -90,6 +90,11 @@ def load_episodes(name: str, collection: Collection) -> FixedEpisodes:
     make = look_up("data set with fixed episodes", name, EPISODES, "fewshot.episodes")
     episodes: FixedEpisodes = make(collection)
     return episodes
+
+
+def is_own(name: str | Path) -> bool:
+    """Whether this means a user's own files, and no registered data set."""
+    return str(name) not in {*DATASETS, *plug_ins("fewshot.datasets")} and is_path(name)
 
 
 def is_path(name: str | Path) -> bool:

@@ -13,7 +13,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from fewshot.errors import DataError, FewShotWarning
 from fewshot.files import cache_folder, digest
-from fewshot.sealed import BLANK, MARK, Damaged, carries_hash, write_sealed
+from fewshot.reading import in_one_sentence
+from fewshot.sealed import BLANK, MARK, carries_hash, write_sealed
 
 SQUARE = "rgb-square-2"  # part of the cache key: raise it when `square` makes other pixels of the same file
 
@@ -66,7 +67,7 @@ def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
         if not carries_hash(path) and not _is_of_first_version(path, shape):
             return None
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError, Damaged):
+    except Exception:  # whatever NumPy makes of a damaged header: the file is built again
         return None
     return array if array.shape == shape and array.dtype == np.uint8 else None
 
@@ -92,17 +93,14 @@ def decode(content: bytes, name: str) -> Image.Image:
     Raises:
         DataError: If the bytes are no whole image; the file is named.
     """
-    try:
-        image = Image.open(io.BytesIO(content))
-        image.load()
-    except UnidentifiedImageError:
-        raise DataError(
-            f"'{name}' must be a whole image file, got unreadable bytes of no format that is known here; convert or remove it"
-        ) from None
-    except (Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-        raise DataError(
-            f"'{name}' must be a whole image file, got unreadable bytes ({error}); replace or remove it"
-        ) from None
+    with in_one_sentence(f"'{name}' must be a whole image file", "replace or remove it"):
+        try:
+            image = Image.open(io.BytesIO(content))
+            image.load()
+        except UnidentifiedImageError:
+            raise DataError(
+                f"'{name}' must be a whole image file, got unreadable bytes (of no known format); replace or remove it"
+            ) from None
     return image
 
 
@@ -138,15 +136,17 @@ def rgb(image: Image.Image, name: str) -> Image.Image:
     Raises:
         DataError: If pixels are floats, or whole numbers outside of 0..65535.
     """
-    image = ImageOps.exif_transpose(image)
+    with in_one_sentence(f"'{name}' must be a whole image file", "replace or remove it"):
+        image = ImageOps.exif_transpose(image)
     if image.mode == "F":
         raise DataError(f"an image must have whole numbers for pixels, got floats in '{name}'; save it with 8 bits")
     if image.mode.startswith("I"):
         return Image.fromarray(eight_bits(np.asarray(image), name)).convert("RGB")
-    if image.has_transparency_data:
-        seen = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB")
-    return image.convert("RGB")
+    with in_one_sentence(f"'{name}' must be a whole image file", "replace or remove it"):
+        if image.has_transparency_data:
+            seen = image.convert("RGBA")
+            return Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB")
+        return image.convert("RGB")
 
 
 def eight_bits(grey: np.ndarray, name: str) -> np.ndarray:

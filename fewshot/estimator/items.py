@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from fewshot.backbones.texts import cut_line
-from fewshot.datasets.containers import shown
+from fewshot.datasets.containers import listed, shown
 from fewshot.datasets.features import embed_rows
 from fewshot.datasets.image_files import PHOTOS, is_file
 from fewshot.datasets.texts import as_texts
@@ -33,15 +33,11 @@ SIDE = 84  # of the squares that single images become, where the backbone does n
 def read(x: Any, kind: str, backbone: Any) -> Any:
     """Images or texts ``(n, *item)``, embedded where there is a backbone.
 
-    Args:
-        x: What `fewshot.datasets.containers.listed` gives.
-        kind: ``"images"`` or ``"texts"``.
-        backbone: Embeds them; None for items as they are.
-
     Raises:
         DataError: If an item cannot be read, is empty or of another kind, or the backbone does not take it; its row is named.
         MissingDataError: If a file is not there.
     """
+    x = listed(x)
     if kind == TEXTS:
         found = texts(x)
         warn_cut(found, backbone)
@@ -60,12 +56,10 @@ def kind_of(x: Any) -> str:
     Images are paths, PIL images, or arrays with at least two axes an image; strings are paths if all of them
     end as image files do, or name files, and texts if none of them names an image that is there; all else is rows of features.
 
-    Args:
-        x: What `fewshot.datasets.containers.listed` gives.
-
     Raises:
         DataError: If the kinds are mixed.
     """
+    x = listed(x)
     if not isinstance(x, list):
         return IMAGES if getattr(x, "ndim", 0) > 2 else ROWS
     kinds = [_kind(item) for item in x]
