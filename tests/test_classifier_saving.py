@@ -203,7 +203,7 @@ def test_every_damaged_byte_is_seen(tmp_path):
         ({"calibration": {"temperature": "1"}}, "got Input should be a valid number at 'calibration.temperature'"),
         (
             {"described": {"labels": {"dtype": "<U1", "values": ["a"]}, "texts": None}},
-            "no finite rows called 'described'",
+            "got no finite rows called 'described'",
         ),
         ({"parameters": {}}, "got Field required at 'parameters.backbone'"),
         ({"more": 1}, "got Extra inputs are not permitted at 'more'"),
