@@ -177,6 +177,28 @@ def prepare(backbone: Any, items: Any) -> Any:
     return items
 
 
+def features_of(backbone: Any, items: Any) -> Tensor:
+    """Features ``(n, *feature)`` of items, prepared as the backbone expects them.
+
+    Raises:
+        ShapeError: If the backbone gives no tensor, or no row of features an item.
+        EpisodeError: If items are on another device than the backbone's parameters.
+    """
+    found = backbone(prepare(backbone, items))
+    name = getattr(backbone, "name", type(backbone).__name__)
+    if not isinstance(found, Tensor):
+        raise ShapeError(
+            f"the backbone '{name}' must give one tensor of features, got a {type(found).__name__}; wrap it in a function "
+            "that picks the tensor"
+        )
+    if found.ndim < 2 or len(found) != len(items):
+        raise ShapeError(
+            f"the backbone '{name}' must give a row of features an item, got shape {tuple(found.shape)} for {len(items)} "
+            "items; keep their axis, and let features have one"
+        )
+    return found
+
+
 def taken(learner: Any, items: Any) -> Any:
     """Items as a learner takes them: as they are where it prepares them itself, else uint8 pixels divided by 255.
 
@@ -325,8 +347,7 @@ class Embedded(nn.Module):
 
 
 def _features(backbone: Any, items: Any, lead: int) -> Tensor:
-    flat = items.reshape(-1, *items.shape[lead:])
-    z = cast(Tensor, backbone(prepare(backbone, flat)))
+    z = features_of(backbone, items.reshape(-1, *items.shape[lead:]))
     return z.reshape(*items.shape[:lead], *z.shape[1:])
 
 

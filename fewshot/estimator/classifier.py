@@ -300,6 +300,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _items_and_columns(self, X: Any) -> tuple[Any, Columns | None]:
         model, X = self._fitted(), listed(X)
+        model.require_same_weights()
         if model.kind != ROWS:
             return read(X, model.kind, model.backbone), None
         return read_rows(self, X, model.backbone, model.columns is None)
