@@ -86,7 +86,7 @@ def test_arrays_of_other_names_are_refused_unless_they_are_passed_over(tmp_path)
     with pytest.raises(DataError, match=r"got \['splits'\]"):
         load_arrays(path, ignore="attributes")
     assert len(load_arrays(path, ignore=["attributes", "splits"])) == 5
-    with pytest.raises(DataError, match="ignore must name arrays in .*, got 'atributes'"):
+    with pytest.raises(DataError, match=r"ignore must name arrays in .*, got 'atributes'"):
         load_arrays(path, ignore=["atributes", "splits", "attributes"])
 
 

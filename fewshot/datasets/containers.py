@@ -22,7 +22,7 @@ def listed(x: Any) -> Any:
     """
     if isinstance(x, (str, bytes, Path, Image.Image)):
         return [x]
-    if isinstance(x, (Mapping, set, frozenset)):
+    if isinstance(x, (Mapping, set, frozenset)) and not hasattr(x, "ndim"):  # some sparse arrays are dictionaries
         remedy = "list(x.values())" if isinstance(x, Mapping) else "sorted(x)"
         raise DataError(f"items must have an order, got a {type(x).__name__}; give a list, such as {remedy}")
     if isinstance(x, (list, tuple)):

@@ -49,4 +49,12 @@ def _column(path: str | Path, part: Any, column: str) -> list[Any]:
 def _names(part: Any, column: str, values: list[Any]) -> list[Any]:
     """Names of class labels, where the column knows them."""
     name_of = getattr(part.features[column], "int2str", None)
-    return values if name_of is None else [name_of(value) for value in values]
+    if name_of is None:
+        return values
+    count = part.features[column].num_classes
+    absent = next((row for row, value in enumerate(values) if value is None or not 0 <= value < count), None)
+    if absent is not None:
+        raise DataError(
+            f"every text needs a label in 0..{count - 1}, got {values[absent]} in row {absent} of '{column}'; drop that row"
+        )
+    return [name_of(value) for value in values]
