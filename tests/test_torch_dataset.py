@@ -76,6 +76,28 @@ def test_texts():
     assert talk.class_names == ("a", "b")
 
 
+@pytest.mark.parametrize("targets", [[0, 1, 2, 3], torch.arange(4), np.arange(4)], ids=["list", "tensor", "array"])
+def test_transformed_labels_are_those_that_count(targets):
+    """An item's own label is what the dataset says; names of its raw targets do not fit transformed numbers."""
+    known = {"targets": targets, "classes": ["apple", "frog", "newt", "pear"]}
+    names = from_torch(Listed([(np.zeros(1), name) for name in ("fruit", "animal", "animal", "fruit")], **known))
+    assert [names.class_names[k] for k in names.labels] == ["fruit", "animal", "animal", "fruit"]
+    numbers = from_torch(Listed([(np.zeros(1), k // 2) for k in range(4)], **known))
+    assert (numbers.class_names, numbers.labels.tolist()) == (("0", "1"), [0, 0, 1, 1])
+    same = from_torch(Listed([(np.zeros(1), torch.tensor(k)) for k in range(4)], **known))
+    assert same.class_names == ("apple", "frog", "newt", "pear")
+
+
+def test_a_torchvision_folder_with_a_target_transform(tmp_path):
+    from torchvision.datasets import ImageFolder
+
+    for name in ("bee", "cow", "emu"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (6, 6)).save(tmp_path / name / "1.png")
+    zoo = from_torch(ImageFolder(tmp_path, target_transform=lambda k: "bird" if k == 2 else "no bird"), size=6)
+    assert [zoo.class_names[k] for k in zoo.labels] == ["no bird", "no bird", "bird"]
+
+
 def test_class_names_that_do_not_fit_are_left_alone():
     rows = from_torch(Listed([(np.zeros(1), 0), (np.zeros(1), 7)], classes=["a", "b"]))
     assert rows.class_names == ("0", "7")
@@ -184,3 +206,10 @@ def test_errors():
         from_torch(Listed([(torch.zeros(1), -1), (torch.zeros(1), 0)]))
     with pytest.raises(DataError, match="an item must be an image, a tensor, an array or a text, got dict in item 0"):
         from_torch(Listed([{"image": torch.zeros(1), "label": 0}]))
+    for target in (torch.eye(2)[1], np.ones(5), torch.zeros(0)):
+        with pytest.raises(DataError, match=r"every item needs one label, got an array of shape .* with item 0"):
+            from_torch(Listed([(torch.zeros(1), target)]))
+    with pytest.raises(DataError, match="labels must be texts, whole numbers or truth values, got dict in row 1"):
+        from_torch(Listed([(torch.zeros(1), 0), (torch.zeros(1), {"boxes": [1, 2]})]))
+    with pytest.raises(DataError, match="every item needs a label, got None in row 1"):
+        from_torch(Listed([(torch.zeros(1), 0), (torch.zeros(1), None)]))

@@ -64,6 +64,7 @@ def classify(
     Prints a label for each item with its probability. Nothing is trained; examples are embedded, and a small
     classifier is fitted to them.
     """
+    from fewshot.files import require_writable_files
     from fewshot.results.figures import require_ending
     from fewshot.training.memory import keep_freed_memory
 
@@ -71,6 +72,7 @@ def classify(
         raise FewShotError(f"--save must name a file that ends in {SAVED}, got '{save}'; rename it")
     if sheet is not None:
         require_ending(sheet)
+    require_writable_files(save, csv, sheet)
     keep_freed_memory()  # an image network embeds twice as fast
     with stdout_kept():
         options, how = parsed(option, "--option"), parsed(data_option, "--data-option")

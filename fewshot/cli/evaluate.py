@@ -111,7 +111,8 @@ def _finished_or_new(
     """The record of an earlier run with the same settings and data, or a new one."""
     from fewshot.cli.judge import judge
     from fewshot.cli.setting import named_settings
-    from fewshot.results.record import Record
+    from fewshot.files import cache_folder, content_hash, require_writable
+    from fewshot.results.record import ANYTHING, Record
 
     whole, asked = setting.load()
     if chosen is not None:
@@ -120,11 +121,24 @@ def _finished_or_new(
     path = (out or Path("fewshot-results") / name) / f"{name}.json"
     if path.exists() and not again:
         record = Record.load(path)
-        if record.settings == settings and record.data.hash == asked.hash:
+        if record.settings == settings and record.data.hash == asked.hash and _is_whole(record, path.parent):
             note(f"already done, printed again from '{path}' (--again computes it anew)")
             return path, record
+    replaces = ANYTHING if again else content_hash(path)
+    for folder in (path.parent, cache_folder()):
+        require_writable(folder)
     record = judge(setting, spec, extra, whole, asked, chosen).model_copy(update={"settings": settings})
-    return path, record.save(path)
+    return path, record.save(path, replaces)
+
+
+def _is_whole(record: "Record", folder: Path) -> bool:
+    """Whether the answers beside a record are there, and its own."""
+    try:
+        record.check_answers(folder)
+    except FewShotError as error:
+        note(f"not done: {error}")
+        return False
+    return True
 
 
 def _tuned(setting: "Setting", chosen: "Choice", whole: "Collection") -> "Setting":

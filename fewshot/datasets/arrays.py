@@ -1,7 +1,5 @@
 """Arrays in a ``.npz`` file."""
 
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,8 +7,8 @@ import numpy as np
 
 from fewshot.datasets.collection import Collection
 from fewshot.datasets.folder import split_rows
-from fewshot.datasets.seen_unseen import with_choosing
 from fewshot.errors import DataError, MissingDataError
+from fewshot.reading import in_one_sentence
 
 KNOWN = ("x", "y", "split", "descriptors", "groups")
 
@@ -42,9 +40,7 @@ def load_arrays(path: str | Path, name: str | None = None, ignore: str | Sequenc
     _require_known(path, arrays, [ignore] if isinstance(ignore, str) else list(ignore))
     known = {key: arrays[key] for key in ("descriptors", "groups") if key in arrays}
     splits = split_rows(_split(path, arrays)) if "split" in arrays else {}
-    return with_choosing(
-        Collection.from_arrays(arrays["x"], arrays["y"], name=name or path.stem, splits=splits, **known)
-    )
+    return Collection.from_arrays(arrays["x"], arrays["y"], name=name or path.stem, splits=splits, **known)
 
 
 def _require_known(path: Path, arrays: dict[str, np.ndarray], ignore: list[str]) -> None:
@@ -75,10 +71,9 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     Raises:
         DataError: If it is no such file.
     """
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return dict(archive)
-    except (ValueError, OSError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(
-            f"'{path}' must be a whole .npz file without Python objects, got: {error}; save it again"
-        ) from None
+    with (
+        in_one_sentence(f"'{path}' must be a whole .npz file without Python objects", "save it again"),
+        path.open("rb") as file,
+        np.load(file, allow_pickle=False) as archive,
+    ):
+        return dict(archive)

@@ -10,33 +10,50 @@ from PIL import Image
 from torch import Tensor
 
 from fewshot.datasets.containers import listed, shown
+from fewshot.datasets.labels import read_labels
 from fewshot.datasets.texts import as_texts, decoded_text
 from fewshot.errors import DataError
 
 
 def as_labels(y: Any) -> np.ndarray:
-    """A vector of labels, each of which is there: numbers from 0, or texts.
+    """A vector of labels, each of which is there: whole numbers from 0, texts, or truth values.
 
     Raises:
-        DataError: If a label is negative, NaN or absent, or labels are no vector.
+        DataError: If a label is negative or absent, an item has several, or kinds are mixed; see `read_labels`.
     """
-    labels = as_numpy(y) if isinstance(y, Tensor) else np.asarray(y)
-    if labels.dtype.kind == "O":
-        absent = [i for i, label in enumerate(labels.ravel().tolist()) if label is None or label != label]
-        if absent:
-            raise DataError(
-                f"every item needs a label, got {labels.ravel()[absent[0]]} in row {absent[0]}; drop that item"
-            )
-        labels = labels.astype(np.dtypes.StringDType())
-    if labels.ndim != 1:
-        raise DataError(
-            f"labels must be a vector, one an item, got shape {labels.shape}; use argmax(1) on one-hot rows"
-        )
-    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
-        raise DataError("labels must be finite, got NaN or infinity; drop the items without a label")
-    if labels.dtype.kind in "if" and len(labels) and labels.min() < 0:
+    labels = read_labels(y, decode=True)
+    if labels.dtype.kind in "ifO" and len(labels) and labels.min() < 0:
         raise DataError(f"labels must not be negative, got {labels.min()}; drop the items without a label")
     return labels
+
+
+def as_rows(what: str, rows: Any, count: int) -> np.ndarray:
+    """Row numbers of some of the items, from numbers or from one truth value an item.
+
+    Args:
+        what: They are, for the message.
+        rows: Each row once, in any order.
+        count: Number of items.
+
+    Raises:
+        DataError: If they are neither, lie outside of ``0..count-1``, or a row is there twice.
+    """
+    given = as_numpy(rows) if isinstance(rows, Tensor) else np.asarray(rows)
+    if given.dtype == bool and given.shape == (count,):
+        return np.flatnonzero(given)
+    if not given.size:
+        return np.zeros(0, np.int64)
+    if given.ndim != 1 or given.dtype.kind not in "iu":
+        raise DataError(
+            f"{what} must be row numbers, or one truth value for each of the {count} items, got {given.dtype} of shape "
+            f"{given.shape}"
+        )
+    if not 0 <= int(given.min()) <= int(given.max()) < count:
+        raise DataError(f"{what} must lie in 0..{count - 1}, got {given.min()}..{given.max()}")
+    times = np.bincount(given, minlength=count)
+    if times.max() > 1:
+        raise DataError(f"{what} must list each row once, got row {times.argmax()} {times.max()} times")
+    return given.astype(np.int64, copy=False)
 
 
 def as_items(x: Any) -> Any:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fewshot.errors import DataError
+from fewshot.reading import in_one_sentence
 
 Row = tuple[int, dict[str, Any]]  # line number and cells
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|"}
@@ -40,7 +41,8 @@ def read_lines(path: Path) -> str:
     Raises:
         DataError: If it is not in UTF-8; the line is named.
     """
-    content = path.read_bytes()
+    with in_one_sentence(f"'{path}' must be a readable file", "check the path"):
+        content = path.read_bytes()
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fewshot.backbones.prompts import Prompts
 from fewshot.datasets.containers import shown
+from fewshot.datasets.labels import read_labels
 from fewshot.errors import DataError
 from fewshot.estimator.items import TEXTS, texts
 
@@ -20,10 +21,12 @@ class Described(NamedTuple):
     Attributes:
         labels: The user's label of each, each once.
         vectors: Their descriptors, in the space of the items.
+        said: The user's text of each, None for a label that describes itself; nothing where vectors were given.
     """
 
     labels: np.ndarray
     vectors: Float[Tensor, "n dim"]
+    said: tuple[str | None, ...] | None = None
 
     def of(self, classes: np.ndarray) -> Float[Tensor, "n_way dim"]:
         """The descriptors of classes.
@@ -36,6 +39,10 @@ class Described(NamedTuple):
         if absent:
             raise DataError(f"every class needs a description where one has it, got none for {absent[0]!r}; add it")
         return self.vectors[torch.tensor([place[label] for label in classes.tolist()], dtype=torch.long)]
+
+    def as_given(self) -> dict[Any, Any]:
+        """What `describe` makes this from."""
+        return dict(zip(self.labels.tolist(), self.said or self.vectors.numpy(), strict=True))
 
 
 def describe(descriptions: Any, kind: str, backbone: Any, prompts: Any) -> Described | None:
@@ -57,7 +64,7 @@ def describe(descriptions: Any, kind: str, backbone: Any, prompts: Any) -> Descr
     said = [str(label) if text is None else text for label, text in pairs.items()]
     if not said or len(pairs) < count:
         raise DataError(f"descriptions must name each class once, got {count} of {len(pairs)} classes")
-    labels = np.array(list(pairs), object if len({type(label) for label in pairs}) > 1 else None)
+    labels = read_labels(list(pairs))
     if backbone is None:
         return Described(labels, _vectors(said))
     if kind != TEXTS and not hasattr(backbone, "text"):
@@ -66,7 +73,8 @@ def describe(descriptions: Any, kind: str, backbone: Any, prompts: Any) -> Descr
             f"descriptions of {kind} need a backbone with a side for texts, got '{name}'; take open-clip:MODEL/TAG"
         )
     with torch.no_grad():
-        return Described(labels, Prompts(getattr(backbone, "text", backbone), prompts or ("{}",))(texts(said)).cpu())
+        vectors = Prompts(getattr(backbone, "text", backbone), prompts or ("{}",))(texts(said)).cpu()
+    return Described(labels, vectors, tuple(pairs.values()))
 
 
 def _pairs(descriptions: Any) -> tuple[Mapping[Any, Any], int]:
