@@ -27,6 +27,8 @@ def listed(x: Any) -> Any:
         raise DataError(f"items must have an order, got a {type(x).__name__}; give a list, such as {remedy}")
     if isinstance(x, (list, tuple)):
         return list(x)
+    if np.ma.is_masked(x):
+        raise DataError("items must all be there, got an array with masked values; fill or drop those items")
     if hasattr(x, "columns"):
         return _column(x)
     if hasattr(x, "__array__") and not isinstance(x, Tensor):
