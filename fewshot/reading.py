@@ -52,7 +52,7 @@ def reason(found: Exception) -> str:
 
 
 @cache
-def _adapter(form: Any) -> Any:  # a TypeAdapter, which the checker of shapes in tests does not know
+def _adapter(form: Any) -> TypeAdapter:
     return TypeAdapter(form)
 
 
