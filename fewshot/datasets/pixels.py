@@ -136,6 +136,8 @@ def rgb(image: Image.Image, name: str) -> Image.Image:
     Raises:
         DataError: If pixels are floats, or whole numbers outside of 0..65535.
     """
+    if not min(image.size):
+        raise DataError(f"an image must have pixels, got {image.size[0]} x {image.size[1]} in '{name}'; remove it")
     with in_one_sentence(f"'{name}' must be a whole image file", "replace or remove it"):
         image = ImageOps.exif_transpose(image)
     if image.mode == "F":

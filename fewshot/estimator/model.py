@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fewshot.claims import claims_of
 from fewshot.contract import SupportSet
-from fewshot.errors import FewShotError, LeakageError, ShapeError, StatisticsError
+from fewshot.errors import FewShotError, FewShotWarning, LeakageError, ShapeError, StatisticsError
 from fewshot.estimator.calibration import fit_temperature
 from fewshot.estimator.copies import CLOSE, copies, first_of_each, shared
 from fewshot.estimator.described import Described
@@ -183,6 +183,7 @@ class Model:
             warnings.warn(
                 f"{len(only)} of {len(self.present)} classes have copies of one example only, such as {label!r}; they count "
                 "as one, which cannot be left out to calibrate: add examples that differ",
+                FewShotWarning,
                 stacklevel=2,
             )
 
