@@ -15,7 +15,7 @@ from fewshot.datasets.collection import Collection
 from fewshot.datasets.seen_unseen import with_choosing
 from fewshot.evaluation.choose import candidates
 from fewshot.evaluation.class_scores import joint_answers, known_scores, learns, teach, zero_shot_counts
-from fewshot.evaluation.describe import code_hash, describe_backbone, describe_learner, device_of, versions
+from fewshot.evaluation.describe import code_hash, cut_texts, describe_backbone, describe_learner, device_of, versions
 from fewshot.evaluation.embedded import embedded
 from fewshot.evaluation.guard import check_overlap
 from fewshot.evaluation.parts import CALIBRATE, CHOOSE, TEST, Parts, require_apart, require_no_test
@@ -95,7 +95,7 @@ def evaluate_zero_shot(
         open_set=_open_set(taught, features, parts, level, seed) if parts.open else [],
         pretraining_classes=seen_before,
         selection=selection,
-        notes=_notes(data, parts),
+        notes=[*_notes(data, parts), *cut_texts(learner, data)],
         versions=versions(),
         code=code_hash(),
         device=device_of(learner),

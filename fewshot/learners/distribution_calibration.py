@@ -18,7 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 from fewshot.contract import Classifier, SupportSet
 from fewshot.convex import multinomial_logistic
 from fewshot.errors import FewShotError, NotFittedError
-from fewshot.functional import class_membership, require_every_class
+from fewshot.functional import class_membership, require_every_class, squared_distances
 from fewshot.number_checks import keep_whole_numbers
 from fewshot.transforms import Power
 
@@ -141,7 +141,7 @@ class DistributionCalibration:
                 "distribution calibration needs base classes, got none; call learner.with_base(base) first"
             )
         means = self.means.to(x)
-        near = torch.cdist(x, means).topk(self.neighbours, largest=False).indices  # (s, k)
+        near = squared_distances(x, means).topk(self.neighbours, largest=False).indices  # (s, k)
         mean = (x + means[near].sum(1)) / (self.neighbours + 1)
         everywhere = torch.full_like(x[:1], self.spread**0.5)  # α is the square of one shared coordinate
         share = self.neighbours**-0.5

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fewshot.contract import Classifier, SupportSet
 from fewshot.errors import FewShotError
-from fewshot.functional import class_membership, require_every_class
+from fewshot.functional import cholesky, class_membership, require_every_class
 from fewshot.gram import gram, neighbours
 from fewshot.number_checks import keep_whole_numbers
 
@@ -83,7 +83,7 @@ class LabelPropagation:
         start = torch.cat([y, y.new_zeros(*query.shape[:-1], y.shape[-1])], -2)
         if self.normalise == "columns":  # W D⁻¹ = D^½ S D^−½; what D^½ adds in front, shares do not see
             start = root * start
-        factor = torch.linalg.cholesky(torch.eye(s.shape[-1], dtype=s.dtype, device=s.device) - self.alpha * s)
+        factor = cholesky(torch.eye(s.shape[-1], dtype=s.dtype, device=s.device) - self.alpha * s)
         f = torch.cholesky_solve(start, factor)[..., y.shape[-2] :, :]
         return f.clamp(min=tiny).log().log_softmax(-1)
 
