@@ -164,7 +164,7 @@ def declared():
     for name in LEARNERS:
         known = inspect.signature(find_learner(name)).parameters
         needed = {
-            option: object()
+            option: 8
             for option, p in known.items()
             if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD
         }
