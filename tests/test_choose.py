@@ -101,6 +101,15 @@ def test_test_classes_must_not_choose():
         choose(NearestMean, {}, made().split("test"), SPEC, 10)
 
 
+def test_items_of_the_test_must_not_choose_under_another_name():
+    data = made()
+    test, val = data.splits["test"], data.splits["val"]
+    for rows in (test, np.append(val, test[-1])):
+        renamed = replace(data, splits=dict(data.splits, val=rows))
+        with pytest.raises(LeakageError, match=r"got item \d+ of 'made/test' in 'made/val'; give another split"):
+            choose(NearestMean, {}, renamed.split("val"), SPEC, 10)
+
+
 def test_an_evaluation_says_how_options_were_chosen_and_refuses_the_classes_that_did(choice, tmp_path):
     record = evaluate(LogisticRegression(**choice.options), made().split("test"), SPEC, 10, chosen=choice)
     for part in ("best of 3", "split 'val' of made", "C=0.001", "C=0.1", "C=10.0", choice.episodes.manifest):
