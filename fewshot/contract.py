@@ -39,7 +39,7 @@ class SupportSet(Generic[ItemsT]):
 
     Raises:
         ShapeError: If the axes of items, labels, descriptors, pool and seeds do not fit.
-        EpisodeError: If a label lies outside ``0..n_way-1``, there is no class, or items and labels are on two devices.
+        EpisodeError: If a label is no whole number or lies outside ``0..n_way-1``, there is no class, or items and labels are on two devices.
     """
 
     x: ItemsT
@@ -51,6 +51,8 @@ class SupportSet(Generic[ItemsT]):
 
     def __post_init__(self) -> None:
         lead = tuple(self.y.shape)
+        if self.y.is_floating_point() or self.y.is_complex():
+            raise EpisodeError(f"labels must be whole numbers, got {self.y.dtype}; number the classes, with y.long()")
         if self.n_way < 1:
             raise EpisodeError(f"an episode needs at least one class, got n_way {self.n_way}")
         if tuple(self.x.shape[: len(lead)]) != lead:

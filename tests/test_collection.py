@@ -43,7 +43,7 @@ def test_names_sort_as_texts_and_numbers_as_numbers():
     [
         ([-1, 0, 1], "labels must not be negative, got -1; drop"),
         ([-1.0, 0.0, 1.0], "labels must not be negative, got -1.0"),
-        ([float("nan"), 0.0, 1.0], "labels must be finite, got NaN"),
+        ([float("nan"), 0.0, 1.0], "every item needs a label, got nan in row 0"),
         ([0, 1, float("inf")], "labels must be finite"),
         (np.array(["a", None, "b"], object), "every item needs a label, got None in row 1"),
         (np.array(["a", "b", float("nan")], object), "every item needs a label, got nan in row 2"),

@@ -172,5 +172,9 @@ def _show(record: "Record", path: Path, ci: Ci) -> None:
     intervals = interval_table(record)
     rows = tuple(row for row in intervals.rows if row[0] != hidden)
     opened = [open_set_table(record)] if record.open_set else []
-    show_tables(results_table({path.stem: record}), *opened, replace(intervals, rows=rows, notes=tuple(record.notes)))
+    size = record.data.options.get("size")
+    notes = [f"images: {size} x {size} pixels; another size: --data-option size=..."] if size else []
+    show_tables(
+        results_table({path.stem: record}), *opened, replace(intervals, rows=rows, notes=(*record.notes, *notes))
+    )
     note(f"record: {path}")

@@ -38,6 +38,7 @@ READERS = {
     ".zip": "fewshot.datasets.folder:load_folder",
     ".npz": "fewshot.datasets.arrays:load_arrays",
     ".csv": "fewshot.datasets.tables:load_table",
+    ".tsv": "fewshot.datasets.tables:load_table",
     ".jsonl": "fewshot.datasets.tables:load_table",
 }
 
@@ -50,8 +51,8 @@ def load_dataset(name: str | Path, /, **options: Any) -> Collection:
     Args:
         name: A key of ``DATASETS``, an entry point in the group ``fewshot.datasets``, a folder of class
             folders, a ``.zip`` of one, a folder with ``att_splits.mat`` (the layout of zero-shot data), a folder that Hugging
-            Face's ``datasets`` has saved, a ``.npz`` with ``x`` and ``y``, or a ``.csv`` or ``.jsonl`` with ``label``
-            and ``text`` or ``path``.
+            Face's ``datasets`` has saved, a ``.npz`` with ``x`` and ``y``, or a ``.csv``, ``.tsv`` or ``.jsonl`` with
+            ``label`` and ``text`` or ``path``.
         options: Of the reader, such as ``split`` for Omniglot or ``size`` for images. ``descriptors`` is for all: a table with
             the column ``label`` and a ``text``, or attributes in columns, for each class.
 
@@ -64,8 +65,7 @@ def load_dataset(name: str | Path, /, **options: Any) -> Collection:
         >>> load_dataset("digits").items.shape
         (1797, 1, 8, 8)
     """
-    known = {*DATASETS, *plug_ins("fewshot.datasets")}
-    if str(name) not in known and is_path(name):
+    if is_own(name):
         load, arguments = _reader(name, Path(name).expanduser())
     else:
         load, arguments = _by_name(str(name)), []
@@ -91,6 +91,11 @@ def load_episodes(name: str, collection: Collection) -> FixedEpisodes:
     return episodes
 
 
+def is_own(name: str | Path) -> bool:
+    """Whether this means a user's own files, and no registered data set."""
+    return str(name) not in {*DATASETS, *plug_ins("fewshot.datasets")} and is_path(name)
+
+
 def is_path(name: str | Path) -> bool:
     """Whether this means files: it has a separator, a known ending, or names something that is there."""
     text = str(name)
@@ -113,7 +118,7 @@ def _reader(name: str | Path, path: Path) -> tuple[Any, list[Path]]:
         got = f"a file that ends in '{path.suffix}'" if path.exists() else "nothing there"
         error = DataError if path.exists() else MissingDataError
         raise error(
-            f"'{name}' must be a folder of class folders, or a .zip, .npz, .csv or .jsonl file, got {got}; check the path"
+            f"'{name}' must be a folder of class folders, or a .zip, .npz, .csv, .tsv or .jsonl file, got {got}; check the path"
         )
     return look_up("file ending", kind, READERS, "fewshot.readers"), [path]
 

@@ -4,13 +4,16 @@ The files of Xian et al. (2017) set a trap: ``train_loc`` and ``val_loc`` togeth
 parts for choosing are taken from ``trainval_loc`` only. And everything counts from 1.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from fewshot.datasets.collection import Collection
 from fewshot.datasets.matlab import from_one, numbers_of
 from fewshot.errors import DataError
 
+CHOOSING = {"train", "val", "train-fit", "train-held-out"}
 EVERY = 5  # of the items of a class, one in five is held out; of the seen classes, one in five validates
 
 
@@ -43,6 +46,27 @@ def _validating(splits: dict[str, Any], labels: np.ndarray, seen: np.ndarray, na
         return np.intersect1d(labels[published], labels[seen])
     ordered = sorted(np.unique(labels[seen]).tolist(), key=lambda c: names[c])
     return np.sort(ordered[EVERY - 1 :: EVERY])
+
+
+def with_choosing(collection: Collection) -> Collection:
+    """The same collection with splits for choosing options, where it has ``trainval``, ``test`` and ``test-seen`` and none of them.
+
+    Every fifth seen class validates, and every fifth item of the other seen classes is held out.
+
+    Raises:
+        DataError: If an unseen class has items in ``trainval``.
+    """
+    splits = collection.splits
+    if not {"trainval", "test", "test-seen"} <= set(splits) or CHOOSING & set(splits):
+        return collection
+    labels, names, seen = collection.labels, collection.class_names, np.sort(splits["trainval"])
+    both = np.intersect1d(labels[seen], labels[splits["test"]])
+    if len(both):
+        raise DataError(
+            f"unseen classes must have no item in trainval, got '{names[both[0]]}' in trainval and test; move it"
+        )
+    added = choosing(seen, labels, _validating({}, labels, seen, names))
+    return replace(collection, splits={**splits, **added})
 
 
 def choosing(seen: np.ndarray, labels: np.ndarray, validating: np.ndarray) -> dict[str, np.ndarray]:

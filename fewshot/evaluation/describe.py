@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fewshot.backbones.texts import cut_line
 from fewshot.contract import Embedded
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSampler, FixedEpisodes
@@ -66,6 +67,12 @@ def describe_backbone(backbone: Any) -> BackboneInfo:
         fingerprint=None if fingerprint is None else str(fingerprint()),
         pretraining=getattr(backbone, "pretraining", None),
     )
+
+
+def cut_texts(learner: Any, *collections: Collection | None) -> list[str]:
+    """A line for each collection with texts of which the learner's backbone reads only the beginning."""
+    lines = [cut_line(getattr(learner, "backbone", None), data.items) for data in collections if data is not None]
+    return [line for line in dict.fromkeys(lines) if line]
 
 
 def _options(learner: Any) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from fewshot.evaluation.class_scores import (
     teach,
     zero_shot_counts,
 )
-from fewshot.evaluation.describe import code_hash, describe_backbone, describe_learner, device_of, versions
+from fewshot.evaluation.describe import code_hash, cut_texts, describe_backbone, describe_learner, device_of, versions
 from fewshot.evaluation.embedded import embedded
 from fewshot.evaluation.guard import check_overlap
 from fewshot.files import digest
@@ -89,6 +89,7 @@ def evaluate_zero_shot(
         figures=_figures(unseen, mixed, level, seed),
         generalised=mixed,
         open_set=_open_set(taught, features, parts, level, seed) if parts.open else [],
+        notes=cut_texts(learner, data),
         pretraining_classes=seen_before,
         selection=selection,
         versions=versions(),

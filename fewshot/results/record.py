@@ -6,13 +6,15 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, model_validator
+from typing_extensions import TypedDict
 
 from fewshot.errors import RecordError
 from fewshot.files import content_hash, one_at_a_time, write_bytes, write_json
+from fewshot.reading import in_one_sentence, of_form
 from fewshot.results.answers import Answers
 
 SCHEMA = 1
@@ -28,6 +30,35 @@ ANYTHING = "anything"
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+Whole = Annotated[int, Field(ge=0, lt=2**53)]
+Counts = Whole | Annotated[list[Whole], Field(min_length=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Level = Annotated[float, Field(gt=0, lt=1)]
+
+
+class _Spec(TypedDict, total=False):
+    way: Counts
+    shot: Counts
+    shots: Annotated[list[Whole], Field(min_length=1)]
+    query: Counts
+    dirichlet: float | None
+    unlabelled: Whole
+    distractors: Whole
+    open_way: Whole
+    open_query: Whole | None
+
+
+def _is_spec(spec: dict[str, Any]) -> dict[str, Any]:
+    TypeAdapter(_Spec).validate_python(spec)
+    return spec  # itself, for its keys keep their order
+
+
+def _is_file_name(name: str) -> str:
+    if name != Path(name).name or not name.isprintable():
+        raise ValueError(f"answers lie beside their record, got the place {name!r}")
+    return name
 
 
 class LearnerInfo(_Part):
@@ -54,22 +85,22 @@ class DataInfo(_Part):
     options: dict[str, Any] = {}
     hash: str
     split: str | None = None
-    classes: int
-    items: int
+    classes: Whole
+    items: Whole
 
 
 class EpisodesInfo(_Part):
     """Which episodes; two records can be compared only where their manifests are equal."""
 
-    way: int | list[int]
-    shot: int | list[int]
-    query: int | list[int]
+    way: Counts
+    shot: Counts
+    query: Counts
     query_distribution: str
-    count: int
+    count: Whole
     seed: int
     manifest: str
-    spec: dict[str, Any] = {}
-    rejected_draws: int = 0
+    spec: Annotated[dict[str, Any], AfterValidator(_is_spec)] = {}
+    rejected_draws: Whole = 0
 
 
 class IntervalInfo(_Part):
@@ -77,10 +108,10 @@ class IntervalInfo(_Part):
 
     low: float
     high: float
-    level: float
+    level: Level
     interval: str
     estimand: str
-    count: int
+    count: Whole
 
 
 class Summary(IntervalInfo):
@@ -145,7 +176,7 @@ class Exposure(_Part):
 class AnswersInfo(_Part):
     """The file with the answer to every query, which lies beside the record, and its SHA-256."""
 
-    file: str = Field(pattern=r"^[^/\\\x00]+\.npz$")
+    file: Annotated[str, AfterValidator(_is_file_name)]
     hash: str
 
     @classmethod
@@ -182,8 +213,8 @@ class Record(_Part):
     backbone: BackboneInfo | None = None
     data: DataInfo
     episodes: EpisodesInfo
-    correct: list[int]
-    queries: int | list[int]
+    correct: Annotated[list[Whole], Field(min_length=1)]
+    queries: Counts
     summary: Summary
     intervals: list[IntervalInfo] = []
     open_set: list[OpenSetInfo] = []
@@ -200,6 +231,23 @@ class Record(_Part):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
     _answers: Answers | None = PrivateAttr(None)
+
+    @model_validator(mode="after")
+    def _counts_fit(self) -> "Record":
+        episodes = self.episodes.count
+        asked = self.queries if isinstance(self.queries, list) else [self.queries] * episodes
+        if not len(self.correct) == len(asked) == episodes:
+            raise ValueError(
+                f"{episodes} episodes need as many counts, got {len(self.correct)} of right answers, {len(asked)} of queries"
+            )
+        odd = next(
+            (k for k, (right, n) in enumerate(zip(self.correct, asked, strict=True)) if not right <= n or not n), None
+        )
+        if odd is not None:
+            raise ValueError(
+                f"right answers must be among the queries, got {self.correct[odd]} of {asked[odd]} in episode {odd}"
+            )
+        return self
 
     @property
     def accuracy(self) -> float:
@@ -239,17 +287,25 @@ class Record(_Part):
                 "a record must name its answers, got one that was saved without; run it again with --again"
             )
         path = Path(folder) / self.answers.file
-        try:
-            content = path.read_bytes()
-        except OSError as error:
+        if not path.is_file():
             raise RecordError(
-                f"the answers of the record must lie beside it, got no file '{path}' ({error.strerror}); run it again with --again"
-            ) from None
+                f"the answers of the record must lie beside it, got no file '{path}'; run it again with --again"
+            )
+        with in_one_sentence(f"'{path}' must be readable", "run it again with --again", RecordError):
+            content = path.read_bytes()
         if hashlib.sha256(content).hexdigest() != self.answers.hash:
             raise RecordError(
                 f"'{path}' must be the file that the record names, got another content; run it again with --again"
             )
-        return Answers.from_bytes(content)
+        with in_one_sentence(f"'{path}' must be whole answers", "run it again with --again", RecordError):
+            answers = Answers.from_bytes(content)
+            right = answers.correct.tolist()
+        if right != self.correct:
+            raise RecordError(
+                f"'{path}' must have the right answers that its record counts, got {sum(right)} where it has "
+                f"{sum(self.correct)}; run it again with --again"
+            )
+        return answers
 
     def check_answers(self, folder: Path | str) -> None:
         """See that the answers beside the record are whole and its own.
@@ -260,14 +316,8 @@ class Record(_Part):
         Raises:
             RecordError: If they are not there, are others, or have other numbers of right ones.
         """
-        if self.answers is None:
-            return
-        found = self.with_answers(None).load_answers(folder).correct.tolist()
-        if found != self.correct:
-            raise RecordError(
-                f"the answers in '{self.answers.file}' must have the right ones that the record counts, "
-                f"got {sum(found)} where it has {sum(self.correct)}; run it again with --again"
-            )
+        if self.answers is not None:
+            self.with_answers(None).load_answers(folder)
 
     def save(self, path: Path | str, replaces: str | None = ANYTHING) -> "Record":
         """Write the answers, where they are in memory, and then the JSON file that names them.
@@ -311,14 +361,10 @@ class Record(_Part):
         """
         content = read_content(path, "a record in JSON")
         _require_schema(path, content)
-        try:
-            return cls.model_validate(content)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise RecordError(
-                f"'{path}' must be a whole record, got at '{where}': {first['msg']}; run it again with --again"
-            ) from None
+        record: Record = of_form(
+            cls, content, f"'{path}' must be a whole record", "run it again with --again", RecordError
+        )
+        return record
 
 
 @contextmanager
@@ -398,7 +444,5 @@ def read_content(path: Path | str, what: str) -> Any:
     if not path.is_file():
         got = "a folder; name a file in it" if path.is_dir() else "nothing there; check the path"
         raise RecordError(f"'{path}' must be {what}, got {got}")
-    try:
+    with in_one_sentence(f"'{path}' must be {what}", "run it again with --again", RecordError):
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise RecordError(f"'{path}' must be {what}, got {error}; run it again with --again") from None
