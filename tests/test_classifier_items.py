@@ -244,7 +244,7 @@ def test_a_folder_and_a_long_text_are_no_image_files(tmp_path):
     model = by_tone()
     with pytest.raises(MissingDataError, match=r"must be an image file, got a folder; give its files"):
         model.predict(str(tmp_path))
-    with pytest.raises(MissingDataError, match="'a long text a long text .*' must be an image file, got none"):
+    with pytest.raises(MissingDataError, match=r"'a long text a long text .*' must be an image file, got none"):
         model.predict(["a long text " * 500])
     with pytest.raises(MissingDataError, match="must be an image file, got none"):
         model.predict(["a\0text"])

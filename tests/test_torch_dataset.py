@@ -185,7 +185,7 @@ def test_pixels_and_fractions_texts_and_numbers_do_not_mix(first, second, got):
 
 def test_what_is_no_map_style_dataset():
     loader = torch.utils.data.DataLoader(Listed([(torch.zeros(1), 0)]))
-    with pytest.raises(DataError, match="takes a dataset, got a DataLoader; pass its .dataset"):
+    with pytest.raises(DataError, match=r"takes a dataset, got a DataLoader; pass its .dataset"):
         from_torch(loader)
     with pytest.raises(DataError, match=r"give items by number, got generator; pass list\(dataset\)"):
         from_torch(k for k in range(3))

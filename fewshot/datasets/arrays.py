@@ -7,7 +7,6 @@ import numpy as np
 
 from fewshot.datasets.collection import Collection
 from fewshot.datasets.folder import split_rows
-from fewshot.datasets.seen_unseen import with_choosing
 from fewshot.errors import DataError, MissingDataError
 from fewshot.reading import in_one_sentence
 
@@ -41,9 +40,7 @@ def load_arrays(path: str | Path, name: str | None = None, ignore: str | Sequenc
     _require_known(path, arrays, [ignore] if isinstance(ignore, str) else list(ignore))
     known = {key: arrays[key] for key in ("descriptors", "groups") if key in arrays}
     splits = split_rows(_split(path, arrays)) if "split" in arrays else {}
-    return with_choosing(
-        Collection.from_arrays(arrays["x"], arrays["y"], name=name or path.stem, splits=splits, **known)
-    )
+    return Collection.from_arrays(arrays["x"], arrays["y"], name=name or path.stem, splits=splits, **known)
 
 
 def _require_known(path: Path, arrays: dict[str, np.ndarray], ignore: list[str]) -> None:

@@ -27,6 +27,35 @@ def as_labels(y: Any) -> np.ndarray:
     return labels
 
 
+def as_rows(what: str, rows: Any, count: int) -> np.ndarray:
+    """Row numbers of some of the items, from numbers or from one truth value an item.
+
+    Args:
+        what: They are, for the message.
+        rows: Each row once, in any order.
+        count: Number of items.
+
+    Raises:
+        DataError: If they are neither, lie outside of ``0..count-1``, or a row is there twice.
+    """
+    given = as_numpy(rows) if isinstance(rows, Tensor) else np.asarray(rows)
+    if given.dtype == bool and given.shape == (count,):
+        return np.flatnonzero(given)
+    if not given.size:
+        return np.zeros(0, np.int64)
+    if given.ndim != 1 or given.dtype.kind not in "iu":
+        raise DataError(
+            f"{what} must be row numbers, or one truth value for each of the {count} items, got {given.dtype} of shape "
+            f"{given.shape}"
+        )
+    if not 0 <= int(given.min()) <= int(given.max()) < count:
+        raise DataError(f"{what} must lie in 0..{count - 1}, got {given.min()}..{given.max()}")
+    times = np.bincount(given, minlength=count)
+    if times.max() > 1:
+        raise DataError(f"{what} must list each row once, got row {times.argmax()} {times.max()} times")
+    return given.astype(np.int64, copy=False)
+
+
 def as_items(x: Any) -> Any:
     """A tensor as it is, texts as a StringDType array, NumPy's float64 as float32; all finite.
 

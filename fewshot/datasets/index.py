@@ -9,6 +9,7 @@ from fewshot.datasets.descriptions import with_descriptors
 from fewshot.episodes import FixedEpisodes
 from fewshot.errors import DataError, MissingDataError, UnknownNameError
 from fewshot.names import look_up, plug_ins
+from fewshot.number_checks import plain
 
 DATASETS = {
     "awa1": "fewshot.datasets.awa1:load_awa1",
@@ -72,7 +73,7 @@ def load_dataset(name: str | Path, /, **options: Any) -> Collection:
     own = "descriptors" in inspect.signature(load).parameters
     described = None if own else options.pop("descriptors", None)
     _check_options(name, load, options, len(arguments))
-    collection: Collection = load(*arguments, **options)
+    collection: Collection = load(*arguments, **{option: plain(value) for option, value in options.items()})
     return collection if described is None else with_descriptors(collection, described)
 
 

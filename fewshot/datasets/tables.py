@@ -8,7 +8,6 @@ import numpy as np
 from fewshot.datasets.collection import Collection
 from fewshot.datasets.folder import split_rows
 from fewshot.datasets.resizing import read_images
-from fewshot.datasets.seen_unseen import with_choosing
 from fewshot.datasets.table_rows import Row, table_rows
 from fewshot.datasets.texts import is_unicode
 from fewshot.datasets.trees import Tree
@@ -53,8 +52,7 @@ def load_table(
     items = images_of(path, rows, cells, size) if is_image else cells
     splits = split_rows([str(row.get("split") or "") for _, row in rows])
     names = cells if is_image else [f"line {number}" for number, _ in rows]
-    made = Collection.from_arrays(items, labels, name=name or path.stem, item_names=names, splits=splits)
-    return with_choosing(made)
+    return Collection.from_arrays(items, labels, name=name or path.stem, item_names=names, splits=splits)
 
 
 def read_table(path: Path, delimiter: str | None = None) -> list[Row]:

@@ -1,6 +1,6 @@
 """``FewShotClassifier``: few labelled items of a user's own become a classifier."""
 
-from numbers import Integral, Real
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from fewshot.estimator.parts import (
 )
 from fewshot.estimator.rows import Columns, read_rows
 from fewshot.estimator.saving import load_model, save_model
+from fewshot.number_checks import seed_number
 
 
 class UnfittedError(NotFittedError, SklearnNotFittedError):  # type: ignore[misc]
@@ -96,7 +97,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             DataError: If an item cannot be read, is empty or not finite, kinds are mixed, or labels do not fit.
             UnknownNameError: If nobody knows backbone or learner.
-            FewShotError: If the learner refuses the examples.
+            FewShotError: If the learner refuses the examples, or the seed is no whole number.
         """
         return self._start(X, y, None)
 
@@ -264,8 +265,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             FewShotError: If ``seed`` is no whole number, or ``reject_below`` no probability.
         """
-        if not isinstance(self.seed, Integral) or isinstance(self.seed, bool) or not 0 <= self.seed < 2**63:
-            raise FewShotError(f"seed must be a whole number of at least 0, got {self.seed!r}; 0 is the default")
+        seed_number(self.seed)
         if self.reject_below is None:
             return
         if (

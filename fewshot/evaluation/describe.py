@@ -15,6 +15,7 @@ from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSampler, FixedEpisodes
 from fewshot.evaluation.exposure import exposure
 from fewshot.files import PACKAGE, digest
+from fewshot.number_checks import plain
 from fewshot.results.record import BackboneInfo, DataInfo, EpisodesInfo, LearnerInfo
 
 
@@ -83,6 +84,7 @@ def _options(learner: Any) -> dict[str, Any]:
 
 
 def _json(value: Any) -> Any:
+    value = plain(value)
     if isinstance(value, (str, int, float, bool, type(None))):
         return value
     if isinstance(value, (list, tuple)):

@@ -81,6 +81,8 @@ def run_recipe(
             run_single(one, folder, replaces, report, announce)
     else:
         _run_many(pending, folder, announce, jobs)
+    for one in singles:
+        write_curves(one, folder, missing=True)  # of a run that was killed when all but these were written
     return [Record.load(record_path(folder, one, row)) for one in singles for row in one.evaluation.rows]
 
 

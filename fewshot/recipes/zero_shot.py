@@ -10,7 +10,7 @@ from fewshot.contract import Embedded
 from fewshot.datasets.index import load_dataset
 from fewshot.errors import RecordError
 from fewshot.evaluation.assemble import takes_base
-from fewshot.evaluation.class_scores import CHOOSE, TEST, Parts
+from fewshot.evaluation.parts import CHOOSE, TEST, Parts
 from fewshot.evaluation.zero_shot import choose_options, evaluate_zero_shot
 from fewshot.files import cache_folder, content_hash, require_writable
 from fewshot.learners.index import load_learner
@@ -105,7 +105,8 @@ def evaluated(
     """
     data_options = recipe.data_options | row.data_options
     data = load_dataset(recipe.data, **data_options)
-    base, seen = TEST.base if takes_base(one.learner) else "", TEST.seen if row.generalised else ""
+    base = TEST.base if row.generalised or takes_base(one.learner) else ""
+    seen = TEST.seen if row.generalised else ""
     parts = Parts(base, TEST.unseen, seen, row.open)
     backbone = None if recipe.backbone is None else load_backbone(recipe.backbone, **recipe.backbone_options)
 

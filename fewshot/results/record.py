@@ -302,8 +302,8 @@ class Record(_Part):
             right = answers.correct.tolist()
         if right != self.correct:
             raise RecordError(
-                f"'{path}' must have the right answers that its record counts, got {sum(right)} where it has "
-                f"{sum(self.correct)}; run it again with --again"
+                f"the answers in '{self.answers.file}' must have the right ones that the record counts, "
+                f"got {sum(right)} where it has {sum(self.correct)}; run it again with --again"
             )
         return answers
 
@@ -316,8 +316,9 @@ class Record(_Part):
         Raises:
             RecordError: If they are not there, are others, or have other numbers of right ones.
         """
-        if self.answers is not None:
-            self.with_answers(None).load_answers(folder)
+        if self.answers is None:
+            return
+        self.with_answers(None).load_answers(folder)
 
     def save(self, path: Path | str, replaces: str | None = ANYTHING) -> "Record":
         """Write the answers, where they are in memory, and then the JSON file that names them.

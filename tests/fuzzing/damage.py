@@ -119,7 +119,11 @@ def _safetensors(content: bytes, random: Random) -> bytes:
         header = altered(header, random)
     made = json.dumps(header, default=str).encode()
     made += b" " * (-len(made) % 8)
-    return (len(made) if random.random() < 0.9 else random.randrange(2**random.randrange(1, 64))).to_bytes(8, "little") + made + data
+    return (
+        (len(made) if random.random() < 0.9 else random.randrange(2 ** random.randrange(1, 64))).to_bytes(8, "little")
+        + made
+        + data
+    )
 
 
 def _zip(content: bytes, random: Random) -> bytes:
@@ -133,7 +137,17 @@ def _zip(content: bytes, random: Random) -> bytes:
     elif kind == 1:
         members.insert(at, random.choice(members))
     elif kind == 2:
-        names = [f"../{name}", f"/{name}", name.upper(), name[:-1], "x", f"{name}/", f"a/b/{name}", ".".join(name), "ä.png"]
+        names = [
+            f"../{name}",
+            f"/{name}",
+            name.upper(),
+            name[:-1],
+            "x",
+            f"{name}/",
+            f"a/b/{name}",
+            ".".join(name),
+            "ä.png",
+        ]
         members[at] = (random.choice(names) or "x", inner)
     elif kind == 3:
         other = random.randrange(len(members))
@@ -151,7 +165,7 @@ def _npy(content: bytes, random: Random) -> bytes:
     """The header of an array: its type, order and shape."""
     size = int.from_bytes(content[8:10], "little")
     header, data = content[10 : 10 + size], content[10 + size :]
-    said = eval(header, {"__builtins__": {}})  # noqa: S307  of a file that this package wrote
+    said = eval(header, {"__builtins__": {}})
     shape = said["shape"]
     key = random.choice(("descr", "descr", "shape", "shape", "fortran_order", "gone"))
     if key == "descr":
@@ -182,7 +196,23 @@ def _png(content: bytes, random: Random) -> bytes:
     elif kind == 1:
         chunks.insert(at, chunks[other])
     elif kind == 2:
-        name = random.choice((b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"eXIf", b"PLTE", b"tRNS", b"gAMA", b"acTL", b"fcTL", b"fdAT", b"pHYs", b"ABCD"))
+        name = random.choice(
+            (
+                b"tEXt",
+                b"zTXt",
+                b"iTXt",
+                b"iCCP",
+                b"eXIf",
+                b"PLTE",
+                b"tRNS",
+                b"gAMA",
+                b"acTL",
+                b"fcTL",
+                b"fdAT",
+                b"pHYs",
+                b"ABCD",
+            )
+        )
         chunks.insert(at, (name, _bytes(random.choice(chunks)[1], random)))
     elif kind == 3:
         chunks[0] = (b"IHDR", bytes([0, 0, 0, random.choice((0, 1, 9, 255)), *chunks[0][1][4:8], random.choice((0, 1, 2, 4, 8, 16, 3)),
@@ -196,7 +226,7 @@ def _png(content: bytes, random: Random) -> bytes:
 
 def _pickle(content: bytes, random: Random) -> bytes:
     """What a pickle holds: keys and values, arrays of another type or shape."""
-    tree = pickle.loads(content)  # noqa: S301  of a file that this package wrote
+    tree = pickle.loads(content)
     if random.random() < 0.5 and isinstance(tree, dict):
         key = random.choice(list(tree))
         if isinstance(tree[key], np.ndarray):
@@ -209,7 +239,9 @@ def _array(array: np.ndarray, random: Random) -> np.ndarray:
     if kind == 0:
         return array[:-1]
     if kind == 1:
-        return array.astype(random.choice(("f8", "f4", "i8", "u1", "i1", "U9", "O", "?", "c8", ">i4")), casting="unsafe")
+        return array.astype(
+            random.choice(("f8", "f4", "i8", "u1", "i1", "U9", "O", "?", "c8", ">i4")), casting="unsafe"
+        )
     if kind == 2:
         return array[None]
     if kind == 3:
@@ -220,7 +252,13 @@ def _array(array: np.ndarray, random: Random) -> np.ndarray:
         return array[:0]
     made = array.copy()
     if made.size and made.dtype.kind in "iuf":
-        limits = [0, 1, -1, 2**15, 1.5] if made.dtype.kind == "i" else [0, 1, 255] if made.dtype.kind == "u" else [0, -1, 1.5, np.nan, np.inf, 1e30]
+        limits = (
+            [0, 1, -1, 2**15, 1.5]
+            if made.dtype.kind == "i"
+            else [0, 1, 255]
+            if made.dtype.kind == "u"
+            else [0, -1, 1.5, np.nan, np.inf, 1e30]
+        )
         made.ravel()[random.randrange(made.size)] = np.array(random.choice(limits)).astype(made.dtype)
     return made
 
@@ -234,7 +272,9 @@ def _mat(content: bytes, random: Random) -> bytes:
     elif kind == 1:
         known[key + "x"] = known.pop(key)
     elif kind == 2:
-        known[key] = random.choice(["text", 1.5, {"a": 1}, [], np.array([["a", 1]], object), True, np.array([[None]], object)])
+        known[key] = random.choice(
+            ["text", 1.5, {"a": 1}, [], np.array([["a", 1]], object), True, np.array([[None]], object)]
+        )
     else:
         known[key] = _array(np.asarray(known[key]), random)
     file = io.BytesIO()

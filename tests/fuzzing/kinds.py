@@ -31,4 +31,6 @@ class Kind:
     sealed: bool = False
 
 
-KINDS = {kind.name: kind for kind in (Kind(*row) for rows in (own_data, published, results, trained) for row in rows.KINDS)}
+KINDS = {
+    kind.name: kind for kind in (Kind(*row) for rows in (own_data, published, results, trained) for row in rows.KINDS)
+}

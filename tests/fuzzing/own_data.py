@@ -26,15 +26,32 @@ def seen(collection: Collection) -> tuple[Any, ...]:
     parts = [(name, collection.split(name).hash) for name in collection.splits if len(collection.splits[name])]
     rows = collection.take(np.arange(len(collection)))
     described = None if collection.descriptors is None else np.asarray(collection.descriptors).tolist()
-    return collection.hash, collection.class_names, parts, len(rows), described, collection.qualified_names(), list(collection.item_names or ())
+    return (
+        collection.hash,
+        collection.class_names,
+        parts,
+        len(rows),
+        described,
+        collection.qualified_names(),
+        list(collection.item_names or ()),
+    )
 
 
 def picture(ending: str, seed: int) -> bytes:
     """A small image of an ending."""
     rng, file = np.random.default_rng(seed), io.BytesIO()
     image = Image.fromarray(rng.integers(0, 256, (12, 14, 3), np.uint8))
-    modes = {"png": ("RGB", "L", "P", "RGBA"), "tif": ("RGB", "L", "I;16", "RGBA"), "webp": ("RGB", "RGBA"), "gif": ("P", "L")}.get(ending, ("RGB", "L"))
-    image = image.convert("L").convert("I").convert("I;16") if (mode := modes[seed % len(modes)]) == "I;16" else image.convert(mode)
+    modes = {
+        "png": ("RGB", "L", "P", "RGBA"),
+        "tif": ("RGB", "L", "I;16", "RGBA"),
+        "webp": ("RGB", "RGBA"),
+        "gif": ("P", "L"),
+    }.get(ending, ("RGB", "L"))
+    image = (
+        image.convert("L").convert("I").convert("I;16")
+        if (mode := modes[seed % len(modes)]) == "I;16"
+        else image.convert(mode)
+    )
     exif = Image.Exif()
     exif[0x0112] = 6
     if ending in ("png", "jpg", "tif", "webp"):
@@ -118,7 +135,11 @@ def write_mat(folder: Path) -> None:
     seen_rows, positions = np.flatnonzero(labels > 1) + 1, np.arange(1, 22)
     place = folder / "own"
     place.mkdir()
-    savemat(place / "res101.mat", {"features": rng.normal(size=(2, 21)), "labels": labels[:, None] + 1}, do_compression=False)
+    savemat(
+        place / "res101.mat",
+        {"features": rng.normal(size=(2, 21)), "labels": labels[:, None] + 1},
+        do_compression=False,
+    )
     splits = {"att": rng.normal(size=(3, 7)), "allclasses_names": np.array([f"c{k}" for k in range(7)], object)[:, None],
               "trainval_loc": seen_rows[::2, None], "test_seen_loc": seen_rows[1::2, None],
               "test_unseen_loc": positions[labels <= 1][:, None]}  # fmt: skip
@@ -130,7 +151,9 @@ def write_hugging_face(folder: Path) -> None:
 
     disable_progress_bars()
     features = Features({"text": Value("string"), "label": ClassLabel(names=["x", "y"])})
-    parts = {part: Dataset.from_dict({"text": list(WORDS), "label": [0, 1] * 3}, features) for part in ("train", "test")}
+    parts = {
+        part: Dataset.from_dict({"text": list(WORDS), "label": [0, 1] * 3}, features) for part in ("train", "test")
+    }
     DatasetDict(parts).save_to_disk(folder / "own")
     for path in (folder / "own").rglob("state.json"):
         path.write_text(json.dumps(json.loads(path.read_text()) | {"_fingerprint": "f"}))  # a random one otherwise

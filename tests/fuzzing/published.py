@@ -11,15 +11,15 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-from fuzzing.own_data import picture, seen
 from old_pickles import old_pickle
 
-from fewshot.datasets import awa1, banking77, cifar100, clinc150, cub, fewrel, tiered_imagenet
+from fewshot.datasets import banking77, cifar100, cub, fewrel, tiered_imagenet
 from fewshot.datasets.class_splits import load_class_split
 from fewshot.datasets.image_caches import cache_pixels, read_caches
 from fewshot.datasets.image_lists import read_lists
 from fewshot.datasets.lake_runs import read_answers
 from fewshot.datasets.trees import Tree
+from fuzzing.own_data import picture, seen
 
 PARTS = ("train", "val", "test")
 SMALL = [
@@ -40,7 +40,10 @@ def small(read: Any, folder: Path) -> Any:
 def write_mini(folder: Path) -> None:
     rng = np.random.default_rng(0)
     for part in PARTS:
-        content = {"image_data": rng.integers(0, 256, (4, 6, 6, 3), np.uint8), "class_dict": {f"{part}a": [0, 2], f"{part}b": [1, 3]}}
+        content = {
+            "image_data": rng.integers(0, 256, (4, 6, 6, 3), np.uint8),
+            "class_dict": {f"{part}a": [0, 2], f"{part}b": [1, 3]},
+        }
         (folder / f"{part}.pkl").write_bytes(pickle.dumps(content))
 
 
@@ -70,7 +73,11 @@ def cifar_contents() -> dict[str, Any]:
     names = sorted({name for part in load_class_split("cifar-fs").parts.values() for name in part})
     pixels, labels = np.zeros((100, 3072), np.uint8), np.arange(100)
     one = {"data": pixels, "fine_labels": labels.tolist(), "coarse_labels": (labels // 5).tolist()}
-    return {"train": one, "test": one, "meta": {"fine_label_names": names, "coarse_label_names": [f"g{k}" for k in range(20)]}}
+    return {
+        "train": one,
+        "test": one,
+        "meta": {"fine_label_names": names, "coarse_label_names": [f"g{k}" for k in range(20)]},
+    }
 
 
 def write_cifar(folder: Path) -> None:
@@ -123,24 +130,41 @@ def write_cub(folder: Path) -> None:
 
 def read_cub(folder: Path) -> Any:
     with patch.object(cub, "CLASSES", 2):
-        names, images = ([line[0] for line in cub._numbered(folder / f"{of}.txt", n)] for of, n in (("classes", 2), ("images", 3)))
+        names, images = (
+            [line[0] for line in cub._numbered(folder / f"{of}.txt", n)] for of, n in (("classes", 2), ("images", 3))
+        )
         boxes = [cub._box(line) for line in cub._numbered(folder / "bounding_boxes.txt", 3)]
-        return names, images, cub._labels(folder, images, names).tolist(), boxes, cub._attributes(folder / cub.ATTRIBUTES)
+        return (
+            names,
+            images,
+            cub._labels(folder, images, names).tolist(),
+            boxes,
+            cub._attributes(folder / cub.ATTRIBUTES),
+        )
 
 
 def write_texts(folder: Path) -> None:
     for name in ("fewrel", "clinc150", "banking77"):
         (folder / name).mkdir()
-    rows = [{"tokens": ["the", "old", "bridge", str(k)], "h": ["bridge", "Q1", [[2]]], "t": ["old", "Q2", [[1]]]} for k in range(2)]
+    rows = [
+        {"tokens": ["the", "old", "bridge", str(k)], "h": ["bridge", "Q1", [[2]]], "t": ["old", "Q2", [[1]]]}
+        for k in range(2)
+    ]
     (folder / "fewrel" / "val_wiki.json").write_text(json.dumps({"P1": rows, "P2": rows}))
-    (folder / "fewrel" / "pid2name.json").write_text(json.dumps({"P1": ["one", "the first"], "P2": ["two", "the second"]}))
+    (folder / "fewrel" / "pid2name.json").write_text(
+        json.dumps({"P1": ["one", "the first"], "P2": ["two", "the second"]})
+    )
     for part, _ in banking77.COUNTS.items():
         (folder / "banking77" / f"{part}.csv").write_text("text,category\nwhere is it,lost\nsend it,send\n")
     clinc_files(folder / "clinc150")
 
 
 def clinc_files(folder: Path) -> None:
-    parts = {f"{kind}{part}": [[f"{part} {k}", "oos" if kind else "greet"] for k in range(2)] for part in PARTS for kind in ("", "oos_")}
+    parts = {
+        f"{kind}{part}": [[f"{part} {k}", "oos" if kind else "greet"] for k in range(2)]
+        for part in PARTS
+        for kind in ("", "oos_")
+    }
     (folder / "data_full.json").write_text(json.dumps(parts))
     (folder / "domains.json").write_text(json.dumps({"small talk": ["greet"]}))
 

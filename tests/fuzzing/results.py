@@ -2,7 +2,7 @@
 
 import io
 from contextlib import redirect_stderr, redirect_stdout
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,10 @@ from fewshot.results.papers import load_paper
 from fewshot.results.record import MeanInfo, Record
 from fewshot.results.zero_shot import Counts, Figure, Generalised, ZeroShotRecord
 
-BASE = dict(level=0.95, interval="t", estimand="new images", count=2)
+BASE = {"level": 0.95, "interval": "t", "estimand": "new images", "count": 2}
 
 
-@lru_cache(maxsize=None)
+@cache
 def commands() -> Any:
     """The command line, put together once."""
     return get_command(app)
@@ -121,7 +121,23 @@ def write_records(folder: Path) -> None:
     y, rng = np.repeat(np.arange(5), 6), np.random.default_rng(0)
     np.savez(folder / "a.npz", x=(rng.normal(size=(5, 3))[y] + rng.normal(size=(30, 3))).astype(np.float32), y=y)
     for learner in ("nearest-mean", "ridge"):
-        bench("evaluate", "--data", "a.npz", "--learner", learner, "--way", 2, "--query", 2, "--episodes", 5, "--open-classes", 1, "--out", learner)
+        bench(
+            "evaluate",
+            "--data",
+            "a.npz",
+            "--learner",
+            learner,
+            "--way",
+            2,
+            "--query",
+            2,
+            "--episodes",
+            5,
+            "--open-classes",
+            1,
+            "--out",
+            learner,
+        )
         (made,) = (folder / learner).glob("*.json")
         Record.model_validate(Record.load(made).as_json() | {"seconds": 1.0}).save(made)
         made.rename(folder / f"{learner}.json")
@@ -156,7 +172,12 @@ def zero_shot_record(right: tuple[int, int]) -> ZeroShotRecord:
 
 def read_zero_shot_record(folder: Path) -> Any:
     one, two = folder / "one.json", folder / "two.json"
-    return bench("show", one), bench("show", one, "--json"), bench("compare", one, two), bench("compare", two, one, "--json")
+    return (
+        bench("show", one),
+        bench("show", one, "--json"),
+        bench("compare", one, two),
+        bench("compare", two, one, "--json"),
+    )
 
 
 def write_choice(folder: Path) -> None:
@@ -181,7 +202,13 @@ def write_curve(folder: Path) -> None:
 
 def read_curve_of(folder: Path) -> Any:
     curve = read_curve(folder / "training.csv")
-    return curve.steps.tolist(), curve.losses.tolist(), curve.validated.tolist(), curve.accuracies.tolist(), describe_curve(curve)
+    return (
+        curve.steps.tolist(),
+        curve.losses.tolist(),
+        curve.validated.tolist(),
+        curve.accuracies.tolist(),
+        describe_curve(curve),
+    )
 
 
 def write_report(folder: Path) -> None:

@@ -1,6 +1,5 @@
 """Many inputs, counted, as a record."""
 
-import json
 import time
 from collections import Counter
 from importlib.metadata import version

@@ -57,9 +57,13 @@ def _near(value: Any, random: Random) -> Any:
     if isinstance(value, (int, float)):
         return random.choice([-value, value + 1, value * 10, str(value), value + 0.5, [value], float(value), value - 1])
     if isinstance(value, str):
-        return random.choice([value[:-1], value + value, [value], value.upper(), value + " ", list(value[:9]), value[1:]])
+        return random.choice(
+            [value[:-1], value + value, [value], value.upper(), value + " ", list(value[:9]), value[1:]]
+        )
     if isinstance(value, list):
-        return random.choice([value[:-1], value[1:], value + value[:1], [value], value[::-1], dict(enumerate(value[:9]))])
+        return random.choice(
+            [value[:-1], value[1:], value + value[:1], [value], value[::-1], dict(enumerate(value[:9]))]
+        )
     if isinstance(value, dict):
         return random.choice([[value], list(value), list(value.values()), str(value)[:99], {**value, "x": 0}])
     return str(value)

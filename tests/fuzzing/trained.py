@@ -56,7 +56,9 @@ def run(folder: Path, steps: int) -> Any:
     learner = Embedded(nn.Linear(3, 2), NearestMean())
     settings = EpisodicTraining(steps=steps, spec=EpisodeSpec(2, 1, 1), average=0.5, validate_every=1, save_every=1)
     accuracies = iter([0.5, 0.25, 0.5, 0.5])
-    state = train(learner, data, settings, checkpoint=folder / "c.safetensors", validate=lambda _: next(accuracies, 0.5))
+    state = train(
+        learner, data, settings, checkpoint=folder / "c.safetensors", validate=lambda _: next(accuracies, 0.5)
+    )
     return state.log(), [value.tolist() for value in learner.state_dict().values()]
 
 

@@ -10,16 +10,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from random import Random
-from typing import Any
-
-from fuzzing.damage import damaged
-from fuzzing.kinds import KINDS, Kind
 
 from fewshot import names
 from fewshot.errors import FewShotError
+from fuzzing.damage import damaged
+from fuzzing.kinds import KINDS, Kind
 
 MOST = 1000
 """Letters of a sentence."""
@@ -105,16 +103,20 @@ def _settings(folder: Path) -> Iterator[None]:
             os.environ["FEWSHOT_CACHE"] = was[0]
 
 
-@lru_cache(maxsize=None)
+@cache
 def whole(name: str) -> dict[str, bytes]:
     """The whole files of a kind, and those that reading them leaves behind."""
     with place({}) as folder, warnings.catch_warnings(), _settings(folder):
         warnings.simplefilter("ignore")
         KINDS[name].make(folder)
-        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+        return {
+            path.relative_to(folder).as_posix(): path.read_bytes()
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        }
 
 
-@lru_cache(maxsize=None)
+@cache
 def whole_answer(name: str) -> str:
     """What reading whole files gives."""
     with place(whole(name)) as folder:
@@ -124,7 +126,7 @@ def whole_answer(name: str) -> str:
 names.entry_points = lru_cache(names.entry_points)  # type: ignore[attr-defined]  of all packages, at every name: for speed
 
 
-@lru_cache(maxsize=None)
+@cache
 def workshop() -> Path:
     """The folder of this process; in memory where there is such a place, for speed."""
     memory = Path("/dev/shm")

@@ -5,10 +5,9 @@ import resource
 import time
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
-from typing import Any
 
-from fuzzing.trial import Outcome, attempt, whole_answer
 from fuzzing.kinds import KINDS
+from fuzzing.trial import Outcome, attempt, whole_answer
 
 START_SECONDS, SECONDS = 600, 20
 """For imports and whole files; for one input, of which none needs a hundredth of it on a free core."""
