@@ -235,7 +235,6 @@ def test_verify_needs_the_answers_unless_they_were_not_kept(folder):
 
 
 def test_an_evaluation_is_done_when_its_answers_are_whole(folder):
-    first, _ = paths(folder)
     asked = ("evaluate", "--data", "shapes.npz", "--learner", "nearest-mean", *ASKED)
     path = next(p for p in paths(folder) if "cosine" not in json.dumps(json.loads(p.read_text())["settings"]))
     before = answers_of(path).read_bytes()

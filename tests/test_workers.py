@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -25,11 +26,11 @@ def is_alive(pid):
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    with open(f"/proc/{pid}/stat") as file:  # a zombie, where nobody waits for orphans
+    with Path(f"/proc/{pid}/stat").open() as file:  # a zombie, where nobody waits for orphans
         return file.read().rpartition(")")[2].split()[0] != "Z"
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="needs /proc, which Linux has")
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc, which Linux has")
 def test_a_worker_ends_after_its_parent_was_killed():
     parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True)
     worker = int(parent.stdout.readline())
@@ -50,6 +51,6 @@ def test_with_one_job_all_is_done_here_in_turn():
 
 def test_a_killed_worker_is_told_in_a_sentence():
     with pytest.raises(
-        FewShotError, match="each of the 2 processes must live .* the same command again with fewer --jobs"
+        FewShotError, match=r"each of the 2 processes must live .* the same command again with fewer --jobs"
     ):
         list(share(os._exit, [(9,), (9,)], 2))
