@@ -259,9 +259,6 @@ def test_where_the_results_shall_go_is_tried_before_the_work(folder, monkeypatch
     assert "'file/below' must be writable, got the file 'file' where a folder should be" in refused(
         *asked, "--out", "file/below"
     )
-    monkeypatch.setenv("FEWSHOT_CACHE", "file")
-    assert "'file' must be writable" in refused(*asked, "--out", "fine")
-    assert not (folder / "fine").exists()
     for option in ("--csv", "--save"):
         assert "must be writable" in refused("classify", "shapes.npz", "shapes.npz", option, "file/a.safetensors")
     (folder / "a.csv").mkdir()

@@ -73,7 +73,8 @@ def run_recipe(
     if pending:
         require_splits(name, recipe)
         require_writable(folder)
-        require_writable(cache_folder())
+        if any(one.training or one.pretraining for one, _ in pending):
+            require_writable(cache_folder())  # for checkpoints; caches that are only read may lie on a disk that is
     if not pending:
         announce(f"already done: records in '{folder}'")
     elif jobs == 1 or len(pending) == 1:
