@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fewshot.contract import SupportSet, prepare
+from fewshot.contract import SupportSet
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.functional import require_every_class
 from fewshot.number_checks import whole_number
@@ -36,8 +36,8 @@ class Headed(nn.Module):
             self.backbone, self.head = backbone, nn.Linear(int(dim), way)
 
     def forward(self, items: Any) -> Tensor:
-        """Logits ``(n, way)`` of items, prepared or not."""
-        logits: Tensor = self.head(self.backbone(prepare(self.backbone, items)))
+        """Logits ``(n, way)`` of prepared items."""
+        logits: Tensor = self.head(self.backbone(items))
         return logits
 
     def require_ways(self, support: SupportSet[Any]) -> None:

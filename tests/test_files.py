@@ -197,7 +197,7 @@ for _ in range(20):
         number.write_text(str(before + 1))
 """
     both = [in_process(code, tmp_path / "a") for _ in range(2)]
-    assert [one.wait() for one in both] == [0, 0]
+    assert [one.communicate() and one.returncode for one in both] == [0, 0]
     assert (tmp_path / "a" / "n").read_text() == "40"
 
 

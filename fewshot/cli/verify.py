@@ -91,13 +91,14 @@ def _whole(path: Path) -> "Verdict":
 
 
 def _verdict(record: "Record", episodes: int, seed: int) -> "Verdict":
-    from fewshot.cli.again import same_episodes, same_learner
+    from fewshot.cli.again import same_episodes, same_learner, same_queries
     from fewshot.cli.setting import Setting
     from fewshot.evaluation.verify import verify as recompute
 
     whole, asked = Setting.of(record).load()
-    learner = same_learner(record, whole)
-    return recompute(record, learner, asked, same_episodes(record, asked), episodes=episodes, seed=seed)
+    learner, queries = same_learner(record, whole), same_queries(record)
+    sampler = same_episodes(record, asked, queries)
+    return recompute(record, learner, asked, sampler, queries=queries, episodes=episodes, seed=seed)
 
 
 def _show(results: list[dict[str, Any]]) -> None:

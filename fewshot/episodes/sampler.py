@@ -27,7 +27,7 @@ class EpisodeSampler:
         seed: Names the list of episodes.
         class_names: Names of the classes, for error messages.
         groups: Group (alphabet, superclass) of each class id, for ``spec.within_group``.
-        query_labels: Classes of the items of a second collection, from which queries are drawn.
+        query_labels: Classes of the items of a second collection, from which queries and the pool are drawn.
 
     Raises:
         EpisodeError: If the classes are too few or too small; the class and its count are named.

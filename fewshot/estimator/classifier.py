@@ -9,6 +9,7 @@ from jaxtyping import Float
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError as SklearnNotFittedError
 
+from fewshot.claims import claims_of
 from fewshot.datasets.containers import listed
 from fewshot.errors import DataError, FewShotError, NotFittedError, StatisticsError
 from fewshot.estimator.described import describe
@@ -190,7 +191,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             LeakageError: If an item of the calibration equals an example of ``fit``.
         """
         model, query = self._fitted(), self._items(X)
-        if getattr(model.learner, "transductive", False):
+        if claims_of(model.learner).transductive:
             raise StatisticsError(
                 "prediction sets need a learner that answers each item by itself, got a transductive one; take another"
             )

@@ -6,6 +6,7 @@ and a learner answers less often with such a class; one of each class keeps the 
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,9 +14,10 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 
-from fewshot.contract import SupportSet
+from fewshot.contract import SupportSet, taken
 from fewshot.errors import FewShotError, ShapeError
 from fewshot.estimator.copies import copies, first_of_each
+from fewshot.evaluation.answers import eval_mode
 
 MOST = 20  # folds; classes with more examples leave out several at a time
 ROOM = 2**24  # numbers in the supports of one batch of folds
@@ -95,13 +97,13 @@ def scorer(learner: Any, support: SupportSet[Any]) -> Callable[[Any], np.ndarray
     Raises:
         ShapeError: If the learner does not take such items, also later, when the classifier is called.
     """
-    shape = tuple(support.x.shape[2:])
-    with torch.no_grad(), taking(learner, shape):
-        classify = learner.adapt(support)
+    shape, take_in = tuple(support.x.shape[2:]), partial(taken, learner)
+    with torch.no_grad(), eval_mode(learner), taking(learner, shape):
+        classify = learner.adapt(support.map(take_in))
 
     def answer(query: Any) -> np.ndarray:
-        with torch.no_grad(), taking(learner, shape):
-            scores: np.ndarray = classify(query).detach().double().cpu().numpy()
+        with torch.no_grad(), eval_mode(learner), taking(learner, shape):
+            scores: np.ndarray = classify(take_in(query)).detach().double().cpu().numpy()
         return scores
 
     return answer

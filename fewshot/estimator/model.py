@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Integer
 from scipy.special import softmax
 from torch import Tensor
 
+from fewshot.claims import claims_of
 from fewshot.contract import SupportSet
 from fewshot.errors import FewShotError, LeakageError, ShapeError, StatisticsError
 from fewshot.estimator.calibration import fit_temperature
@@ -109,7 +110,7 @@ class Model:
         """
         if self.stored is not None:
             return self.stored
-        untouched = Calibration(None if getattr(self.learner, "scores", "") == "rank" else 1.0)
+        untouched = Calibration(None if claims_of(self.learner).scores == "rank" else 1.0)
         if not self.calibrate or len(self.present) < 2:
             return untouched
         try:

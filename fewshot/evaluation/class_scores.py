@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float, Integer
 from scipy.special import log_softmax
 
+from fewshot.claims import claims_of
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import IndexEpisodes
 from fewshot.errors import DataError
@@ -50,7 +51,7 @@ def class_scores(
     Raises:
         LeakageError: If a learner that does not say so looks at other items of the call.
     """
-    transductive = bool(getattr(learner, "transductive", False))
+    transductive = claims_of(learner).transductive
     step = len(rows) if transductive else BATCH
     with eval_mode(learner):
         if not transductive:
@@ -96,6 +97,6 @@ def known_scores(learner: Any, data: Collection, parts: Parts) -> dict[str, tupl
     classes = np.unique(data.labels[data.splits[parts.unseen]])
     both = [class_scores(learner, data, data.rows_of(name), classes) for name in (parts.unseen, parts.open)]
     measures: dict[str, Any] = {SCORE: lambda scores: scores.max(1)}
-    if getattr(learner, "scores", "log-probability") == "log-probability":
+    if claims_of(learner).scores == "log-probability":
         measures[PROBABILITY] = lambda scores: log_softmax(scores, axis=1).max(1)
     return {name: (measure(both[0]), measure(both[1])) for name, measure in measures.items()}

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fewshot.claims import claims_of
 from fewshot.contract import Learner
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSampler, EpisodeSpec, FixedEpisodes, IndexEpisodes
@@ -17,6 +18,7 @@ from fewshot.evaluation.describe import cut_texts, describe
 from fewshot.evaluation.embedded import embedded
 from fewshot.evaluation.guard import check_answers, check_items_alone, check_overlap, is_fixed
 from fewshot.evaluation.required import require_collection, require_episodes, require_learner
+from fewshot.evaluation.target import asked_classes, make_sampler, require_alike
 from fewshot.number_checks import seed_number, whole_number
 from fewshot.results.answers import Answers
 from fewshot.results.choice import Choice
@@ -60,7 +62,8 @@ def evaluate(
         spec: Shape of an episode; 5-way 1-shot with 15 queries a class when left out.
         episodes: How many to draw, or a fixed list of them.
         seed: Names the list of episodes.
-        queries: A second collection with the same classes, from which queries are drawn.
+        queries: A second collection with the same classes, the target: queries are drawn from it, and the pool
+            without labels. The record names it, and its classes are guarded like those of the first.
         batch: Episodes that are scored in one call; as many as fill a cache, not memory, when left out.
         keep_scores: Keep every score in the answers, not only predictions.
         allow_seen: Let the learner have been trained on classes that are asked here; the record says so.
@@ -93,17 +96,19 @@ def evaluate(
     """
     started = time.perf_counter()
     require_learner(learner)
-    for data in (collection,) if queries is None else (collection, queries):
-        require_collection(data)
+    require_collection(collection)
+    if queries is not None:
+        require_collection(queries)
+        require_alike(collection, queries)
     episodes, seed, level = require_episodes(episodes), seed_number(seed, EpisodeError), check_level(level)
     batch = None if batch is None else whole_number("batch", batch, 1, error=EpisodeError)
     sampler = _sampler(collection, EpisodeSpec() if spec is None else spec, episodes, seed, queries)
     count = episodes if isinstance(episodes, int) else len(episodes)
     if not (sampler[0].query_y < sampler[0].n_way).any():
         raise EpisodeError("an evaluation needs queries, got episodes without one; set query to 1 or more")
-    seen = check_overlap(learner, collection, allow_seen)
+    seen = check_overlap(learner, collection, allow_seen, queries)
     if chosen is not None:
-        chosen.require_new(collection.qualified_names())
+        chosen.require_new(tuple(asked_classes(collection, queries)))
     with eval_mode(learner):
         first = next(iter(sampler.groups(0, min(2, count // 2))))  # of a short list one: it may be costly
         head, support, query = _guarded(learner, collection, queries, first, sampler.seeds(first.index), cache)
@@ -113,7 +118,7 @@ def evaluate(
     summary = summarize(answers, level)
     intervals, notes = further_intervals(answers, apart, level)
     return Record(
-        **describe(learner, collection, sampler, count, seed),
+        **describe(learner, collection, sampler, count, seed, queries),
         correct=answers.correct.tolist(),
         queries=_one_if_equal(answers.queries),
         summary=summary,
@@ -130,7 +135,7 @@ def _guarded(
     learner: Learner, collection: Collection, queries: Collection | None, first: IndexEpisodes, seeds: Any, cache: bool
 ) -> tuple[Learner, Collection, Collection]:
     """What answers, with the collections that it takes for support and queries; what it claims is checked."""
-    inductive = not getattr(learner, "transductive", False)
+    inductive = not claims_of(learner).transductive
     backbone = getattr(learner, "backbone", None)
     if inductive and backbone is not None and is_fixed(backbone):
         check_items_alone(backbone, queries or collection, first)
@@ -145,20 +150,7 @@ def _sampler(
 ) -> Episodes:
     if not isinstance(episodes, int):
         return episodes
-    other = None if queries is None else _match(collection, queries)
-    return EpisodeSampler(
-        collection.labels, spec, seed, class_names=collection.class_names, groups=collection.groups, query_labels=other
-    )
-
-
-def _match(collection: Collection, queries: Collection) -> np.ndarray:
-    """Labels of the second collection in class ids of the first, matched by name."""
-    ids = {name: k for k, name in enumerate(collection.class_names)}
-    absent = sorted(set(queries.class_names) - set(ids))
-    if absent:
-        raise EpisodeError(f"both collections need the same class names, got only in the second: {absent[:5]}")
-    matched: np.ndarray = np.array([ids[name] for name in queries.class_names])[queries.labels]
-    return matched
+    return make_sampler(collection, spec, seed, queries)
 
 
 def _batch(collection: Collection, sampler: Episodes) -> int:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear
 
 from fewshot.batch_norm import check_policy, support_statistics
-from fewshot.contract import Classifier, SupportSet, per_episode, prepare
+from fewshot.contract import Classifier, SupportSet, per_episode, prepared
 from fewshot.errors import FewShotError
 from fewshot.fine_tuning import HEADS, Copy, Steps, first_head, plain
 from fewshot.freezing import Unfreeze, chosen, rates, thawed
@@ -88,6 +88,7 @@ class FineTune(nn.Module):
         return self.batch_norm == "query-batch"
 
     @per_episode
+    @prepared
     def adapt(self, support: SupportSet) -> Classifier:
         """Take the steps; nothing is differentiated through.
 
@@ -103,7 +104,7 @@ class FineTune(nn.Module):
         """The number of steps with the least cross-entropy of the items held out."""
         total: Tensor | float = 0.0
         for out in held_out(support.y, self.folds, support.generator()):
-            kept = replace(support, x=support.x[~out], y=support.y[~out])
+            kept = replace(support, x=support.x[~out], y=support.y[~out], domain=None)
             scores = [self._logits(copy, kept.x, support.x[out]) for copy in self._path(kept, self.steps)]
             total += torch.stack([cross_entropy(s, support.y[out], reduction="sum") for s in scores])
         return int(torch.as_tensor(total).argmin())
@@ -117,7 +118,7 @@ class FineTune(nn.Module):
         random = self.head == "random" or self.rank or self.batch is not None or self.augment is not None
         generator = support.generator() if random else None
         with torch.no_grad(), support_statistics(self.backbone, self.batch_norm):
-            z = self.backbone(prepare(self.backbone, support.x))
+            z = self.backbone(support.x)
         with torch.random.fork_rng(devices=[]):  # the head that is drawn here is replaced
             network = Headed(self.backbone, support.n_way, z.shape[-1])
         moving = first_head(self.head, z, support.y, support.n_way, generator) | self._of_backbone(generator)

@@ -8,6 +8,7 @@ Code: github.com/openai/supervised-reptile, ``supervised_reptile/reptile.py``. A
 """
 
 import copy
+from functools import partial
 
 import torch
 from jaxtyping import Float, Integer
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from fewshot.batch_norm import batch_statistics
-from fewshot.contract import Classifier, SupportSet, per_episode
+from fewshot.contract import Classifier, SupportSet, per_episode, prepare, prepared
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.functional import require_every_class
 from fewshot.headed import Headed
@@ -69,6 +70,8 @@ class Reptile(nn.Module):
         self.way, self.lr, self.optimiser, self.batch_norm = way, lr, optimiser, batch_norm
         self.steps, self.batch, self.test_steps, self.test_batch = steps, batch, test_steps, test_batch
 
+    class_symmetric = False  # the head is random, or was trained
+
     @property
     def transductive(self) -> bool:
         """Whether an answer depends on the other queries, through their batch statistics."""
@@ -85,11 +88,14 @@ class Reptile(nn.Module):
         x, y = torch.cat([support.x, query], 1), torch.cat([support.y, labels], 1)
         tasks, ways = SupportSet(x, y, support.n_way, seed=support.seed), []
         for k in range(len(tasks)):
-            end = self._learn(tasks[k], self.steps, self.batch, self.moments)
+            end = self._learn(
+                tasks[k].map(partial(prepare, self.network.backbone)), self.steps, self.batch, self.moments
+            )
             ways += [(p - end[name]).square().sum() / 2 for name, p in self.network.named_parameters()]
         return torch.stack(ways).sum() / len(tasks)
 
     @per_episode
+    @prepared
     def adapt(self, support: SupportSet) -> Classifier:
         """Take the steps of evaluation; nothing is differentiated through.
 

@@ -13,7 +13,7 @@ from fewshot.recipes.before import refuse_to_replace, require_splits
 from fewshot.recipes.build import build_learner
 from fewshot.recipes.curves import write_curves
 from fewshot.recipes.load import load_recipe
-from fewshot.recipes.rows import has_record, is_done, judge_row, record_path, row_name
+from fewshot.recipes.rows import has_record, is_done, judge_row, load_queries, record_path, row_name
 from fewshot.recipes.schema import Recipe
 from fewshot.recipes.trained import Announce, trained
 from fewshot.recipes.workers import share
@@ -162,5 +162,7 @@ def _embed_once(recipe: Recipe, announce: Announce) -> None:
     chosen_on = recipe.validation.split if recipe.validation else None
     parts = [part for part in dict.fromkeys([section.split, section.ask, recipe.base, chosen_on]) if part is not None]
     needed = data if len(parts) != 1 else data.split(parts[0])
-    announce(f"features of {needed.name}")
-    needed.embed(backbone)
+    for one in (needed, load_queries(recipe)):
+        if one is not None:
+            announce(f"features of {one.name}")
+            one.embed(backbone)

@@ -17,7 +17,10 @@ from fewshot.files import content_hash, one_at_a_time, write_bytes, write_json
 from fewshot.reading import in_one_sentence, of_form
 from fewshot.results.answers import Answers
 
-SCHEMA = 1
+SCHEMA, NEWEST = 1, 2
+"""Of a record of one collection, and of one that names several: version 0.1.0 refuses that in a sentence."""
+DATA, SUPPORT, QUERIES = "data", "support", "queries"
+"""What a record names collections for: all items of an episode, or some of them; ``data/NAME`` is a part of a join."""
 MARKS = ("learner", "data", "episodes", "correct")
 """Keys that every record of episodes has, of any schema; other JSON with a schema lacks some of them."""
 LAST_WEIGHTS = "last weights"
@@ -87,6 +90,13 @@ class DataInfo(_Part):
     split: str | None = None
     classes: Whole
     items: Whole
+
+
+class SourceInfo(DataInfo):
+    """One of several collections: what it gives to episodes, and what its class names belong to."""
+
+    part: str
+    origin: str
 
 
 class EpisodesInfo(_Part):
@@ -191,6 +201,9 @@ class Record(_Part):
 
     Attributes:
         settings: The recipe with all its settings resolved, where a recipe made the record.
+        data: What support items come from, and queries too unless ``sources`` say more.
+        sources: All collections, where queries and pool come from a second one, or several were joined; else empty,
+            and not in the file.
         correct: Correct answers of each episode.
         queries: Queries of an episode that have a right answer, which those of open classes have not;
             a list where episodes differ.
@@ -212,6 +225,7 @@ class Record(_Part):
     learner: LearnerInfo
     backbone: BackboneInfo | None = None
     data: DataInfo
+    sources: list[SourceInfo] = []
     episodes: EpisodesInfo
     correct: Annotated[list[Whole], Field(min_length=1)]
     queries: Counts
@@ -259,6 +273,11 @@ class Record(_Part):
         """Accuracy of each episode, ``(episodes,)``."""
         accuracies: np.ndarray = np.asarray(self.correct, np.float64) / np.asarray(self.queries)
         return accuracies
+
+    @property
+    def target(self) -> SourceInfo | None:
+        """The second collection, which queries and pool come from, where there is one."""
+        return next((source for source in self.sources if source.part == QUERIES), None)
 
     @property
     def backbone_name(self) -> str | None:
@@ -351,7 +370,7 @@ class Record(_Part):
 
     def as_json(self) -> dict[str, Any]:
         """What the file holds."""
-        return self.model_dump(by_alias=True, mode="json")
+        return self.model_dump(by_alias=True, mode="json", exclude=None if self.sources else {"sources"})
 
     @classmethod
     def load(cls, path: Path | str) -> "Record":
@@ -411,11 +430,12 @@ def _require_schema(path: Path | str, content: Any) -> None:
     schema = content.get("schema") if isinstance(content, dict) else None
     if schema is not None and (type(schema) is not int or schema < 1):
         raise RecordError(
-            f"'{path}' must be a record whose schema is a whole number from 1 to {SCHEMA}, got {schema!r}; run it again with --again"
+            f"'{path}' must be a record whose schema is a whole number from 1 to {NEWEST}, got {schema!r}; "
+            "run it again with --again"
         )
-    if schema is not None and schema > SCHEMA:
+    if schema is not None and schema > NEWEST:
         raise RecordError(
-            f"'{path}' must be a record of schema {SCHEMA} or older, got {schema}; update fewshot to read it"
+            f"'{path}' must be a record of schema {NEWEST} or older, got {schema}; update fewshot to read it"
         )
     if not is_record(content):
         raise RecordError(f"'{path}' is no record of episodes, got JSON without {_lacking(content)}; name another file")
