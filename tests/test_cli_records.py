@@ -156,10 +156,10 @@ def test_without_the_answers_classes_cannot_be_shown(folder):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"schema": 999}', "of schema 1 or older, got 999; update fewshot"),
-        ('{"schema": "1"}', "a whole number from 1 to 1, got '1'; run it again with --again"),
-        ('{"schema": 0}', "a whole number from 1 to 1, got 0; run it again with --again"),
-        ('{"schema": true}', "a whole number from 1 to 1, got True; run it again with --again"),
+        ('{"schema": 999}', "of schema 2 or older, got 999; update fewshot"),
+        ('{"schema": "1"}', "a whole number from 1 to 2, got '1'; run it again with --again"),
+        ('{"schema": 0}', "a whole number from 1 to 2, got 0; run it again with --again"),
+        ('{"schema": true}', "a whole number from 1 to 2, got True; run it again with --again"),
         ("{", "JSON"),
         ("[]", "'bad.json' is no record of episodes, got JSON without 'schema', 'learner'"),
         ('{"audit": 1, "data": "x"}', "no record of episodes"),
@@ -253,7 +253,7 @@ def test_where_the_results_shall_go_is_tried_before_the_work(folder, monkeypatch
     from fewshot.cli import classify, judge
 
     monkeypatch.setattr(judge, "judge", lambda *given: pytest.fail("evaluated"))
-    monkeypatch.setattr(classify, "_classifier", lambda *given: pytest.fail("fitted"))
+    monkeypatch.setattr(classify, "_read", lambda *given: pytest.fail("fitted"))
     (folder / "file").touch()
     asked = ("evaluate", "--data", "shapes.npz", "--learner", "ridge")
     assert "'file/below' must be writable, got the file 'file' where a folder should be" in refused(
