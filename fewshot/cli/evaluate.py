@@ -115,7 +115,7 @@ def _finished_or_new(
     """The record of an earlier run with the same settings and data, or a new one."""
     from fewshot.cli.judge import judge
     from fewshot.cli.setting import named_settings
-    from fewshot.files import cache_folder, content_hash, require_writable
+    from fewshot.files import content_hash, require_writable
     from fewshot.results.record import ANYTHING, Record
 
     whole, asked = setting.load()
@@ -132,8 +132,7 @@ def _finished_or_new(
             note(f"already done, printed again from '{path}' (--again computes it anew)")
             return path, record
     replaces = ANYTHING if again else content_hash(path)
-    for folder in (path.parent, cache_folder()):
-        require_writable(folder)
+    require_writable(path.parent)
     record = judge(setting, spec, extra, whole, asked, chosen, queries).model_copy(update={"settings": settings})
     return path, record.save(path, replaces)
 

@@ -69,7 +69,7 @@ def _finished_or_new(
     from dataclasses import replace
 
     from fewshot.cli.setting import named_settings
-    from fewshot.files import cache_folder, require_writable
+    from fewshot.files import require_writable
     from fewshot.results.choice import Choice
 
     whole = setting.load_whole()
@@ -83,8 +83,7 @@ def _finished_or_new(
         if choice.settings == settings and choice.data.hash == classes.hash:
             note(f"already done, printed again from '{path}' (--again computes it anew)")
             return path, choice
-    for folder in (path.parent, cache_folder()):
-        require_writable(folder)
+    require_writable(path.parent)
     choice = _choose(setting, spec, asked, whole, classes).model_copy(update={"settings": settings})
     choice.save(path)
     return path, choice

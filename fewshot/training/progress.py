@@ -106,8 +106,8 @@ class TrainingState:
             **{k: getattr(self, k) for k in ("step", "losses", "validations", "seconds", "rates")},
         }
         average = {f"average.{name}": value for name, value in self.average.items()}
+        write_text(path.with_suffix(".csv"), self.log())  # first: a run that is killed in between writes it again
         save_checkpoint(path, {**weights, **best, **average, **optimizer_tensors(optimizer)}, progress)
-        write_text(path.with_suffix(".csv"), self.log())
 
     def log(self) -> str:
         """The run as CSV: step, loss, learning rate, and accuracy on validation classes where it was measured."""
