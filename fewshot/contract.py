@@ -20,9 +20,11 @@ from typing_extensions import TypeVar
 
 from fewshot.claims import claims_of
 from fewshot.errors import EpisodeError, ShapeError
+from fewshot.number_checks import whole_number
 
 Items = Tensor | np.ndarray  # an array of strings is a NumPy StringDType array
 ItemsT = TypeVar("ItemsT", bound=Items, default=Tensor)
+WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 Classifier = Callable[[ItemsT], Tensor]  # (e, q, *item) -> scores (e, q, n_way), higher is more likely
 
 
@@ -45,7 +47,8 @@ class SupportSet(Generic[ItemsT]):
 
     Raises:
         ShapeError: If the axes of items, labels, descriptors, pool, seeds and domains do not fit.
-        EpisodeError: If a label lies outside ``0..n_way-1``, there is no class, or items and labels are on two devices.
+        EpisodeError: If labels are no whole numbers or lie outside ``0..n_way-1``, there is no class, or items and labels are
+            on two devices.
     """
 
     x: ItemsT
@@ -57,7 +60,13 @@ class SupportSet(Generic[ItemsT]):
     domain: Integer[Tensor, "*e s"] | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.y, Tensor) or self.y.dtype not in WHOLE:
+            kind = self.y.dtype if isinstance(self.y, Tensor) else type(self.y).__name__
+            raise EpisodeError(
+                f"labels must be a tensor of whole numbers from 0, got {kind}; number the classes, as a torch.long tensor"
+            )
         lead = tuple(self.y.shape)
+        object.__setattr__(self, "n_way", whole_number("n_way", self.n_way, error=EpisodeError))
         if self.n_way < 1:
             raise EpisodeError(f"an episode needs at least one class, got n_way {self.n_way}")
         if tuple(self.x.shape[: len(lead)]) != lead:

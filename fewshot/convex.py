@@ -1,12 +1,20 @@
 """Convex problems, solved to convergence for a batch of episodes at once."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from fewshot.errors import EpisodeError
+from fewshot.functional import cholesky
+
+LARGE = 1e7
+"""Of squared sizes of an episode's features against a penalty: above, differences below rounding decide."""
+CANCEL = 64.0
+"""Sum of a score's terms from which on float32 has too few digits for it."""
 
 
 def ridge(
@@ -14,20 +22,50 @@ def ridge(
 ) -> Float[Tensor, "*e dim n"]:
     """Weights W that minimise ``‖x W - target‖² + penalty ‖W‖²``; gradients flow to all three.
 
-    ``xᵀ (x xᵀ + penalty)⁻¹ target`` with fewer items than features, else ``(xᵀ x + penalty)⁻¹ xᵀ target``.
+    ``xᵀ (x xᵀ + penalty)⁻¹ target`` with fewer items than features, else ``(xᵀ x + penalty)⁻¹ xᵀ target``. Where items
+    are so large that squares lose the penalty, by singular values instead: ``V s (s² + penalty)⁻¹ Uᵀ target``.
 
     Args:
-        x: Items; centre them, or add a column of ones, for an intercept.
+        x: Items, in float64 if they may be large; centre them, or add a column of ones, for an intercept.
         target: What each item is to be mapped to.
         penalty: Strength of the penalty on the weights, above 0.
+
+    Raises:
+        EpisodeError: If the penalty is too small for the precision of the items.
     """
     dual = x.shape[-2] < x.shape[-1]
     gram = x @ x.mT if dual else x.mT @ x
-    factor = torch.linalg.cholesky(gram + penalty * torch.eye(gram.shape[-1], dtype=x.dtype, device=x.device))
+    large = bool((gram.detach().diagonal(dim1=-2, dim2=-1).sum(-1) > LARGE * penalty).any())
+    if large and not (torch.is_grad_enabled() and x.requires_grad):
+        u, s, vt = torch.linalg.svd(x, full_matrices=False)
+        shrunk: Tensor = (s / (s.square() + penalty)).unsqueeze(-1)
+        return vt.mT @ (shrunk * (u.mT @ target))
+    factor = cholesky(gram + penalty * torch.eye(gram.shape[-1], dtype=x.dtype, device=x.device))
     solved: Tensor = torch.cholesky_solve(target if dual else x.mT @ target, factor)
     if dual:
         solved = x.mT @ solved
     return solved
+
+
+def linear(
+    weights: Float[Tensor, "*e dim n"], intercept: Float[Tensor, "*e 1 n"], centre: Float[Tensor, "*e 1 dim"]
+) -> Callable[[Float[Tensor, "*e q dim"]], Float[Tensor, "*e q n"]]:
+    """The function ``query W + b``, computed in the type of the query unless its terms would cancel there.
+
+    Args:
+        weights: W in float64.
+        intercept: b in float64.
+        centre: Where items lie.
+    """
+    terms = centre.detach().to(weights).abs() @ weights.detach().abs()
+    cancel = not bool((terms < CANCEL).all())
+
+    def scores(query: Tensor) -> Tensor:
+        if cancel:
+            return (query.to(weights) @ weights + intercept).to(query.dtype)
+        return query @ weights.to(query) + intercept.to(query)
+
+    return scores
 
 
 def multinomial_logistic(
@@ -38,9 +76,9 @@ def multinomial_logistic(
     The intercept is not penalised. All depends on inner products of centred
     items alone, so with fewer items than features the problem is solved in
     ``s`` coordinates that have the same ones. At the minimum
-    ``W = xᵀ (target - weight · softmax(x W + b)) / penalty``.
-    Computed in the type of the target, which should be float64, and returned in that of the items; no gradient
-    flows through.
+    ``W = xᵀ (target - weight · softmax(x W + b)) / penalty``, unless features are so large
+    that these differences are below rounding: then W is a combination of orthonormal axes.
+    Computed and returned in the type of the target, which should be float64; no gradient flows through.
 
     Args:
         x: Items.
@@ -49,24 +87,54 @@ def multinomial_logistic(
         penalty: Strength of the penalty on the weights.
 
     Raises:
-        EpisodeError: If Newton's method does not converge, as for classes without any weight.
+        EpisodeError: If Newton's method does not converge, as for classes without any weight, or features differ
+            so much in size that float64 cannot hold the weights.
     """
     shares = target.mT.contiguous()  # from here on a row a class: the quicker way round
     centred = x.to(target.dtype, copy=True)
-    centre = centred.mean(-2, keepdim=True)
+    centre = _centre(centred, shares)
     centred -= centre
-    size = torch.linalg.vector_norm(centred, dim=(-2, -1), keepdim=True) / x.shape[-2]
-    unit = torch.where(size > 0, size, 1)  # of the intercept: as large as the features, for the solver's sake
-    many = x.shape[-2] > x.shape[-1]
-    coordinates = centred @ _principal_axes(centred) if many else _square_root(centred @ centred.mT)
+    size = torch.linalg.vector_norm(centred, dim=(-2, -1), keepdim=True)
+    unit = torch.where(size > 0, size / x.shape[-2], 1)  # of the intercept: as large as the features, for the solver
+    coordinates, axes = _coordinates(centred, bool((size.square() > LARGE * penalty).any()))
     design = torch.cat([coordinates, unit.expand_as(x[..., :1])], -1)  # (*e, s, k + 1)
     strength = torch.full_like(design[..., :1, :], penalty)
     strength[..., -1] = 0
-    theta, p = _newton(design, shares, strength.repeat_interleave(target.shape[-1], -2))
-    coefficients = (shares - shares.sum(-2, keepdim=True) * p) / penalty  # of an item for a class
-    coefficients = coefficients - coefficients.mean(-1, keepdim=True)  # 0 at the minimum: the origin does not matter
-    intercept = theta[..., -1:] * unit - coefficients @ (centred @ centre.mT)
-    return (coefficients.to(x.dtype) @ x).mT, intercept.mT.to(x.dtype)
+    problem = Logistic(design, shares, strength.repeat_interleave(target.shape[-1], -2), exact=axes is not None)
+    theta, at = _newton(problem)
+    if axes is None:
+        coefficients = (shares - problem.mass * at.p) / penalty  # of an item for a class
+        weights = (coefficients - coefficients.mean(-1, keepdim=True)) @ centred  # mean 0 at the minimum
+    else:
+        weights = theta[..., :-1] @ axes.mT
+        _require_resolved(replace(problem, design=torch.cat([centred, design[..., -1:]], -1)), weights, theta, at.value)
+    return weights.mT, (theta[..., -1:] * unit - weights @ centre.mT).mT
+
+
+def _centre(x: Tensor, shares: Tensor) -> Tensor:
+    """Mean item, weighted where weights differ: an item without weight may be anything."""
+    mass = shares.sum(-2, keepdim=True)
+    if bool((mass == mass[..., :1]).all()):
+        return x.mean(-2, keepdim=True)
+    return mass @ x / mass.sum(-1, keepdim=True).clamp(min=torch.finfo(x.dtype).tiny)
+
+
+def _coordinates(centred: Tensor, large: bool) -> tuple[Tensor, Tensor | None]:
+    """Rows of no more numbers than items with the same inner products, and the orthonormal axes they count along.
+
+    The Cholesky factor of the inner products is quick, and has no axes. Squares halve the digits, so large features,
+    and those of which rounding spoils the factor, are turned by orthogonal matrices instead.
+    """
+    if centred.shape[-2] > centred.shape[-1]:
+        axes = _principal_axes(centred)
+        return centred @ axes, axes if large else None
+    if not large:
+        root, failed = _square_root(centred @ centred.mT)
+        if not bool(failed.any()):
+            return root, None
+    span, triangle = torch.linalg.qr(centred.mT)
+    axes = span @ _principal_axes(triangle.mT)
+    return centred @ axes, axes
 
 
 def _principal_axes(centred: Tensor) -> Tensor:
@@ -75,62 +143,132 @@ def _principal_axes(centred: Tensor) -> Tensor:
     return axes
 
 
-def _square_root(gram: Tensor) -> Tensor:
-    """Rows with these inner products, up to rounding: the Cholesky factor, of singular matrices too."""
+def _square_root(gram: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows with these inner products, up to rounding, and whether there are none: Cholesky, of singular matrices too."""
     size, eye = gram.shape[-1], torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
     trace = gram.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
-    root: Tensor = torch.linalg.cholesky(gram + (size * torch.finfo(gram.dtype).eps * trace + 1e-100) * eye)
-    return root
+    root, failed = torch.linalg.cholesky_ex(gram + (size * torch.finfo(gram.dtype).eps * trace + 1e-100) * eye)
+    return root, failed
 
 
-def _newton(z: Tensor, target: Tensor, strength: Tensor, steps: int = 100) -> tuple[Tensor, Tensor]:
-    """Coefficients ``(n, k)`` and probabilities ``(n, s)``: Newton steps to within 1e-14 or so of the least objective."""
-    mass = target.sum(-2, keepdim=True)
+@dataclass(frozen=True)
+class Point:
+    """A value of the objective, probabilities ``(n, s)``, and what they miss: weight times p less target.
 
-    def objective(theta: Tensor) -> tuple[Tensor, Tensor]:
-        logp = (theta @ z.mT).log_softmax(-2)
-        return _dot(strength * theta, theta) / 2 - _dot(target, logp), logp.exp()
+    Attributes:
+        value: Of the objective.
+        p: Probabilities, a row a class.
+        missed: Derivatives of the loss by the logits.
+        top: Each item's likeliest class ``(1, s)`` where numbers are exact, else None.
+    """
 
-    theta = z.new_zeros(*z.shape[:-2], target.shape[-2], z.shape[-1])
-    value, p = objective(theta)
+    value: Tensor
+    p: Tensor
+    missed: Tensor
+    top: Tensor | None
+
+
+@dataclass(frozen=True)
+class Logistic:
+    """``-Σ target · log softmax(theta designᵀ) + Σ strength theta² / 2``.
+
+    Attributes:
+        design: Items, ``(s, k)``.
+        target: Shares, ``(n, s)``.
+        strength: Of the penalty on each coefficient, ``(n, k)``.
+        exact: Whether a likeliest class may be so likely that 1 - p is below rounding; it is computed from the others.
+    """
+
+    design: Tensor
+    target: Tensor
+    strength: Tensor
+    exact: bool = False
+
+    @cached_property
+    def mass(self) -> Tensor:
+        """Weights of the items, ``(1, s)``."""
+        return self.target.sum(-2, keepdim=True)
+
+    def at(self, theta: Tensor) -> Point:
+        """The objective there."""
+        logits = theta @ self.design.mT
+        penalty = _dot(self.strength * theta, theta) / 2
+        if not self.exact:
+            logp = logits.log_softmax(-2)
+            p = logp.exp()
+            return Point(penalty - _dot(self.target, logp), p, self.mass * p - self.target, None)
+        highest, top = logits.max(-2, keepdim=True)
+        below = logits - highest
+        others = below.exp().scatter(-2, top, 0).sum(-2, keepdim=True)
+        p = below.exp() / (1 + others)
+        missed = _settled(self.mass * p - self.target, top)
+        return Point(penalty - _dot(self.target, below - others.log1p()), p, missed, top)
+
+
+def _settled(rows: Tensor, top: Tensor | None) -> Tensor:
+    """Columns that sum to 0: that of the likeliest class, a small difference of large numbers, is what others leave."""
+    if top is None:
+        return rows
+    rest = rows.scatter(-2, top, 0)
+    return rest.scatter(-2, top, -rest.sum(-2, keepdim=True))
+
+
+def _curvature(share: Tensor, at: Point) -> Tensor:
+    """Diagonal of the loss's second derivatives by the logits: ``share (1 - p)``."""
+    if at.top is None:
+        return share - share * at.p
+    return share * (1 - at.p).scatter(-2, at.top, at.p.scatter(-2, at.top, 0).sum(-2, keepdim=True))
+
+
+def _require_resolved(problem: Logistic, weights: Tensor, theta: Tensor, value: Tensor) -> None:
+    """Let weights of features pass only if they have the loss of the coordinates that they come from."""
+    strength = torch.cat([problem.strength[..., :1].expand_as(weights), problem.strength[..., -1:]], -1)
+    there = replace(problem, strength=strength).at(torch.cat([weights, theta[..., -1:]], -1)).value
+    if not bool(((there - value).abs() <= 1e-7 * value).all()):
+        raise EpisodeError(
+            "features must not differ in size by more than float64 can hold, got columns or offsets "
+            "some 1e8 times as large as others; scale the features"
+        )
+
+
+def _newton(problem: Logistic, steps: int = 100) -> tuple[Tensor, Point]:
+    """Coefficients ``(n, k)``: Newton steps to within 1e-14 or so of the least objective."""
+    theta = torch.zeros_like(problem.strength)
+    at = problem.at(theta)
     for _ in range(steps):
-        gradient = (mass * p - target) @ z + strength * theta
-        direction = _newton_direction(z, p, mass, strength, gradient)
+        gradient = at.missed @ problem.design + problem.strength * theta
+        direction = _newton_direction(problem, at, gradient)
         decrement = _dot(gradient, direction)  # twice what is left to gain, nearly; its square after the step
-        theta, value, p = _descend(objective, theta, value, direction, decrement)
-        if bool((decrement < 1e-9).all()):
-            return theta, p
+        theta, at = _descend(problem, theta, at.value, direction, decrement)
+        if bool((decrement <= 1e-9 * at.value.clamp(max=1)).all()):
+            return theta, at
     raise EpisodeError(f"logistic regression must converge in {steps} steps; scale the features or lower C")
 
 
 def _descend(
-    objective: Callable[[Tensor], tuple[Tensor, Tensor]],
-    theta: Tensor,
-    value: Tensor,
-    direction: Tensor,
-    decrement: Tensor,
-) -> tuple[Tensor, Tensor, Tensor]:
+    problem: Logistic, theta: Tensor, value: Tensor, direction: Tensor, decrement: Tensor
+) -> tuple[Tensor, Point]:
     """A whole step, halved in each episode until the objective falls enough (Armijo) up to rounding."""
     size = torch.ones_like(decrement)
     for _ in range(40):
         there = theta - size * direction
-        after, p = objective(there)
-        too_far = after > value - 1e-4 * size * decrement + 1e-13 * value
+        at = problem.at(there)
+        too_far = at.value > value - 1e-4 * size * decrement + 1e-13 * value
         if not bool(too_far.any()):
             break
         size = torch.where(too_far, size / 2, size)
-    return there, after, p
+    return there, at
 
 
-def _newton_direction(
-    z: Tensor, p: Tensor, mass: Tensor, strength: Tensor, gradient: Tensor, rounds: int = 500
-) -> Tensor:
+def _newton_direction(problem: Logistic, at: Point, gradient: Tensor, rounds: int = 500) -> Tensor:
     """Hessian's inverse times gradient by conjugate gradients, preconditioned by the Hessian's diagonal.
 
     Nothing depends on the classes' mean coefficient, and the penalty holds it at 0: all vectors have class mean 0.
     """
-    share, across = mass * p, z.mT.contiguous().mT  # the same numbers, laid out for the other product
-    scale = ((share - share * p) @ z.square() + strength + 1 / p.shape[-2]).reciprocal()
+    z, p, strength = problem.design, at.p, problem.strength
+    share, across = problem.mass * p, z.mT.contiguous().mT  # the same numbers, laid out for the other product
+    least = torch.finfo(p.dtype).tiny if problem.exact else 1 / p.shape[-2]
+    scale = (_curvature(share, at) @ z.square() + strength + least).reciprocal()
 
     def precondition(residual: Tensor) -> Tensor:
         scaled = scale * residual
@@ -145,7 +283,7 @@ def _newton_direction(
         if not bool(unsolved.any()):
             break
         moved = share * (direction @ z.mT)
-        moved = torch.addcmul(moved, p, moved.sum(-2, keepdim=True), value=-1)
+        moved = _settled(torch.addcmul(moved, p, moved.sum(-2, keepdim=True), value=-1), at.top)
         curved = torch.addcmul(moved @ across, strength, direction)
         alpha = torch.where(unsolved, rho / _dot(direction, curved), 0.0)
         solution.addcmul_(alpha, direction)

@@ -47,6 +47,21 @@ def require_finite(x: Float[Tensor, "*e s dim"]) -> None:
         raise EpisodeError("features must be finite, got NaN or infinity in the support")
 
 
+def cholesky(matrix: Float[Tensor, "*e n n"]) -> Float[Tensor, "*e n n"]:
+    """Lower factor L with L Lᵀ the matrix; what is batched is solved with it, since batched LU is wrong on some CPUs.
+
+    Raises:
+        EpisodeError: If a matrix is not positive definite, as where rounding of large features outgrows a penalty.
+    """
+    factor, failed = torch.linalg.cholesky_ex(matrix)
+    if bool(failed.any()):
+        raise EpisodeError(
+            "a matrix of inner products must be positive definite, got one that rounding spoils: features are too large "
+            "against the penalty or shrinkage; scale the features, or raise the penalty"
+        )
+    return factor
+
+
 def class_membership(y: Integer[Tensor, "*e s"], n_way: int, dtype: torch.dtype) -> Shaped[Tensor, "*e s {n_way}"]:
     """One where a support row belongs to a class, else zero."""
     return (y.unsqueeze(-1) == torch.arange(n_way, device=y.device)).to(dtype)
@@ -121,7 +136,9 @@ def sinkhorn(
         if bool(done.all()):
             break
         curvature = p.sum(-1).diag_embed() - (p / b.unsqueeze(-2)) @ p.mT + a.mean(-1)[..., None, None]
-        newton = torch.linalg.solve_ex(curvature, missing.unsqueeze(-1))[0].squeeze(-1)
+        factor, singular = torch.linalg.cholesky_ex(curvature)
+        newton = torch.cholesky_solve(missing.unsqueeze(-1), factor).squeeze(-1)
+        newton = torch.where(singular.unsqueeze(-1) > 0, torch.nan, newton)
         newton = f + newton * (reach / newton.abs().amax(-1, keepdim=True)).clamp(max=1)
         plain = f + a.log() - log_p.logsumexp(-1)
         least = gain(plain)

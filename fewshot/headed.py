@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from fewshot.contract import SupportSet
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.functional import require_every_class
+from fewshot.number_checks import whole_number
 
 
 class Headed(nn.Module):
@@ -26,8 +27,7 @@ class Headed(nn.Module):
     def __init__(self, backbone: nn.Module, way: int, dim: int | None = None, seed: int = 0) -> None:
         super().__init__()
         check_module(backbone)
-        if way < 1:
-            raise FewShotError(f"a head needs at least one class, got way {way}")
+        way = whole_number("way", way, 1)
         dim = dim if dim is not None else getattr(backbone, "dim", None)
         if dim is None:
             raise FewShotError(f"a head must know the number of features, got a {type(backbone).__name__}; pass dim")

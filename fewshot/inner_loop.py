@@ -19,6 +19,7 @@ from torch.nn.functional import cross_entropy
 from fewshot.batch_norm import Statistics, batch_norms, batch_statistics, recorded_statistics, support_statistics
 from fewshot.contract import SupportSet, require_one_device
 from fewshot.errors import EpisodeError, FewShotError
+from fewshot.number_checks import whole_number
 
 Parameters = dict[str, Tensor]
 
@@ -136,10 +137,13 @@ def answer(
 
 
 def check_steps(lr: float, *steps: int | None) -> None:
-    """Refuse a negative rate, or a negative number of inner steps.
+    """Refuse a negative rate, or a number of inner steps that is negative or not whole.
 
     Raises:
         FewShotError: Says which.
     """
-    if not (lr >= 0 and all((n or 0) >= 0 for n in steps)):
-        raise FewShotError(f"rate and inner steps must not be negative, got lr {lr} and steps {list(steps)}")
+    if not lr >= 0:
+        raise FewShotError(f"lr must be 0 or more, got {lr}")
+    for number in steps:
+        if number is not None:
+            whole_number("the number of inner steps", number, 0)

@@ -115,7 +115,8 @@ def _finished_or_new(
     """The record of an earlier run with the same settings and data, or a new one."""
     from fewshot.cli.judge import judge
     from fewshot.cli.setting import named_settings
-    from fewshot.results.record import Record
+    from fewshot.files import cache_folder, content_hash, require_writable
+    from fewshot.results.record import ANYTHING, Record
 
     whole, asked = setting.load()
     queries = setting.load_queries(whole)
@@ -126,11 +127,25 @@ def _finished_or_new(
     if path.exists() and not again:
         record = Record.load(path)
         hashes = record.data.hash, record.target and record.target.hash
-        if record.settings == settings and hashes == (asked.hash, queries and queries.hash):
+        same = record.settings == settings and hashes == (asked.hash, queries and queries.hash)
+        if same and _is_whole(record, path.parent):
             note(f"already done, printed again from '{path}' (--again computes it anew)")
             return path, record
+    replaces = ANYTHING if again else content_hash(path)
+    for folder in (path.parent, cache_folder()):
+        require_writable(folder)
     record = judge(setting, spec, extra, whole, asked, chosen, queries).model_copy(update={"settings": settings})
-    return path, record.save(path)
+    return path, record.save(path, replaces)
+
+
+def _is_whole(record: "Record", folder: Path) -> bool:
+    """Whether the answers beside a record are there, and its own."""
+    try:
+        record.check_answers(folder)
+    except FewShotError as error:
+        note(f"not done: {error}")
+        return False
+    return True
 
 
 def _tuned(setting: "Setting", chosen: "Choice", whole: "Collection") -> "Setting":
@@ -164,5 +179,9 @@ def _show(record: "Record", path: Path, ci: Ci) -> None:
     intervals = interval_table(record)
     rows = tuple(row for row in intervals.rows if row[0] != hidden)
     opened = [open_set_table(record)] if record.open_set else []
-    show_tables(results_table({path.stem: record}), *opened, replace(intervals, rows=rows, notes=tuple(record.notes)))
+    size = record.data.options.get("size")
+    notes = [f"images: {size} x {size} pixels; another size: --data-option size=..."] if size else []
+    show_tables(
+        results_table({path.stem: record}), *opened, replace(intervals, rows=rows, notes=(*record.notes, *notes))
+    )
     note(f"record: {path}")

@@ -83,6 +83,16 @@ class Setting:
             raise DataError("--data must be a name or a path, got ''; see: fewshot-bench list datasets")
         return load_dataset(self.data, **self.data_options)
 
+    def options_as_read(self, whole: "Collection") -> dict[str, Any]:
+        """Options of the loader, with the size of a user's own photos also where it was left out."""
+        from fewshot.datasets.index import is_own
+        from fewshot.datasets.tables import TABLES
+
+        sized = Path(self.data).suffix.lower() in ("", ".zip", *TABLES) or Path(self.data).is_dir()
+        if not (sized and is_own(self.data) and whole.items.ndim == 4):
+            return self.data_options
+        return {"size": int(whole.items.shape[-1])} | self.data_options
+
     def chosen_split(self, whole: "Collection") -> str | None:
         """The name of the split: as asked for, else ``test`` where the data have splits."""
         if self.split is None:
@@ -156,7 +166,7 @@ class Setting:
         from fewshot.results.record import TrainingInfo
 
         split, base = self.chosen_split(whole), self.base_classes(whole)
-        data = {"name": self.data, "options": self.data_options, "split": split}
+        data = {"name": self.data, "options": self.options_as_read(whole), "split": split}
         known: dict[str, Any] = {
             "data": record.data.model_copy(update=data),
             "learner": record.learner.model_copy(update={"name": self.learner, "options": self.options}),

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fewshot.datasets.conversion import as_items, as_labels, as_numpy
+from fewshot.datasets.conversion import as_items, as_labels, as_numpy, as_rows
 from fewshot.datasets.features import cached_features, embed_rows
 from fewshot.datasets.joined import Join, Joined
 from fewshot.errors import DataError, UnknownNameError
@@ -33,13 +33,13 @@ class Collection:
         item_names: File name or other name of each item, where there is one.
         groups: Group of each class (alphabet, superclass), where there is one.
         descriptors: Attributes, vectors or texts of the classes, ``(n_classes, *side)``.
-        splits: Rows of each named split.
+        splits: Rows of each named split: numbers, or one truth value an item, which become numbers.
         whole: The collection that this is a part of, and the rows of it, where it is one.
         sources: The collections that were joined to this one, by the names of their parts; see `join`.
         source_of: Number of the source of each item, where there are several.
 
     Raises:
-        DataError: If labels do not fit the items, or features are not finite.
+        DataError: If labels or splits do not fit the items, or features are not finite.
 
     Example:
         >>> rows = Collection.from_arrays(np.eye(4, dtype=np.float32), ["cat", "cat", "dog", "dog"])
@@ -83,11 +83,10 @@ class Collection:
         ):
             if known is not None and len(known) != count:
                 raise DataError(f"{what} must be {count}, one for each item or class, got {len(known)}")
-        for name, rows in self.splits.items():
-            if len(rows) and not 0 <= int(np.min(rows)) <= int(np.max(rows)) < len(self.labels):
-                raise DataError(
-                    f"rows of split '{name}' must lie in 0..{len(self.labels) - 1}, got {np.min(rows)}..{np.max(rows)}"
-                )
+        splits = {
+            name: as_rows(f"rows of split '{name}'", rows, len(self.labels)) for name, rows in self.splits.items()
+        }
+        object.__setattr__(self, "splits", splits)
 
     @classmethod
     def from_arrays(cls, x: Any, y: Any, *, name: str = "arrays", **known: Any) -> "Collection":

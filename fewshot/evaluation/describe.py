@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fewshot.backbones.texts import cut_line
 from fewshot.claims import claims_of
 from fewshot.contract import Embedded
 from fewshot.datasets.collection import Collection
@@ -16,6 +17,7 @@ from fewshot.episodes import EpisodeSampler, FixedEpisodes
 from fewshot.evaluation.exposure import exposure
 from fewshot.evaluation.target import manifest_of
 from fewshot.files import PACKAGE, digest
+from fewshot.number_checks import plain
 from fewshot.results.record import (
     DATA,
     NEWEST,
@@ -97,6 +99,12 @@ def describe_backbone(backbone: Any) -> BackboneInfo:
     )
 
 
+def cut_texts(learner: Any, *collections: Collection | None) -> list[str]:
+    """A line for each collection with texts of which the learner's backbone reads only the beginning."""
+    lines = [cut_line(getattr(learner, "backbone", None), data.items) for data in collections if data is not None]
+    return [line for line in dict.fromkeys(lines) if line]
+
+
 def _options(learner: Any) -> dict[str, Any]:
     """Fields of a learner that is a dataclass, as JSON can hold them."""
     if not is_dataclass(learner):
@@ -105,6 +113,7 @@ def _options(learner: Any) -> dict[str, Any]:
 
 
 def _json(value: Any) -> Any:
+    value = plain(value)
     if isinstance(value, (str, int, float, bool, type(None))):
         return value
     if isinstance(value, (list, tuple)):

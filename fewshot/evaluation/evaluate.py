@@ -11,16 +11,18 @@ from fewshot.claims import claims_of
 from fewshot.contract import Learner
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSampler, EpisodeSpec, FixedEpisodes, IndexEpisodes
-from fewshot.errors import EpisodeError, StatisticsError
+from fewshot.errors import EpisodeError
 from fewshot.evaluation.answers import eval_mode
 from fewshot.evaluation.collect import Episodes, Report, answer
-from fewshot.evaluation.describe import describe
+from fewshot.evaluation.describe import cut_texts, describe
 from fewshot.evaluation.embedded import embedded
 from fewshot.evaluation.guard import check_answers, check_items_alone, check_overlap, is_fixed
-from fewshot.evaluation.required import require_collection, require_learner
+from fewshot.evaluation.required import require_collection, require_episodes, require_learner
 from fewshot.evaluation.target import asked_classes, make_sampler, require_alike
+from fewshot.number_checks import seed_number, whole_number
 from fewshot.results.answers import Answers
 from fewshot.results.choice import Choice
+from fewshot.results.interval import check_level
 from fewshot.results.record import Record
 from fewshot.results.summary import further_intervals, open_note, summarize, summarize_open_set
 
@@ -81,7 +83,7 @@ def evaluate(
         ShapeError: If the classifier does not give every query a score of every class.
         LeakageError: If a claim of the learner does not hold, or it has seen the classes,
             or they helped to choose its options.
-        StatisticsError: If there are fewer than two episodes.
+        StatisticsError: If there are fewer than two episodes, or the level of intervals does not lie in (0, 1).
 
     Example:
         >>> from fewshot import Collection, EpisodeSpec, NearestMean
@@ -98,8 +100,10 @@ def evaluate(
     if queries is not None:
         require_collection(queries)
         require_alike(collection, queries)
-    sampler = _sampler(collection, spec or EpisodeSpec(), episodes, seed, queries)
-    count = _count(episodes, sampler)
+    episodes, seed, level = require_episodes(episodes), seed_number(seed, EpisodeError), check_level(level)
+    batch = None if batch is None else whole_number("batch", batch, 1, error=EpisodeError)
+    sampler = _sampler(collection, EpisodeSpec() if spec is None else spec, episodes, seed, queries)
+    count = episodes if isinstance(episodes, int) else len(episodes)
     if not (sampler[0].query_y < sampler[0].n_way).any():
         raise EpisodeError("an evaluation needs queries, got episodes without one; set query to 1 or more")
     seen = check_overlap(learner, collection, allow_seen, queries)
@@ -120,7 +124,7 @@ def evaluate(
         summary=summary,
         intervals=intervals,
         open_set=summarize_open_set(answers, level),
-        notes=[*notes, *([note] if note else [])],
+        notes=[*notes, *([note] if note else []), *cut_texts(learner, collection, queries)],
         pretraining_classes=seen,
         selection=None if chosen is None else chosen.selection,
         seconds=time.perf_counter() - started,
@@ -147,13 +151,6 @@ def _sampler(
     if not isinstance(episodes, int):
         return episodes
     return make_sampler(collection, spec, seed, queries)
-
-
-def _count(episodes: int | FixedEpisodes, sampler: Episodes) -> int:
-    count = episodes if isinstance(episodes, int) else len(sampler)
-    if count < 2:
-        raise StatisticsError(f"an interval needs at least 2 episodes, got {count}; ask for more")
-    return count
 
 
 def _batch(collection: Collection, sampler: Episodes) -> int:

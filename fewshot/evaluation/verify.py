@@ -10,6 +10,7 @@ from fewshot.episodes import EpisodeSampler, FixedEpisodes, IndexEpisodes
 from fewshot.errors import RecordError
 from fewshot.evaluation.answers import eval_mode, score, support_set
 from fewshot.evaluation.target import manifest_of
+from fewshot.number_checks import seed_number, whole_number
 from fewshot.results.record import DataInfo, Record
 
 TIE = 1e-5  # of the largest score: below it, kernels of another batch size may order two scores differently
@@ -71,7 +72,10 @@ def verify(
     count = len(record.correct)
     if manifest_of(sampler, count, collection, queries) != record.episodes.manifest:
         return Verdict((), (), 0, ("the manifest is not that of the episodes which the record names",))
-    chosen = np.sort(np.random.default_rng(seed).choice(count, min(episodes, count), replace=False))
+    episodes = whole_number("episodes", episodes, 1, error=RecordError)
+    chosen = np.sort(
+        np.random.default_rng(seed_number(seed, RecordError)).choice(count, min(episodes, count), replace=False)
+    )
     with eval_mode(learner):
         found = [_recompute(learner, collection, sampler, int(i), queries or collection) for i in chosen]
     stored = np.asarray(record.correct)[chosen]

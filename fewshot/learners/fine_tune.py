@@ -26,6 +26,7 @@ from fewshot.headed import Headed
 from fewshot.inner_loop import Parameters, answer, run
 from fewshot.inner_optimiser import batches, held_out
 from fewshot.low_rank import low_rank
+from fewshot.number_checks import keep_whole_numbers
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -67,16 +68,16 @@ class FineTune(nn.Module):
         check_policy(batch_norm)
         if head not in HEADS:
             raise FewShotError(f"head must be one of {', '.join(HEADS)}, got '{head}'")
-        numbers = steps, factor, gradual, l2_sp, weight_decay, rank, folds
-        if not min(numbers) >= 0 or folds == 1 or (batch is not None and batch < 1):
-            raise FewShotError(
-                "steps, factor, gradual, l2_sp, weight_decay, rank and folds must be 0 or more, folds not 1 and batch 1 "
-                f"or more, got {numbers} and {batch}"
-            )
+        numbers = factor, l2_sp, weight_decay
+        if not min(numbers) >= 0:
+            raise FewShotError(f"factor, l2_sp and weight_decay must be 0 or more, got {numbers}")
         self.backbone, self.descent, self.head = backbone, Steps(optimiser, lr, momentum), head
         self.steps, self.gradual, self.batch, self.augment = steps, gradual, batch, augment
         self.l2_sp, self.weight_decay, self.rank, self.folds = l2_sp, weight_decay, rank, folds
         self.batch_norm = batch_norm
+        keep_whole_numbers(self, steps=0, gradual=0, rank=0, folds=0, **({} if batch is None else {"batch": 1}))
+        if self.folds == 1:
+            raise FewShotError("folds must be 0, or 2 or more, got 1")
         names = [name for name, _ in backbone.named_parameters()]
         self.moved = chosen(names, unfreeze)
         self.rates = rates(names, lr, factor)

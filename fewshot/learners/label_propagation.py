@@ -16,8 +16,9 @@ from torch import Tensor
 
 from fewshot.contract import Classifier, SupportSet
 from fewshot.errors import FewShotError
-from fewshot.functional import class_membership, require_every_class
+from fewshot.functional import cholesky, class_membership, require_every_class
 from fewshot.gram import gram, neighbours
+from fewshot.number_checks import keep_whole_numbers
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,8 @@ class LabelPropagation:
     def __post_init__(self) -> None:
         if not 0 <= self.alpha < 1:
             raise FewShotError(f"alpha must be 0 or more and below 1, got {self.alpha}")
-        if self.neighbours is not None and self.neighbours < 1:
-            raise FewShotError(f"neighbours must be 1 or more, or None, got {self.neighbours}")
+        if self.neighbours is not None:
+            keep_whole_numbers(self, neighbours=1)
         if not self.sigma > 0:
             raise FewShotError(f"sigma must be above 0, got {self.sigma}")
         if self.normalise not in ("columns", "both"):
@@ -82,7 +83,7 @@ class LabelPropagation:
         start = torch.cat([y, y.new_zeros(*query.shape[:-1], y.shape[-1])], -2)
         if self.normalise == "columns":  # W D⁻¹ = D^½ S D^−½; what D^½ adds in front, shares do not see
             start = root * start
-        factor = torch.linalg.cholesky(torch.eye(s.shape[-1], dtype=s.dtype, device=s.device) - self.alpha * s)
+        factor = cholesky(torch.eye(s.shape[-1], dtype=s.dtype, device=s.device) - self.alpha * s)
         f = torch.cholesky_solve(start, factor)[..., y.shape[-2] :, :]
         return f.clamp(min=tiny).log().log_softmax(-1)
 

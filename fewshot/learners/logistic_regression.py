@@ -11,10 +11,9 @@ Code: github.com/WangYueFt/rfs, ``eval/meta_eval.py`` calls scikit-learn's ``Log
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from fewshot.contract import Classifier, SupportSet
-from fewshot.convex import multinomial_logistic
+from fewshot.convex import linear, multinomial_logistic
 from fewshot.errors import FewShotError
 from fewshot.functional import class_membership, require_every_class, require_finite
 
@@ -57,8 +56,5 @@ class LogisticRegression:
         target = class_membership(support.y, support.n_way, torch.float64)
         with torch.no_grad():
             weights, intercept = multinomial_logistic(support.x, target, penalty)
-
-        def classify(query: Tensor) -> Tensor:
-            return (query @ weights.to(query) + intercept.to(query)).log_softmax(-1)
-
-        return classify
+            logits = linear(weights, intercept, support.x.mean(-2, keepdim=True))
+        return lambda query: logits(query).log_softmax(-1)

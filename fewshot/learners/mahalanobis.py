@@ -17,7 +17,7 @@ from torch import Tensor
 
 from fewshot.contract import Classifier, SupportSet
 from fewshot.errors import FewShotError
-from fewshot.functional import class_means, class_membership
+from fewshot.functional import cholesky, class_means, class_membership
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def inverse_form(
     size, dim = x.shape[-2:]
     few = size < dim
     outer = root @ (x @ x.mT).unsqueeze(-3) @ root if few else x.mT.unsqueeze(-3) @ (root @ root) @ x.unsqueeze(-3)
-    factor = torch.linalg.cholesky(outer + beta * torch.eye(min(size, dim), dtype=x.dtype, device=x.device))
+    factor = cholesky(outer + beta * torch.eye(min(size, dim), dtype=x.dtype, device=x.device))
     log_det = 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1, keepdim=True)
 
     def whitened(columns: Tensor) -> Tensor:

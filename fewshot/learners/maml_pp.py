@@ -17,9 +17,9 @@ from torch.nn.functional import cross_entropy
 
 from fewshot.batch_norm import check_policy, is_transductive, norm_parameters
 from fewshot.contract import Classifier, SupportSet, per_episode, prepare, prepared
-from fewshot.errors import FewShotError
 from fewshot.headed import Headed
 from fewshot.inner_loop import Parameters, answer, check_steps, descend, support_loss
+from fewshot.number_checks import whole_number
 
 LEAST = 0.03  # of an even share: below it the weight of an early step does not fall while weights are annealed
 
@@ -59,8 +59,7 @@ class MAMLPlusPlus(nn.Module):
         super().__init__()
         check_policy(batch_norm)
         check_steps(lr, steps, annealing, first_order_steps)
-        if steps < 1:
-            raise FewShotError(f"steps must be at least 1, got {steps}")
+        steps = whole_number("steps", steps, 1)
         self.network = Headed(backbone, way, dim, seed)
         self.steps, self.batch_norm = steps, batch_norm
         self.annealing, self.first_order_steps = annealing, first_order_steps

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fewshot.contract import Classifier, SupportSet
-from fewshot.convex import ridge
+from fewshot.convex import linear, ridge
 from fewshot.errors import FewShotError
 from fewshot.functional import class_membership, require_every_class, require_finite
 
@@ -41,17 +41,17 @@ class R2D2(nn.Module):
         self.bias = nn.Parameter(torch.tensor(bias))
 
     def adapt(self, support: SupportSet) -> Classifier:
-        """Solve for the weights of all episodes.
+        """Solve for the weights of all episodes in float64; the scores have the type of the queries.
 
         Raises:
             EpisodeError: If a class has no example, or a feature is not finite.
         """
         require_every_class(support.y, support.n_way)
         require_finite(support.x)
-        target = class_membership(support.y, support.n_way, support.x.dtype)
-        penalty = self.log_penalty.exp().to(support.x.dtype)
-        weights = ridge(_with_ones(support.x), target, penalty)
-        return lambda query: self.scale * (_with_ones(query) @ weights) + self.bias
+        x, target = _with_ones(support.x.double()), class_membership(support.y, support.n_way, torch.float64)
+        weights = ridge(x, target, self.log_penalty.double().exp())
+        nearness = linear(weights[..., :-1, :], weights[..., -1:, :], support.x.mean(-2, keepdim=True))
+        return lambda query: self.scale.to(query) * nearness(query) + self.bias.to(query)
 
 
 def _with_ones(x: Tensor) -> Tensor:

@@ -20,8 +20,9 @@ from fewshot.contract import Classifier, SupportSet, per_episode, prepare, prepa
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.functional import require_every_class
 from fewshot.headed import Headed
-from fewshot.inner_loop import Parameters, answer, run
+from fewshot.inner_loop import Parameters, answer, check_steps, run
 from fewshot.inner_optimiser import Moments, batches, require_finite_weights
+from fewshot.number_checks import whole_number
 
 
 class Reptile(nn.Module):
@@ -62,9 +63,8 @@ class Reptile(nn.Module):
             raise FewShotError(f"batch_norm must be each-query, support or query-batch, got '{batch_norm}'")
         if optimiser not in ("adam", "sgd"):
             raise FewShotError(f"optimiser must be 'adam' or 'sgd', got '{optimiser}'")
-        numbers = steps, test_steps, lr, batch, test_batch
-        if not (min(steps, test_steps, lr) >= 0 and min(batch, test_batch) >= 1):
-            raise FewShotError(f"steps and lr must be 0 or more and batches 1 or more, got {numbers}")
+        check_steps(lr, steps, test_steps)
+        batch, test_batch = whole_number("batch", batch, 1), whole_number("test_batch", test_batch, 1)
         self.network = Headed(backbone, way)
         self.moments = Moments(dict(self.network.named_parameters()))
         self.way, self.lr, self.optimiser, self.batch_norm = way, lr, optimiser, batch_norm

@@ -9,10 +9,9 @@ Code: scikit-learn's ``Ridge`` on one-hot targets; its ``RidgeClassifier`` has t
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from fewshot.contract import Classifier, SupportSet
-from fewshot.convex import ridge
+from fewshot.convex import linear, ridge
 from fewshot.errors import FewShotError
 from fewshot.functional import class_membership, require_every_class, require_finite
 
@@ -48,9 +47,4 @@ class Ridge:
         x, target = support.x.double(), class_membership(support.y, support.n_way, torch.float64)
         centre, share = x.mean(-2, keepdim=True), target.mean(-2, keepdim=True)
         weights = ridge(x - centre, target - share, self.penalty)
-        intercept = share - centre @ weights
-
-        def classify(query: Tensor) -> Tensor:
-            return query @ weights.to(query) + intercept.to(query)
-
-        return classify
+        return linear(weights, share - centre @ weights, centre)

@@ -11,15 +11,15 @@ Code: scikit-learn's ``GaussianMixture(covariance_type="tied")``. Intended diffe
 """
 
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor
 
 from fewshot.contract import Classifier, SupportSet
 from fewshot.errors import FewShotError
-from fewshot.functional import class_membership, require_every_class
+from fewshot.functional import cholesky, class_membership, require_every_class
 from fewshot.gram import gram
+from fewshot.number_checks import keep_whole_numbers
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,7 @@ class TiedEM:
             raise FewShotError(f"shrinkage must be above 0 and at most 1, got {self.shrinkage}")
         if self.prior not in ("uniform", "estimated"):
             raise FewShotError(f"prior must be 'uniform' or 'estimated', got '{self.prior}'")
-        if self.steps < 0:
-            raise FewShotError(f"steps must be 0 or more, got {self.steps}")
+        keep_whole_numbers(self, steps=0)
 
     def adapt(self, support: SupportSet) -> Classifier:
         """Keep the support; the mixture is fitted when the queries come.
@@ -70,9 +69,8 @@ class TiedEM:
         s, n = given.shape[-1], k.shape[-1]
         spread = k.diagonal(dim1=-2, dim2=-1).sum(-1) - k.mean(-1).sum(-1)  # of all items and features around the mean
         pull = self.shrinkage * torch.where(spread > 0, spread, 1)[..., None, None] / x.shape[-1]
-        member = torch.cat([given, given.new_zeros(*given.shape[:-1], n - s)], -1)
-        logits = self._densities(self._products(k, member, pull), member)[..., s:]
-        products = self._products(k, torch.ones_like(member), pull)
+        logits = self._densities(self._products(k, s, pull), given)[..., s:]
+        products = self._products(k, n, pull)
         for _ in range(self.steps):
             member = torch.cat([given, logits.softmax(-2)], -1)
             logits = self._densities(products, member)[..., s:]
@@ -80,21 +78,24 @@ class TiedEM:
                 logits = logits + member[..., s:].sum(-1, keepdim=True).log1p()
         return logits.log_softmax(-2)
 
-    def _products(self, k: Tensor, member: Tensor, pull: Tensor) -> Tensor:
-        """Inner products z'A⁻¹z of all items, where A is n Q before class means are taken out of it."""
-        eye = torch.eye(k.shape[-1], dtype=k.dtype, device=k.device)
-        counted = member.amax(-2, keepdim=True)
-        return cast(Tensor, torch.linalg.solve((1 - self.shrinkage) * k * counted + pull * eye, k))
+    def _products(self, k: Tensor, counted: int, pull: Tensor) -> Tensor:
+        """Inner products z'A⁻¹z of the items that count, the first ones, with all.
+
+        A is n Q before class means are taken out of it.
+        """
+        eye = torch.eye(counted, dtype=k.dtype, device=k.device)
+        factor = cholesky((1 - self.shrinkage) * k[..., :counted, :counted] + pull * eye)
+        return torch.cholesky_solve(k[..., :counted, :], factor)
 
     def _densities(self, products: Tensor, member: Tensor) -> Tensor:
-        """Log-densities of all items (e, n_way, n), up to what all classes share."""
+        """Log-densities of all items (e, n_way, n), up to what all classes share, from products of the members."""
         weight = member.sum(-1, keepdim=True)
         mean = member / weight
         with_items = mean @ products
-        with_means = with_items @ mean.mT
+        with_means = with_items[..., : member.shape[-1]] @ mean.mT
         # n Q = A − (1 − γ) Σ weight_k μ_k μ_k', by Woodbury's identity
         inner = torch.diag_embed(1 / weight.squeeze(-1)) - (1 - self.shrinkage) * with_means
-        inverse = torch.linalg.solve(inner, torch.cat([with_items, with_means], -1)) / weight
+        inverse = torch.cholesky_solve(torch.cat([with_items, with_means], -1), cholesky(inner)) / weight
         n = products.shape[-1]
         mass = (1 - self.shrinkage) * weight.sum(-2, keepdim=True) + self.shrinkage * n
-        return cast(Tensor, mass * (inverse[..., :n] - inverse[..., n:].diagonal(dim1=-2, dim2=-1).unsqueeze(-1) / 2))
+        return mass * (inverse[..., :n] - inverse[..., n:].diagonal(dim1=-2, dim2=-1).unsqueeze(-1) / 2)

@@ -7,7 +7,7 @@ from typing import Any
 from fewshot.datasets.collection import Collection
 from fewshot.datasets.index import load_dataset, load_episodes
 from fewshot.episodes import FixedEpisodes, training_draws
-from fewshot.errors import RecipeError
+from fewshot.errors import RecipeError, RecordError
 from fewshot.evaluation.choose import choose
 from fewshot.evaluation.evaluate import evaluate
 from fewshot.evaluation.target import same_part
@@ -41,10 +41,21 @@ def resolved(recipe: Recipe, row: Row) -> dict[str, Any]:
     return settings
 
 
-def is_done(folder: Path, recipe: Recipe, row: Row) -> bool:
+def has_record(folder: Path, recipe: Recipe, row: Row) -> bool:
     """Whether the record of a row is there, with these settings."""
     path = record_path(folder, recipe, row)
     return path.exists() and is_same(Record.load(path), recipe, row)
+
+
+def is_done(folder: Path, recipe: Recipe, row: Row) -> bool:
+    """Whether the record of a row is there, with these settings, and its answers are whole."""
+    if not has_record(folder, recipe, row):
+        return False
+    try:
+        Record.load(record_path(folder, recipe, row)).check_answers(folder)
+    except RecordError:
+        return False
+    return True
 
 
 def is_same(record: Record, recipe: Recipe, row: Row) -> bool:
