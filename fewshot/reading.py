@@ -52,7 +52,7 @@ def reason(found: Exception) -> str:
 
 
 @cache
-def _adapter(form: Any) -> TypeAdapter[Any]:
+def _adapter(form: Any) -> Any:  # a TypeAdapter, which has no type at run time that beartype can check
     return TypeAdapter(form)
 
 
