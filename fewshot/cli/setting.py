@@ -156,7 +156,7 @@ class Setting:
             split=record.data.split or "all",
             learner=record.learner.name,
             options=record.learner.options,
-            backbone=record.backbone.name if record.backbone else "none",
+            backbone=record.backbone_name or "none",
             base=record.training.split if record.training else None,
             queries=record.target.name if record.target else None,
         )

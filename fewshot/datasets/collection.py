@@ -272,11 +272,11 @@ class Collection:
     @cached_property
     def hash(self) -> str:
         """SHA-256 over items, labels and class names: what a record calls the data."""
-        items = as_numpy(self.items)
+        items = self.items if isinstance(self.items, Joined) else as_numpy(self.items)
         shape = f"{items.dtype}{items.shape}".encode()
         chunks: Iterable[bytes | memoryview]
         if items.dtype.kind in "TU":
-            chunks = (str(text).encode() for text in items.ravel().tolist())
+            chunks = (str(text).encode() for text in as_numpy(items).ravel().tolist())
         else:
             step = max(1, 2**24 * len(items) // max(1, items.nbytes))
             parts = (np.ascontiguousarray(items[i : i + step]) for i in range(0, len(items), step))
