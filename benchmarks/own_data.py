@@ -84,12 +84,17 @@ def likeliest(scores: np.ndarray, labels: np.ndarray) -> float:
     return float(np.exp(minimize_scalar(loss, bounds=(spread - 14, spread + 7), method="bounded").x))
 
 
+def answers(learner, support: SupportSet) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of left-out examples, and their classes."""
+    return left_out.left_out_scores(left_out.left_out(learner, support), support.y[0].numpy(), support.n_way)
+
+
 def one_at_a_time(learner, support: SupportSet) -> tuple[np.ndarray, np.ndarray]:
     """Scores of left-out examples where each is left out alone."""
     of_each = left_out.deal
-    left_out.deal = lambda labels: np.arange(len(labels))
+    left_out.deal = lambda labels, equal: equal
     try:
-        return left_out.left_out_scores(learner, support)
+        return answers(learner, support)
     finally:
         left_out.deal = of_each
 
@@ -112,7 +117,7 @@ def calibration(name: str, x: np.ndarray, y: np.ndarray) -> Iterator[Row]:
 
 def _one(learner, support: SupportSet, query: torch.Tensor, query_y: np.ndarray, shot: int) -> dict[str, float]:
     scores = left_out.scorer(learner, support)(query[None])[0]
-    each, labels = left_out.left_out_scores(learner, support)
+    each, labels = answers(learner, support)
     temperatures = {"none": 1.0, "plain": likeliest(each, labels), "ours": fit_temperature(each, labels)}
     if shot <= 5:
         alone, alone_y = one_at_a_time(learner, support)
@@ -146,7 +151,8 @@ def coverage(name: str, x: np.ndarray, y: np.ndarray) -> Iterator[Row]:
 def _sets(learner, task: tuple, wanted: float, how: str) -> tuple[np.ndarray, np.ndarray]:
     support, query, query_y, other, other_y = task
     if how == "left-out examples":
-        return cross_sets(learner, support, query, wanted), query_y
+        folds = left_out.left_out(learner, support)
+        return cross_sets(folds, support.y[0].numpy(), query, support.n_way, wanted), query_y
     answer = left_out.scorer(learner, support)
     return split_sets(answer(other[None])[0], other_y, answer(query[None])[0], wanted), query_y
 

@@ -16,6 +16,7 @@ _INDEX = {
     "FewShotError": "fewshot.errors",
     "FixedEpisodes": "fewshot.episodes.fixed",
     "NearestMean": "fewshot.learners.nearest_mean",
+    "Parts": "fewshot.evaluation.class_scores",
     "Record": "fewshot.results.record",
     "SupportSet": "fewshot.contract",
     "Transformed": "fewshot.learners.transformed",
@@ -25,10 +26,13 @@ _INDEX = {
     "evaluate_zero_shot": "fewshot.evaluation.zero_shot",
     "from_function": "fewshot.learners.adapters",
     "from_sklearn": "fewshot.learners.adapters",
+    "from_torch": "fewshot.datasets.torch_dataset",
     "load_backbone": "fewshot.backbones.index",
     "load_dataset": "fewshot.datasets.index",
+    "load_items": "fewshot.datasets.unlabelled",
     "load_learner": "fewshot.learners.index",
     "per_episode": "fewshot.contract",
+    "verify": "fewshot.evaluation.verify",
 }
 
 __all__ = sorted(_INDEX)  # pyright: ignore[reportUnsupportedDunderAll]

@@ -18,11 +18,18 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from typing_extensions import TypeVar
 
+from fewshot.claims import claims_of
 from fewshot.errors import EpisodeError, ShapeError
+from fewshot.number_checks import whole_number
 
 Items = Tensor | np.ndarray  # an array of strings is a NumPy StringDType array
 ItemsT = TypeVar("ItemsT", bound=Items, default=Tensor)
+WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 Classifier = Callable[[ItemsT], Tensor]  # (e, q, *item) -> scores (e, q, n_way), higher is more likely
+
+
+AXES = ("x", "y", "descriptors", "unlabelled", "seed", "domain")
+"""Fields of a support set that lead with the episode axis."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,10 +43,12 @@ class SupportSet(Generic[ItemsT]):
         descriptors: Attributes, vectors or names of the classes, ``(e, n_way, *side)``.
         unlabelled: A pool without labels, ``(e, u, *item)``, for semi-supervised learners.
         seed: One seed per episode, ``(e,)``, from the sampler's seed and the episode's index.
+        domain: Number of the source that each example comes from, ``(e, s)``, where there are several.
 
     Raises:
-        ShapeError: If the axes of items, labels, descriptors, pool and seeds do not fit.
-        EpisodeError: If a label lies outside ``0..n_way-1``, there is no class, or items and labels are on two devices.
+        ShapeError: If the axes of items, labels, descriptors, pool, seeds and domains do not fit.
+        EpisodeError: If labels are no whole numbers or lie outside ``0..n_way-1``, there is no class, or items and labels are
+            on two devices.
     """
 
     x: ItemsT
@@ -48,9 +57,16 @@ class SupportSet(Generic[ItemsT]):
     descriptors: Items | None = None
     unlabelled: Items | None = None
     seed: Tensor | None = None
+    domain: Integer[Tensor, "*e s"] | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.y, Tensor) or self.y.dtype not in WHOLE:
+            kind = self.y.dtype if isinstance(self.y, Tensor) else type(self.y).__name__
+            raise EpisodeError(
+                f"labels must be a tensor of whole numbers from 0, got {kind}; number the classes, as a torch.long tensor"
+            )
         lead = tuple(self.y.shape)
+        object.__setattr__(self, "n_way", whole_number("n_way", self.n_way, error=EpisodeError))
         if self.n_way < 1:
             raise EpisodeError(f"an episode needs at least one class, got n_way {self.n_way}")
         if tuple(self.x.shape[: len(lead)]) != lead:
@@ -65,6 +81,8 @@ class SupportSet(Generic[ItemsT]):
         self._check_axes("descriptors", self.descriptors, (*lead[:-1], self.n_way))
         self._check_axes("unlabelled items", self.unlabelled, lead[:-1])
         self._check_axes("seeds", self.seed, lead[:-1])
+        if self.domain is not None and self.domain.shape != self.y.shape:
+            raise ShapeError(f"domains must have the shape of the labels {lead}, got {tuple(self.domain.shape)}")
 
     @staticmethod
     def _check_axes(what: str, items: Items | None, lead: tuple[int, ...]) -> None:
@@ -89,14 +107,12 @@ class SupportSet(Generic[ItemsT]):
         def pick(items: Any) -> Any:
             return None if items is None else items[k]
 
-        return SupportSet(
-            pick(self.x), pick(self.y), self.n_way, pick(self.descriptors), pick(self.unlabelled), pick(self.seed)
-        )
+        return replace(self, **{name: pick(getattr(self, name)) for name in AXES})
 
     def map(self, f: Callable[[Any], Tensor]) -> "SupportSet[Tensor]":
         """The same support with its items, and its unlabelled pool, sent through ``f``."""
         pool = None if self.unlabelled is None else f(self.unlabelled)
-        return SupportSet(f(self.x), self.y, self.n_way, self.descriptors, pool, self.seed)
+        return replace(cast("SupportSet[Tensor]", self), x=f(self.x), unlabelled=pool)
 
     def to(self, device: torch.device | str) -> "SupportSet[ItemsT]":
         """The same support on another device; arrays of strings stay where they are."""
@@ -104,8 +120,7 @@ class SupportSet(Generic[ItemsT]):
         def move(items: Any) -> Any:
             return items.to(device) if isinstance(items, Tensor) else items
 
-        moved = {name: move(getattr(self, name)) for name in ("x", "y", "descriptors", "unlabelled", "seed")}
-        return replace(self, **moved)
+        return replace(self, **{name: move(getattr(self, name)) for name in AXES})
 
     def generator(self) -> torch.Generator:
         """A fresh random generator of one episode: call it on ``support[k]``.
@@ -122,9 +137,7 @@ class SupportSet(Generic[ItemsT]):
 class Learner(Protocol):
     """Anything with ``adapt``.
 
-    Optional members, used where they exist:
-    ``transductive: bool = False`` (scores may depend on the other queries of the call),
-    ``batch_norm: str = "running"``, ``scores: str = "log-probability"`` or ``"rank"``,
+    Optional members, used where they exist: what `fewshot.claims.Claims` lists,
     ``with_base(base: SupportSet) -> Learner`` (a new learner that has seen base classes),
     ``loss(support, query, labels) -> Tensor`` (default: `episode_loss`).
     """
@@ -162,6 +175,33 @@ def prepare(backbone: Any, items: Any) -> Any:
     if own is not None and isinstance(items, Tensor):
         require_one_device("a network and its items", own, items)
     return items
+
+
+def taken(learner: Any, items: Any) -> Any:
+    """Items as a learner takes them: as they are where it prepares them itself, else uint8 pixels divided by 255.
+
+    Whoever hands items of a collection to a learner sends them through here, and nothing else decides.
+    """
+    if isinstance(items, Tensor) and items.dtype == torch.uint8 and not claims_of(learner).prepares:
+        return items.float() / 255
+    return items
+
+
+def backbone_of(learner: Any) -> Any:
+    """The backbone inside a learner: its own, or that of its network."""
+    return learner.backbone if hasattr(learner, "backbone") else learner.network.backbone
+
+
+def prepared(adapt: Callable[[Any, SupportSet[Any]], Classifier[Any]]) -> Callable[..., Classifier[Any]]:
+    """Decorate an ``adapt`` for one episode whose network takes prepared items: each is prepared once, on its way in."""
+
+    @wraps(adapt)
+    def on_items(self: Any, support: SupportSet[Any]) -> Classifier[Any]:
+        backbone = backbone_of(self)
+        classify = adapt(self, support.map(lambda items: prepare(backbone, items)))
+        return lambda query: classify(prepare(backbone, query))
+
+    return on_items
 
 
 def require_one_device(what: str, *tensors: Tensor) -> None:
@@ -237,12 +277,12 @@ class Embedded(nn.Module):
     @property
     def transductive(self) -> bool:
         """As the head says: the embedding of one item never depends on others."""
-        return bool(getattr(self.head, "transductive", False))
+        return claims_of(self.head).transductive
 
     @property
     def scores(self) -> str:
         """What the head's scores are: ``"log-probability"`` or ``"rank"``."""
-        return str(getattr(self.head, "scores", "log-probability"))
+        return claims_of(self.head).scores
 
     def embed(self, items: Items) -> Float[Tensor, "e n *feature"]:
         """Features of items ``(e, n, *item)``; episodes go through the backbone together."""

@@ -18,9 +18,24 @@ turns any of them into one sentence and exit code 2::
     └── CheckpointError         a checkpoint does not belong to this run
 """
 
+MOST_LETTERS = 2000
+
 
 class FewShotError(ValueError):
-    """Base of all errors raised on purpose by this package."""
+    """Base of all errors raised on purpose by this package.
+
+    As text it is one line of letters that every terminal shows, whatever a file or a value holds that it quotes.
+    """
+
+    def __str__(self) -> str:
+        text = "".join(letter if letter.isprintable() else _escaped(letter) for letter in super().__str__())
+        if len(text) <= MOST_LETTERS:
+            return text
+        return f"{text[: MOST_LETTERS * 3 // 4]} … {text[-MOST_LETTERS // 5 :]}"  # the remedy is at the end
+
+
+def _escaped(letter: str) -> str:
+    return letter.encode("unicode_escape").decode()
 
 
 class EpisodeError(FewShotError):
@@ -69,3 +84,7 @@ class RecordError(FewShotError):
 
 class CheckpointError(FewShotError):
     """A checkpoint does not belong to the run that wants to resume from it."""
+
+
+class FewShotWarning(UserWarning):
+    """Something was left out, cut or rescaled that the user may have wanted to keep; the answer still holds for the rest."""

@@ -5,9 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fewshot.contract import SupportSet, prepare
+from fewshot.contract import SupportSet
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.functional import require_every_class
+from fewshot.number_checks import whole_number
 
 
 class Headed(nn.Module):
@@ -26,8 +27,7 @@ class Headed(nn.Module):
     def __init__(self, backbone: nn.Module, way: int, dim: int | None = None, seed: int = 0) -> None:
         super().__init__()
         check_module(backbone)
-        if way < 1:
-            raise FewShotError(f"a head needs at least one class, got way {way}")
+        way = whole_number("way", way, 1)
         dim = dim if dim is not None else getattr(backbone, "dim", None)
         if dim is None:
             raise FewShotError(f"a head must know the number of features, got a {type(backbone).__name__}; pass dim")
@@ -36,8 +36,8 @@ class Headed(nn.Module):
             self.backbone, self.head = backbone, nn.Linear(int(dim), way)
 
     def forward(self, items: Any) -> Tensor:
-        """Logits ``(n, way)`` of items, prepared or not."""
-        logits: Tensor = self.head(self.backbone(prepare(self.backbone, items)))
+        """Logits ``(n, way)`` of prepared items."""
+        logits: Tensor = self.head(self.backbone(items))
         return logits
 
     def require_ways(self, support: SupportSet[Any]) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from fewshot.contract import SupportSet
 from fewshot.errors import FewShotError
 from fewshot.functional import require_every_class, require_finite
+from fewshot.number_checks import keep_whole_numbers
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,9 @@ class StochasticDescent:
     weight_decay: float
 
     def __post_init__(self) -> None:
-        if not (self.epochs >= 0 and self.batch_size >= 1 and self.lr > 0):
-            raise FewShotError(
-                "epochs must be 0 or more, batch_size 1 or more and lr above 0, "
-                f"got {self.epochs}, {self.batch_size} and {self.lr}"
-            )
+        keep_whole_numbers(self, epochs=0, batch_size=1)
+        if not self.lr > 0:
+            raise FewShotError(f"lr must be above 0, got {self.lr}")
         if not (0 <= self.momentum < 1 and 0 <= self.dampening <= 1 and self.weight_decay >= 0):
             raise FewShotError(
                 "momentum must be 0 or more and below 1, dampening in 0..1 and weight_decay 0 or more, "

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from fewshot.errors import FewShotError
+from fewshot.number_checks import keep_whole_numbers
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,9 @@ class Information:
             raise FewShotError(
                 f"alpha, temperature and lr must be above 0, got {self.alpha}, {self.temperature}, {self.lr}"
             )
-        if not min(self.support, self.marginal, self.conditional, self.steps) >= 0:
-            raise FewShotError(
-                f"weights and steps must be 0 or more, got {(self.support, self.marginal, self.conditional)} and {self.steps}"
-            )
+        keep_whole_numbers(self, steps=0)
+        if not min(self.support, self.marginal, self.conditional) >= 0:
+            raise FewShotError(f"weights must be 0 or more, got {(self.support, self.marginal, self.conditional)}")
         if self.classifier not in ("l2", "cosine"):
             raise FewShotError(f"classifier must be 'l2' or 'cosine', got '{self.classifier}'")
 

@@ -5,6 +5,7 @@ its batch norm layers normalise is a policy of the learner; see `fewshot.batch_n
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cross_entropy
 
 from fewshot.batch_norm import Statistics, batch_norms, batch_statistics, recorded_statistics, support_statistics
 from fewshot.contract import SupportSet, require_one_device
 from fewshot.errors import EpisodeError, FewShotError
+from fewshot.number_checks import whole_number
 
 Parameters = dict[str, Tensor]
 
@@ -52,7 +55,7 @@ def descend(
     if not parameters:
         raise FewShotError("an inner step needs parameters to move, got none; check the module and what adapts")
     keep = torch.is_grad_enabled()
-    with torch.enable_grad():
+    with torch.enable_grad(), _twice_differentiable(keep and second_order):
         here = {n: p.view_as(p) if p.requires_grad else p.detach().requires_grad_() for n, p in parameters.items()}
         slopes = torch.autograd.grad(
             loss_of(here), list(here.values()), create_graph=keep and second_order, allow_unused=True
@@ -61,6 +64,11 @@ def descend(
     moved = {n: p if g is None else p - rate[n] * g for (n, p), g in zip(here.items(), slopes, strict=True)}
     _require_finite(moved, rate)
     return moved if keep else {n: p.detach() for n, p in moved.items()}
+
+
+def _twice_differentiable(wanted: bool) -> AbstractContextManager[Any]:
+    """Attention by plain products where gradients are differentiated: its fused kernels have no second derivative."""
+    return sdpa_kernel(SDPBackend.MATH) if wanted else nullcontext()
 
 
 def _require_finite(parameters: Parameters, rate: Mapping[str, Tensor | float]) -> None:
@@ -129,10 +137,13 @@ def answer(
 
 
 def check_steps(lr: float, *steps: int | None) -> None:
-    """Refuse a negative rate, or a negative number of inner steps.
+    """Refuse a negative rate, or a number of inner steps that is negative or not whole.
 
     Raises:
         FewShotError: Says which.
     """
-    if not (lr >= 0 and all((n or 0) >= 0 for n in steps)):
-        raise FewShotError(f"rate and inner steps must not be negative, got lr {lr} and steps {list(steps)}")
+    if not lr >= 0:
+        raise FewShotError(f"lr must be 0 or more, got {lr}")
+    for number in steps:
+        if number is not None:
+            whole_number("the number of inner steps", number, 0)

@@ -15,6 +15,7 @@ from torch.nn.functional import normalize
 from fewshot.contract import Classifier, SupportSet
 from fewshot.descriptors import base_classes, class_descriptors, require_base
 from fewshot.errors import EpisodeError, FewShotError
+from fewshot.number_checks import keep_whole_numbers
 
 
 def learn_ranking(learner: Any, base: SupportSet) -> Float[Tensor, "dim length"]:
@@ -100,7 +101,4 @@ def check_options(learner: Any) -> None:
     for name in ("margin", "learning_rate"):
         if not getattr(learner, name) > 0:
             raise FewShotError(f"{name} must be above 0, got {getattr(learner, name)}")
-    for name in ("epochs", "batch"):
-        count = getattr(learner, name)
-        if not (isinstance(count, int) and count >= 1):
-            raise FewShotError(f"{name} must be a whole number of at least 1, got {count}")
+    keep_whole_numbers(learner, epochs=1, batch=1, seed=0)

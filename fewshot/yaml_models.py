@@ -1,5 +1,6 @@
 """YAML files that people write, checked against a model, with errors that name the line and the nearest key."""
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from fewshot.errors import FewShotError
 from fewshot.names import unknown
+from fewshot.reading import in_one_sentence, reason
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -40,15 +42,14 @@ class YamlFile:
         """
         if not path.is_file():
             raise error(f"'{path}' must be a {what} file, got nothing there; check the path")
-        try:
-            text = path.read_text(encoding="utf-8")
-            tree = yaml.compose(text, Loader=yaml.SafeLoader)
-            content = yaml.safe_load(text)
-        except (OSError, UnicodeDecodeError) as found:
-            raise error(f"'{path}' must be a readable {what}, got {found}") from None
-        except yaml.MarkedYAMLError as found:
-            line = found.problem_mark.line + 1 if found.problem_mark else 1
-            raise error(f"'{path}', line {line}: a {what} must be YAML, got {found.problem}") from None
+        with in_one_sentence(f"'{path}' must be a readable {what}", "save it as plain YAML", error):
+            text = path.read_text(encoding="utf-8-sig")
+            try:
+                tree, content = _parsed(text)
+            except yaml.YAMLError as found:
+                raise error(
+                    f"'{path}', line {_line_of(found, text)}: a {what} must be YAML, got {_problem(found)}"
+                ) from None
         twice = _key_given_twice(tree)
         if twice is not None:
             raise error(
@@ -84,19 +85,46 @@ class YamlFile:
         return self.error(f"{place}: '{where}': {first['msg'].removeprefix('Value error, ')}{got}")
 
 
+def _parsed(text: str) -> tuple[yaml.Node | None, Any]:
+    """The tree with lines, and what it says."""
+    loader = yaml.SafeLoader(text)
+    try:
+        tree = loader.get_single_node()
+        # a copy, for keys that are merged in by << would stand twice in the tree
+        return tree, None if tree is None else loader.construct_document(copy.deepcopy(tree))
+    finally:
+        loader.dispose()
+
+
+def _line_of(error: yaml.YAMLError, text: str) -> int:
+    """Line of an error, counted from 1."""
+    if isinstance(error, yaml.MarkedYAMLError):
+        return error.problem_mark.line + 1 if error.problem_mark else 1
+    return text.count("\n", 0, getattr(error, "position", 0)) + 1
+
+
+def _problem(error: yaml.YAMLError) -> str:
+    return (error.problem if isinstance(error, yaml.MarkedYAMLError) else None) or reason(error)
+
+
 def _key_given_twice(tree: Any) -> Any:
     """The second of two equal keys of one mapping, of which YAML would keep the last without a word."""
-    if isinstance(tree, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in tree.value:
-            if str(key.value) in seen:
-                return key
-            seen.add(str(key.value))
-            found = _key_given_twice(value)
-            if found is not None:
-                return found
-    parts = tree.value if isinstance(tree, yaml.SequenceNode) else []
-    return next((found for part in parts if (found := _key_given_twice(part)) is not None), None)
+    known: set[int] = set()  # what an alias names stands in many places, perhaps inside itself
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        if id(node) in known:
+            continue
+        known.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            keys = [str(key.value) for key, _ in node.value]
+            twice = [k for k, key in enumerate(keys) if key in keys[:k]]
+            if twice:
+                return node.value[twice[0]][0]
+            waiting += [value for _, value in reversed(node.value)]
+        elif isinstance(node, yaml.SequenceNode):
+            waiting += reversed(node.value)
+    return None
 
 
 def _near(model: Any, loc: tuple[Any, ...]) -> str:

@@ -74,3 +74,26 @@ def test_missing(tmp_path):
         load_arrays(tmp_path / "nowhere.npz")
     with pytest.raises(DataError, match="every item needs one label, got 5 items and 4 labels"):
         load_arrays(save(tmp_path / "r.npz", x=X, y=Y[:4]))
+
+
+def test_arrays_of_other_names_are_refused_unless_they_are_passed_over(tmp_path):
+    path = save(tmp_path / "r.npz", x=X, y=Y, splits=Y, attributes=X)
+    with pytest.raises(
+        DataError,
+        match=r"called x, y, split, descriptors, groups, got \['attributes', 'splits'\].*ignore=\[attributes,splits\]",
+    ):
+        load_arrays(path)
+    with pytest.raises(DataError, match=r"got \['splits'\]"):
+        load_arrays(path, ignore="attributes")
+    assert len(load_arrays(path, ignore=["attributes", "splits"])) == 5
+    with pytest.raises(DataError, match=r"ignore must name arrays in .*, got 'atributes'"):
+        load_arrays(path, ignore=["atributes", "splits", "attributes"])
+
+
+@pytest.mark.parametrize(
+    "split",
+    [np.array(["train"] * 4), np.array(["train"] * 6), np.array([["train"]] * 5), np.arange(5), np.array("train")],
+)
+def test_a_split_has_one_text_an_item(tmp_path, split):
+    with pytest.raises(DataError, match=r"'split' in .* must have one text an item, shape \(5,\), got"):
+        load_arrays(save(tmp_path / "r.npz", x=X, y=Y, split=split))

@@ -15,7 +15,7 @@ from fewshot import NearestMean, SupportSet, from_function, load_learner
 from fewshot.errors import EpisodeError, StatisticsError
 from fewshot.estimator.calibration import fit_temperature, smoothed
 from fewshot.estimator.classifier import FewShotClassifier
-from fewshot.estimator.left_out import MOST, deal, left_out_scores
+from fewshot.estimator.left_out import MOST, deal, left_out, left_out_scores
 from fewshot.results.calibration import calibration_error, negative_log_likelihood
 
 
@@ -94,10 +94,14 @@ def test_useless_scores_leave_next_to_nothing():
     assert fit_temperature(np.zeros((3, 2)), np.array([0, 1, 0])) == 1
 
 
+def scores_of(learner, support):
+    return left_out_scores(left_out(learner, support), support.y[0].numpy(), support.n_way)
+
+
 def test_one_of_each_class_is_left_out_at_a_time():
     labels = np.array([2, 0, 0, 1, 2, 0, 3])
-    assert deal(labels).tolist() == [0, 0, 1, -1, 1, 2, -1]
-    many = deal(np.zeros(3 * MOST, np.int64))
+    assert deal(labels, np.arange(7)).tolist() == [0, 0, 1, -1, 1, 2, -1]
+    many = deal(np.zeros(3 * MOST, np.int64), np.arange(3 * MOST))
     assert np.bincount(many).tolist() == [3] * MOST
 
 
@@ -106,7 +110,7 @@ def test_left_out_scores_are_those_of_a_loop(learner):
     rng = np.random.default_rng(0)
     labels = rng.permutation([0, 0, 0, 0, 1, 1, 2, 3, 3, 3])
     x = torch.from_numpy(rng.normal(size=(10, 6)) + 2 * np.eye(6)[labels])
-    found, asked = left_out_scores(learner, SupportSet(x[None], torch.from_numpy(labels)[None], 4))
+    found, asked = scores_of(learner, SupportSet(x[None], torch.from_numpy(labels)[None], 4))
     wanted = {}
     for fold in range(4):
         out = [np.flatnonzero(labels == k)[fold] for k in (0, 1, 3) if (labels == k).sum() > fold]
@@ -142,7 +146,7 @@ def test_probabilities_of_real_digits_are_better_for_it(learner):
 
 def test_the_model_says_what_left_out_examples_told():
     x, y, _, _ = digits(3, 0)
-    scores, labels = left_out_scores(NearestMean(), FewShotClassifier().fit(x, y).model_.support)
+    scores, labels = scores_of(NearestMean(), FewShotClassifier().fit(x, y).model_.support)
     told = FewShotClassifier(learner="nearest-mean").fit(x, y).model_.calibration
     assert told.asked == 30 and told.right == (scores.argmax(1) == labels).sum()
     np.testing.assert_allclose(told.temperature, oracle(scores, labels), rtol=1e-4)

@@ -10,7 +10,7 @@ from PIL import Image
 from fewshot import load_backbone
 from fewshot.backbones.weights import weights_hash
 from fewshot.datasets.pixels import square
-from fewshot.errors import DataError, MissingDataError, MissingExtraError, ShapeError
+from fewshot.errors import DataError, FewShotError, FewShotWarning, MissingDataError, MissingExtraError, ShapeError
 from fewshot.estimator.classifier import FewShotClassifier
 from fewshot.estimator.items import kind_of, read, side_of
 
@@ -194,3 +194,147 @@ def test_another_kind_than_that_of_fit_is_refused(files):
         images.predict(np.zeros((2, 3)))
     with pytest.raises(ShapeError, match="items must have the shape of those of fit"):
         images.predict(np.zeros((2, 3, 5, 5), np.uint8))
+
+
+def photo(tone, seed=0, side=24):
+    noise = np.random.default_rng(seed).normal(0, 10, (side, side, 3))
+    return Image.fromarray(np.clip(np.array(tone) + noise, 0, 255).astype(np.uint8))
+
+
+TONES = {"apple": (200, 30, 30), "frog": (30, 180, 40)}
+
+
+def by_tone(items=None):
+    made = [photo(tone, k) for tone in TONES.values() for k in range(3)] if items is None else items
+    return FewShotClassifier("pixels", "nearest-mean").fit(made, np.repeat(list(TONES), 3))
+
+
+def by_word(texts):
+    return torch.tensor([[float(word in text) for word in ("card", "balance")] + [0.1] for text in texts.tolist()])
+
+
+TEXTS = ["I lost my card", "my card was stolen", "show my balance", "what balance is left"]
+
+
+def test_one_item_gets_one_answer(tmp_path):
+    photo(TONES["frog"], 9).save(tmp_path / "one.png")
+    model = by_tone()
+    for one in (photo(TONES["frog"], 9), tmp_path / "one.png", str(tmp_path / "one.png")):
+        assert model.predict(one).tolist() == ["frog"] and model.predict_proba(one).shape == (1, 2)
+    assert FewShotClassifier(by_word).fit(TEXTS, list("aabb")).predict("what is my balance").tolist() == ["b"]
+    with pytest.raises(DataError, match="1 items and 4 labels"):
+        FewShotClassifier(by_word).fit(TEXTS[0], list("aabb"))
+
+
+@pytest.mark.parametrize("ending", [".jfif", ".JPE", ".avif", "", ".photo"])
+def test_strings_that_name_files_are_paths_whatever_their_ending(tmp_path, ending):
+    paths = []
+    for name, tone in TONES.items():
+        for k in range(3):
+            paths.append(str(tmp_path / f"{name}{k}{ending}"))
+            photo(tone, k).save(paths[-1], format="AVIF" if ending == ".avif" else "JPEG")
+    assert kind_of(paths) == "images"
+    model = by_tone(paths)
+    assert model.predict([paths[0], paths[5]]).tolist() == ["apple", "frog"]
+    with pytest.raises(MissingDataError, match=rf"none{ending}' must be an image file, got none"):
+        model.predict([str(tmp_path / f"none{ending}")])
+
+
+def test_a_folder_and_a_long_text_are_no_image_files(tmp_path):
+    model = by_tone()
+    with pytest.raises(MissingDataError, match=r"must be an image file, got a folder; give its files"):
+        model.predict(str(tmp_path))
+    with pytest.raises(MissingDataError, match=r"'a long text a long text .*' must be an image file, got none"):
+        model.predict(["a long text " * 500])
+    with pytest.raises(MissingDataError, match="must be an image file, got none"):
+        model.predict(["a\0text"])
+
+
+def test_texts_beside_a_file_of_that_name_stay_texts(tmp_path, monkeypatch):
+    (tmp_path / "card").write_text("")
+    monkeypatch.chdir(tmp_path)
+    assert kind_of(["card", "balance"]) == "texts"
+
+
+def test_containers_of_texts():
+    wanted = FewShotClassifier(by_word).fit(TEXTS, list("aabb"))
+    for make in (iter, tuple, lambda x: dict(enumerate(x)).values(), lambda x: np.array(x, object)[:, None]):
+        model = FewShotClassifier(by_word).fit(make(TEXTS), list("aabb"))
+        assert model.predict(make(TEXTS)).tolist() == list("aabb")
+        torch.testing.assert_close(model.model_.items, wanted.model_.items)
+    with pytest.raises(DataError, match="must have an order, got a set"):
+        wanted.predict(set(TEXTS))
+    with pytest.raises(DataError, match=r"items must be texts, got a ndarray of shape \(2, 3\)"):
+        wanted.predict(np.zeros((2, 3)))
+
+
+def test_column_of_hugging_face():
+    from datasets import Dataset
+
+    data = Dataset.from_dict({"text": TEXTS, "label": list("aabb")})
+    assert FewShotClassifier(by_word).fit(data["text"], data["label"]).predict(data["text"]).tolist() == list("aabb")
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        ([[1.0, 2.0], [1.0], [3.0, 4.0], [2.0]], r"rows must have one length, got \(1,\) after \(2,\) in row 1"),
+        ([[1.0, 2.0], [1.0, "a"], [3.0, 4.0], [2.0, 1.0]], "a row must be numbers, got list in row 1"),
+        ([{"a": 1}] * 4, "a row must be numbers, got dict in row 0"),
+        ([None] * 4, r"got None in row 0|NaN|1D array"),
+        ([b"a"] * 4, "a row must be numbers, got b'a' in row 0"),
+        (["half \ud83d", "b", "c", "d"], "must be whole, got half a character in .* in row 0"),
+        (np.zeros((4, 3, 8, 8), np.int64), "uint8 in 0..255, or floats as the backbone takes them, got int64"),
+        (torch.zeros(4, 3, 8, 8, dtype=torch.int16), "got torch.int16"),
+    ],
+)
+def test_rows_and_images_that_are_none(x, message):
+    with pytest.raises(DataError, match=message):
+        FewShotClassifier(None if isinstance(x, list) else "pixels").fit(x, list("aabb"))
+
+
+def test_another_kind_than_rows():
+    model = FewShotClassifier().fit(np.eye(4), list("aabb"))
+    with pytest.raises(DataError, match="a row must be numbers, got 'a text' in row 0"):
+        model.predict(["a text"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"backbone": "conv4-omniglot"},
+            r"'conv4-omniglot' must take items of shape \(3, 84, 84\), got an error: .* 1 channels",
+        ),
+        (
+            {"backbone": "none", "learner": "nearest-mean"},
+            r"'NearestMean' must take items of shape \(3, 84, 84\), got an error",
+        ),
+        (
+            {"backbone": lambda x: x.mean((1, 2, 3))},
+            r"must give a row of features an item, got shape \(6,\) for 6 items",
+        ),
+        ({"backbone": lambda x: (x, x)}, "must take items of shape|must be a tensor"),
+        ({"backbone": lambda x: x[:1]}, r"must give a row of features an item, got shape \(1, 3, 84, 84\) for 6 items"),
+    ],
+)
+def test_networks_that_do_not_fit(options, message):
+    with pytest.raises(FewShotError, match=message):
+        FewShotClassifier(**options).fit([photo(tone, k) for tone in TONES.values() for k in range(3)], list("aaabbb"))
+
+
+def test_long_texts_are_counted():
+    model = FewShotClassifier().fit(TEXTS, list("aabb"))
+    long = "Dear team, thank you for your help so far. " * 60
+    with pytest.warns(
+        FewShotWarning,
+        match=r"2 of 3 texts have more than the 256 tokens that '.*MiniLM.*' reads: their ends are cut off",
+    ):
+        model.predict([long + TEXTS[0], TEXTS[1], long + TEXTS[2]])
+
+
+def test_tokens_are_counted_as_the_model_counts_them():
+    backbone = load_backbone("sentence-transformers:all-MiniLM-L6-v2")
+    words = ["card " * 254, "card " * 255, "émoji😀" * 40, "short", "i" * 400]
+    tokens = [len(backbone.model.tokenizer(text, truncation=False)["input_ids"]) for text in words]
+    assert backbone.most_tokens == 256 and backbone.too_long(words) == sum(n > 256 for n in tokens) == 1

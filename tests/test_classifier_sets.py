@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 from fewshot import NearestMean, SupportSet
 from fewshot.errors import StatisticsError, UnknownNameError
 from fewshot.estimator.classifier import FewShotClassifier
-from fewshot.estimator.left_out import deal
+from fewshot.estimator.left_out import deal, left_out
 from fewshot.estimator.sets import cross_sets, split_sets, strangeness
 
 
@@ -38,7 +38,7 @@ def test_strangeness_is_the_margin_to_the_best_other_label():
 
 def slow_cross_sets(x, y, query, n_way, coverage):
     """Romano, Sesia and Candès 2020, algorithm 2, for one query after the other."""
-    folds, held = deal(y), np.zeros((len(query), n_way), bool)
+    folds, held = deal(y, np.arange(len(y))), np.zeros((len(query), n_way), bool)
     for q, item in enumerate(query):
         for label in range(n_way):
             less = 0
@@ -57,7 +57,7 @@ def test_sets_are_those_of_a_loop_over_the_algorithm(coverage):
     y = rng.permutation([0, 0, 0, 1, 1, 2, 2, 2, 2])
     x, query = rng.normal(size=(9, 3)) + 1.5 * np.eye(3)[y], rng.normal(size=(12, 3))
     support = SupportSet(torch.from_numpy(x)[None], torch.from_numpy(y)[None], 3)
-    found = cross_sets(NearestMean(), support, torch.from_numpy(query), coverage)
+    found = cross_sets(left_out(NearestMean(), support), y, torch.from_numpy(query), 3, coverage)
     np.testing.assert_array_equal(found, slow_cross_sets(x, y, query, 3, coverage))
 
 
@@ -108,13 +108,15 @@ def mapie_cross_sets(x, y, query, coverage):
     from sklearn.model_selection import PredefinedSplit
 
     estimator = FewShotClassifier(learner="nearest-mean", calibrate=False)
-    theirs = CrossConformalClassifier(estimator, confidence_level=coverage, cv=PredefinedSplit(deal(y)))
+    theirs = CrossConformalClassifier(
+        estimator, confidence_level=coverage, cv=PredefinedSplit(deal(y, np.arange(len(y))))
+    )
     return theirs.fit_conformalize(x, y).predict_set(query, agg_scores="crossval")[1][:, :, 0]
 
 
 def own_cross_sets(x, y, query, coverage):
     support = SupportSet(torch.from_numpy(x)[None], torch.from_numpy(y)[None], 2)
-    return cross_sets(NearestMean(), support, torch.from_numpy(query), coverage)
+    return cross_sets(left_out(NearestMean(), support), y, torch.from_numpy(query), 2, coverage)
 
 
 @pytest.mark.parametrize("coverage", [0.6, 0.8])
@@ -141,7 +143,7 @@ def test_mapie_asks_for_more_support_than_the_algorithm():
 
 def admitted_with_two(support, query):
     """The algorithm with MAPIE's count: fewer than 29 of 30 less strange examples."""
-    return cross_sets(NearestMean(), support, query, 28.99 / 31)
+    return cross_sets(left_out(NearestMean(), support), support.y[0].numpy(), query, 2, 28.99 / 31)
 
 
 @pytest.mark.parametrize("learner", ["nearest-mean", "logistic-regression"])
@@ -190,12 +192,14 @@ def test_what_cannot_be_promised_is_refused():
     classifier = FewShotClassifier(learner="nearest-mean").fit(x, y)
     with pytest.raises(StatisticsError, match=r"coverage 0\.99 need 99 labelled examples, got 20; ask for less"):
         classifier.predict_set(query, 0.99)
-    with pytest.raises(StatisticsError, match=r"between 0 and 1, got 1\.0"):
+    with pytest.raises(StatisticsError, match=r"coverage must be a number between 0 and 1, got 1\.0; 0\.9 is 90 %"):
         classifier.predict_set(query, 1.0)
     with pytest.raises(StatisticsError, match="need 9 labelled examples, got 5"):
         classifier.predict_set(query, 0.9, calibration=(query[:5], y[:5]))
     with pytest.raises(UnknownNameError, match="the label must be a known name, got '11'"):
         classifier.predict_set(query, 0.5, calibration=(query[:2], [11, 1]))
     classifier.partial_fit(query[:1], [77])
-    with pytest.raises(StatisticsError, match=r"two examples of every class, got one of 1 classes; .* calibration="):
+    with pytest.raises(
+        StatisticsError, match=r"two different examples of every class, got one of 1 classes; .* calibration="
+    ):
         classifier.predict_set(query)

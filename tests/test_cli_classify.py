@@ -105,6 +105,84 @@ def test_tables_of_paths_and_arrays(photos):
     assert [answer["label"] for answer in found["answers"]] == ["3", "1"] and found["classifier"]["kind"] == "rows"
 
 
+def test_queries_are_read_before_anything_is_embedded(photos, monkeypatch):
+    monkeypatch.setattr(FewShotClassifier, "fit", lambda *given: pytest.fail("examples were embedded"))
+    (photos / "torn.csv").write_text('text\n"open\n')
+    assert "quotes close" in refused("classify", "photos", "torn.csv", *PIXELS)
+    (photos / "new.txt").write_text("a text\n")
+    assert "must hold images as the examples are, got texts" in refused("classify", "photos", "new.txt", *PIXELS)
+
+
+def test_what_was_passed_over_is_counted_once_in_each_folder(photos):
+    (photos / "new" / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    result = call("classify", "photos", "new", *PIXELS, "--coverage", 0.8, "--json")
+    lines = [line for line in result.stderr.splitlines() if line.startswith("warning:")]
+    assert lines == [
+        "warning: files in 'new' that are no readable images were passed over: 1 .heic; convert photos among them to .jpg"
+    ]
+    assert len(json.loads(result.stdout)["answers"]) == 7
+
+
+def test_how_items_were_read_stands_in_the_output(photos):
+    assert as_json("classify", "photos", "new", *PIXELS)["items"] == {"count": 7, "image_size": [84, 84], "too_long": 0}
+    out = call("classify", "photos", "new", *PIXELS, "--data-option", "size=12").stdout
+    assert "images: 12 x 12 pixels" in out and "not calibrated" not in out
+
+
+def test_names_of_columns_and_a_delimiter(tmp_path, monkeypatch, own_cache):
+    monkeypatch.chdir(tmp_path)
+    rows = [
+        "lost my card, please help;card",
+        "card was stolen;card",
+        "what is my balance;money",
+        "how much do I have;money",
+    ]
+    (tmp_path / "known.csv").write_text("\n".join(["question;intent", *rows]))
+    (tmp_path / "new.csv").write_text("id;question\n1;someone took my card, help\n2;show my balance\n")
+    (tmp_path / "new.tsv").write_text("id\ttext\n1\tsomeone took my card, help\n2\tshow my balance\n")
+    names = ("--data-option", "text=question", "--data-option", "label=intent")
+    for asked in ("new.csv", "new.tsv"):
+        found = as_json("classify", "known.csv", asked, *names)
+        assert [(a["item"], a["label"]) for a in found["answers"]] == [
+            ("someone took my card, help", "card"), ("show my balance", "money"),
+        ]  # fmt: skip
+    assert "got ['question', 'intent']" in refused("classify", "known.csv", "new.csv")
+    assert "must have 1 cells" in refused("classify", "known.csv", "new.csv", *names, "--data-option", "delimiter=tab")
+
+
+def test_texts_of_several_lines_and_of_many_tokens(tmp_path, monkeypatch, own_cache):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "known.csv").write_text("text,label\nmy card,card\nmy balance,money\n")
+    (tmp_path / "new.csv").write_text(
+        f'text\n"first line\nsecond line"\n{"thank you for your help " * 80}and my card\n'
+    )
+    result = call("classify", "known.csv", "new.csv")
+    rows = [line for line in result.stdout.splitlines() if line.startswith(("first", "thank"))]
+    assert rows[0].startswith("first line second line  ") and "…" in rows[1] and "and my card" in rows[1]
+    assert "1 of 2 texts are longer than the backbone reads: their ends are cut off" in result.stdout
+    assert "warning: 1 of 2 texts have more than the 256 tokens" in result.stderr
+    assert "confidence is not calibrated: no class has a second example" in result.stdout
+
+
+def test_sets_that_lack_the_label_are_explained(photos):
+    out = call("classify", "photos", "new", *PIXELS, "--coverage", 0.5).stdout
+    lines = [line.split() for line in out.splitlines() if ".png" in line]
+    lacking = sum(line[1] not in line[3:] for line in lines)
+    assert lacking and f"{lacking} of 7 sets lack the item's label" in out
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--backbone", "conv4-omniglot"),
+        ("--backbone", "none", "--learner", "nearest-mean"),
+        ("--backbone", "pixels", "--learner", "relation-net"),
+    ],
+)
+def test_networks_that_do_not_fit(photos, options):
+    assert "must take items of shape" in refused("classify", "photos", "new", *options)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -43,7 +43,7 @@ def test_names_sort_as_texts_and_numbers_as_numbers():
     [
         ([-1, 0, 1], "labels must not be negative, got -1; drop"),
         ([-1.0, 0.0, 1.0], "labels must not be negative, got -1.0"),
-        ([float("nan"), 0.0, 1.0], "labels must be finite, got NaN"),
+        ([float("nan"), 0.0, 1.0], "every item needs a label, got nan in row 0"),
         ([0, 1, float("inf")], "labels must be finite"),
         (np.array(["a", None, "b"], object), "every item needs a label, got None in row 1"),
         (np.array(["a", "b", float("nan")], object), "every item needs a label, got nan in row 2"),
@@ -84,6 +84,17 @@ def test_direct_construction_is_checked():
         ({"groups": np.zeros(7)}, "groups must be 3, .* got 7"),
         ({"descriptors": np.zeros((2, 4))}, "descriptors must be 3, .* got 2"),
         ({"splits": {"test": np.array([0, 7])}}, r"rows of split 'test' must lie in 0\.\.6, got 0\.\.7"),
+        ({"splits": {"test": np.array([0, -1])}}, r"rows of split 'test' must lie in 0\.\.6, got -1\.\.0"),
+        ({"splits": {"test": np.array([0, 3, 0])}}, "rows of split 'test' must list each row once, got row 0 2 times"),
+        (
+            {"splits": {"test": np.array([0.0, 3.0])}},
+            r"must be row numbers, or one truth value for each of the 7 items, got float64",
+        ),
+        (
+            {"splits": {"test": np.array([True, False])}},
+            r"one truth value for each of the 7 items, got bool of shape \(2,\)",
+        ),
+        ({"splits": {"test": np.array([[0], [1]])}}, r"got int64 of shape \(2, 1\)"),
     ],
 )
 def test_what_is_known_must_fit(known, message):
@@ -208,3 +219,18 @@ def test_hash_of_bfloat16():
     x = torch.ones(2, 3, dtype=torch.bfloat16)
     assert Collection.from_arrays(x, [0, 1]).hash == Collection.from_arrays(x.clone(), [0, 1]).hash
     assert Collection.from_arrays(x, [0, 1]).hash != Collection.from_arrays(x * 2, [0, 1]).hash
+
+
+def test_rows_of_splits_may_be_truth_values_lists_and_tensors(no_shape_hook):
+    zoo = small()
+    mask = np.isin(np.arange(7), zoo.splits["train"])
+    for named in (
+        mask,
+        mask.tolist(),
+        torch.from_numpy(mask),
+        zoo.splits["train"].tolist(),
+        np.array([0, 2, 3, 6], "u1"),
+    ):
+        rows = small(splits={"train": named, "none": []}).splits
+        np.testing.assert_array_equal(rows["train"], [0, 2, 3, 6])
+        assert rows["train"].dtype == np.int64 and len(rows["none"]) == 0

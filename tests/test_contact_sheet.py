@@ -6,7 +6,7 @@ import pytest
 from fewshot.errors import ShapeError
 from fewshot.results import contact_sheet as sheet
 from fewshot.results.contact_sheet import contact_sheet
-from fewshot.results.pictures import RIGHT, WRONG
+from fewshot.results.pictures import RIGHT, WRONG, short, short_names
 
 IMAGES = np.stack([np.full((3, 5, 5), 40 * k, np.uint8) for k in range(5)])
 
@@ -51,3 +51,21 @@ def test_grey_images_and_long_names():
 def test_what_is_no_picture_is_refused(images, labels):
     with pytest.raises(ShapeError, match="a contact sheet needs images"):
         contact_sheet(images, labels, [0.5] * len(labels))
+
+
+def test_long_names_stay_different():
+    names = [
+        "card_payment_fee_charged", "card_payment_wrong_fee_charged", "balance_not_updated_after_transfer",
+        "balance_not_updated_after_deposit", "a" * 30, "a" * 31, "abcdefghij_left_klmnopqrstuv", "abcdefghij_rght_klmnopqrstuv", "short",
+    ]  # fmt: skip
+    shortened = short_names(names + names, 16)
+    assert list(shortened) == names and len(set(shortened.values())) == len(names)
+    assert max(map(len, shortened.values())) <= 16 and shortened["short"] == "short"
+    assert shortened["card_payment_fee_charged"] != short("card_payment_fee_charged", 16) == short(names[1], 16)
+    figure = contact_sheet(IMAGES[:2], names[:2], [0.5, 0.5])
+    assert len(set(captions(figure))) == 2
+
+
+def test_names_without_a_difference_in_reach_are_numbered():
+    names = [f"{'x' * 20}{k}{'y' * 40}{'z' * k}" for k in range(3)]
+    assert len(set(short_names(names, 12).values())) == 3

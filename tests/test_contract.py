@@ -54,6 +54,12 @@ def test_labels_out_of_range_are_refused(labels, seen):
         SupportSet(torch.zeros(3, 4), torch.tensor(labels), 2)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.complex64])
+def test_labels_are_whole_numbers(no_shape_hook, dtype):
+    with pytest.raises(EpisodeError, match=rf"labels must be whole numbers, got {dtype}; number the classes"):
+        SupportSet(torch.zeros(3, 4), torch.tensor([0.0, 1.0, 1.4]).to(dtype), 2)
+
+
 def test_an_episode_has_a_class():
     with pytest.raises(EpisodeError, match="an episode needs at least one class, got n_way 0"):
         SupportSet(torch.zeros(1, 0, 4), torch.zeros(1, 0, dtype=torch.long), 0)

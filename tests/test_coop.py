@@ -224,8 +224,8 @@ def test_what_is_missing_is_named(no_shape_hook):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"context": 0}, "context must be 1 or more and steps 0 or more, got 0 and 50"),
-        ({"steps": -1}, "context must be 1 or more and steps 0 or more, got 16 and -1"),
+        ({"context": 0}, "context must be a whole number of at least 1, got 0"),
+        ({"steps": -1}, "steps must be a whole number of at least 0, got -1"),
         (
             {"lr": 0.0},
             "lr and scale must be above 0, momentum 0 or more and below 1, and weight_decay 0 or more, got 0.0",

@@ -265,7 +265,7 @@ def test_what_is_missing_is_named(learner):
         (lambda: SAE(direction="back"), r"direction must be one of to-descriptors, to-features, got 'back'"),
         (lambda: DescriptorRegression(alpha=-1.0), r"alpha must not be negative, got -1.0"),
         (lambda: DescriptorRegression(metric="l1"), r"metric must be one of cosine, squared-euclidean, got 'l1'"),
-        (lambda: ConSE(top=0), r"top must be at least 1 and C above 0, got 0 and 1.0"),
+        (lambda: ConSE(top=0), r"top must be a whole number of at least 1, got 0"),
         (lambda: ConSE().with_base(world(shots=(4,))[0]), r"ConSE needs two base classes or more, got 1"),
     ],
 )  # fmt: skip

@@ -134,7 +134,7 @@ SECOND = shuffled_labels([4, 9, 5, 6, 4, 7, 4, 8, 5, 4], seed=1, gap=2)
     [{}, {"unlabelled": 3}, {"open_way": 2}, {"dirichlet": 2.0}, {"shots": (1, 5, 3)}, {"within_group": True}],
 )
 def test_queries_of_a_second_collection_are_its_rows_of_the_same_classes(options):
-    query = 2 if "dirichlet" in options else 4
+    query = {"dirichlet": 2, "unlabelled": 1}.get(*options, 4) if options else 4
     sampler = EpisodeSampler(LABELS, EpisodeSpec(3, 2, query, **options), groups=GROUPS, query_labels=SECOND)
     rows = set()
     for e in sampler.batch(0, 200):
@@ -143,9 +143,10 @@ def test_queries_of_a_second_collection_are_its_rows_of_the_same_classes(options
         assert not set(SECOND[e.query[~known]]) & set(e.classes)
         np.testing.assert_array_equal(LABELS[e.support], e.classes[e.support_y])
         assert len(set(e.query)) == len(e.query)
-        assert len({*e.support, *(() if e.unlabelled is None else e.unlabelled)}) == len(e.support) + 9 * (
-            "unlabelled" in options
-        )
+        assert len(set(e.support)) == len(e.support)
+        if e.unlabelled is not None:  # the pool is the second collection's, and holds no query
+            assert sorted(SECOND[e.unlabelled]) == sorted(np.repeat(e.classes, 3))
+            assert len({*e.query, *e.unlabelled}) == len(e.query) + 9
         rows |= set(e.query)
     assert rows == set(range(len(SECOND)))
 
@@ -161,6 +162,8 @@ def test_errors_of_two_collections():
         EpisodeSampler(LABELS, EpisodeSpec(3, 2, 5), class_names=names, query_labels=SECOND)
     with pytest.raises(EpisodeError, match=r"every class needs 13 items \(shot\), got 12 in class 2"):
         EpisodeSampler(LABELS, EpisodeSpec(3, 13, 4), query_labels=SECOND)
+    with pytest.raises(EpisodeError, match=r"needs 5 items \(query \+ unlabelled, in the second collection\), got 4"):
+        EpisodeSampler(LABELS, EpisodeSpec(3, 12, 2, unlabelled=3), query_labels=SECOND)
     for spec in (EpisodeSpec(3, 2, 4, disjoint=True), EpisodeSpec.meta_dataset()):
         with pytest.raises(EpisodeError, match="a second collection need a spec without disjoint and rule, got way="):
             EpisodeSampler(LABELS, spec, query_labels=SECOND)

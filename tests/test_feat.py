@@ -226,7 +226,7 @@ def test_a_known_number():
 
 def test_errors_say_what_must_hold(no_shape_hook):
     for dim in (0, 2.5, None, (4,), "64"):
-        with pytest.raises(FewShotError, match="dim must be the size of the features, a whole number from 1, got "):
+        with pytest.raises(FewShotError, match="dim must be a whole number of at least 1, got "):
             FEAT(dim)
     for wrong in (
         {"temperature": 0},

@@ -74,7 +74,7 @@ def test_a_disk_that_is_really_full(tmp_path, monkeypatch):
     """The kernel's own error, when the buffer is flushed to a device that is always full."""
     taken = tmp_path / ".taken"
     taken.touch()
-    monkeypatch.setattr(files.tempfile, "mkstemp", lambda **options: (os.open("/dev/full", os.O_WRONLY), str(taken)))
+    monkeypatch.setattr(files, "open_temporary", lambda folder: (os.open("/dev/full", os.O_WRONLY), str(taken)))
     with pytest.raises(DataError, match="No space left on device"):
         files.write_bytes(tmp_path / "x.bin", b"x" * 10)
     assert left_over(tmp_path) == []
@@ -84,7 +84,7 @@ def test_a_read_only_folder_is_one_sentence(tmp_path, monkeypatch):
     def refused(*arguments, **options):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    monkeypatch.setattr(files.tempfile, "mkstemp", refused)
+    monkeypatch.setattr(files, "open_temporary", refused)
     with pytest.raises(DataError, match=r"got 'Read-only file system'; .* choose another folder"):
         files.write_bytes(tmp_path / "x.bin", b"x")
     assert left_over(tmp_path) == []

@@ -345,11 +345,15 @@ def test_a_vision_network_of_timm_is_tuned():
 def test_errors_say_what_must_hold():
     with pytest.raises(FewShotError, match="head must be one of zero, random, prototypes, got 'ones'"):
         FineTune(backbone(), head="ones")
-    with pytest.raises(FewShotError, match=r"folds not 1 and batch 1 or more, got .* and 0"):
+    with pytest.raises(FewShotError, match="batch must be a whole number of at least 1, got 0"):
         FineTune(backbone(), batch=0)
-    for wrong in ({"folds": 1}, {"steps": -1}, {"l2_sp": -0.1}, {"gradual": -1}):
-        with pytest.raises(FewShotError, match="must be 0 or more, folds not 1"):
-            FineTune(backbone(), **wrong)
+    with pytest.raises(FewShotError, match="folds must be 0, or 2 or more, got 1"):
+        FineTune(backbone(), folds=1)
+    with pytest.raises(FewShotError, match=r"factor, l2_sp and weight_decay must be 0 or more, got \(1.0, -0.1, 0.0\)"):
+        FineTune(backbone(), l2_sp=-0.1)
+    for name, value in (("steps", -1), ("gradual", 0.5)):
+        with pytest.raises(FewShotError, match=f"{name} must be a whole number of at least 0, got {value}"):
+            FineTune(backbone(), **{name: value})
     with pytest.raises(FewShotError, match="batch_norm must be one of"):
         FineTune(backbone(), batch_norm="train")
     with pytest.raises(UnknownNameError, match="the layer to unfreeze must be a known name, got '7'"):

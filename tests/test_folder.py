@@ -6,7 +6,7 @@ from PIL import Image
 
 from fewshot.datasets.folder import load_folder
 from fewshot.datasets.trees import Tree
-from fewshot.errors import DataError, MissingDataError
+from fewshot.errors import DataError, FewShotWarning, MissingDataError
 
 
 def paint(path, value, size=(12, 9), mode="RGB"):
@@ -23,7 +23,7 @@ def zoo(tmp_path, own_cache):
     paint(root / "bee" / "z.bmp", 10, (8, 8), "L")
     paint(root / "cat" / "y.png", (40, 0, 0, 255), (9, 90), "RGBA")
     paint(root / "cat" / "x.gif", 0, (9, 9), "P")
-    (root / "cat" / "notes.txt").write_text("no image")
+    (root / "cat" / "Thumbs.db").write_bytes(b"no image")
     (root / "cat" / ".hidden.png").write_bytes(b"no image")
     (root / ".git").mkdir()
     (root / ".DS_Store").write_bytes(b"")
@@ -86,6 +86,57 @@ def test_split_folders(zoo, tmp_path):
     assert load_folder(zipped(tmp_path / "all", tmp_path / "all.zip"), size=4).splits.keys() == whole.splits.keys()
 
 
+def test_a_further_folder_beside_splits_is_a_split(tmp_path, own_cache):
+    for k, place in enumerate(("train/emu", "test/bee", "extra/emu", "extra/owl")):
+        paint(tmp_path / "all" / place / "1.png", (k, 0, 0))
+    whole = load_folder(tmp_path / "all", size=4)
+    assert whole.class_names == ("bee", "emu", "owl")
+    assert {name: len(rows) for name, rows in whole.splits.items()} == {"extra": 2, "test": 1, "train": 1}
+    paint(tmp_path / "all" / "sheets" / "1.png", (9, 0, 0))
+    with pytest.raises(
+        DataError, match=r"class folder of a split, as in \['extra', .*got 'sheets/1.png' outside of one"
+    ):
+        load_folder(tmp_path / "all", size=4)
+
+
+def test_one_split_beside_a_folder_with_its_classes(tmp_path, own_cache):
+    for k, place in enumerate(("train/emu", "train/bee", "later/emu")):
+        paint(tmp_path / "all" / place / "1.png", (k, 0, 0))
+    assert set(load_folder(tmp_path / "all", size=4).splits) == {"train", "later"}
+    for k, place in enumerate(("train/steam", "train/express", "bus/city")):  # vehicles, of which a train is one
+        paint(tmp_path / "vehicles" / place / "1.png", (k, 0, 0))
+    vehicles = load_folder(tmp_path / "vehicles", size=4)
+    assert not vehicles.splits and vehicles.class_names == ("bus/city", "train/express", "train/steam")
+
+
+@pytest.mark.parametrize("as_zip", [False, True])
+def test_images_are_known_by_content_and_the_rest_is_counted(tmp_path, own_cache, as_zip):
+    for name, form in (
+        ("a.jfif", "JPEG"),
+        ("b.JPE", "JPEG"),
+        ("c.avif", "AVIF"),
+        ("d", "PNG"),
+        ("e.dat", "WEBP"),
+        ("f.old", "BMP"),
+    ):
+        (tmp_path / "zoo" / "emu").mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (9, 9), (200, 10, 10)).save(tmp_path / "zoo" / "emu" / name, format=form)
+    for name in ("notes.txt", "more.TXT", "phone.heic", "README"):
+        (tmp_path / "zoo" / "emu" / name).write_bytes(b"\0\0\0\x18ftypheic no image")
+    source = zipped(tmp_path / "zoo", tmp_path / "zoo.zip") if as_zip else tmp_path / "zoo"
+    told = r"passed over: 1 .heic, 2 .txt, 1 without ending; convert photos among them to .jpg"
+    with pytest.warns(FewShotWarning, match=told):
+        zoo = load_folder(source, size=4)
+    assert [name.split("/")[-1] for name in zoo.item_names] == ["a.jfif", "b.JPE", "c.avif", "d", "e.dat", "f.old"]
+    assert zoo.items[:, 0, 0, 0].min() > 180
+
+
+def test_raw_photos_which_begin_as_tiff_does_are_counted(zoo):
+    Image.new("RGB", (9, 9)).save(zoo / "emu" / "c.dng", format="TIFF")
+    with pytest.warns(FewShotWarning, match="passed over: 1 .dng"):
+        check_zoo(load_folder(zoo, size=8))
+
+
 def test_one_split_alone_is_still_a_split(tmp_path, own_cache):
     paint(tmp_path / "all" / "test" / "bee" / "4.png", (4, 0, 0))
     assert load_folder(tmp_path / "all", size=4).split("test").class_names == ("bee",)
@@ -131,7 +182,7 @@ def test_an_unreadable_image_is_named(zoo, tmp_path, own_cache, as_zip):
 @pytest.mark.parametrize("as_zip", [False, True])
 def test_a_class_without_images_is_named(zoo, tmp_path, own_cache, as_zip):
     (zoo / "dog").mkdir()
-    (zoo / "dog" / "list.txt").write_text("")
+    (zoo / "dog" / "Thumbs.db").write_text("")
     (zoo / "eel").mkdir()
     source = zipped(zoo, tmp_path / "zoo.zip") if as_zip else zoo
     with pytest.raises(DataError, match=r"needs an image, got none in 'dog' \(2 such folders\); add images or remove"):

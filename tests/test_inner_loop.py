@@ -319,7 +319,7 @@ def test_heads_come_from_their_seed_alone():
 def test_errors_say_what_must_hold(no_shape_hook):
     with pytest.raises(FewShotError, match="a head must know the number of features, got a Linear; pass dim"):
         Headed(nn.Linear(3, 2), 5)
-    with pytest.raises(FewShotError, match="at least one class, got way 0"):
+    with pytest.raises(FewShotError, match="way must be a whole number of at least 1, got 0"):
         Headed(mlp(), 0)
     with pytest.raises(FewShotError, match="backbone must be a module, got 'conv4'; make one with load_backbone"):
         Headed("conv4", 5)

@@ -191,7 +191,7 @@ def test_errors_say_what_must_hold():
     for alpha in (1.0, -0.1):
         with pytest.raises(FewShotError, match=f"alpha must be 0 or more and below 1, got {alpha}"):
             LabelPropagation(alpha)
-    with pytest.raises(FewShotError, match="neighbours must be 1 or more, or None, got 0"):
+    with pytest.raises(FewShotError, match="neighbours must be a whole number of at least 1, got 0"):
         LabelPropagation(neighbours=0)
     with pytest.raises(FewShotError, match=r"sigma must be above 0, got 0.0"):
         replace(LabelPropagation(), sigma=0.0)

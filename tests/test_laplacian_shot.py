@@ -233,7 +233,7 @@ def test_a_known_number():
 
 
 def test_errors_say_what_must_hold():
-    with pytest.raises(FewShotError, match="neighbours and steps must be 1 or more, got 0 and 20"):
+    with pytest.raises(FewShotError, match="neighbours must be a whole number of at least 1, got 0"):
         LaplacianShot(neighbours=0)
     with pytest.raises(FewShotError, match=r"strength must be 0 or more, got -1.0"):
         LaplacianShot(strength=-1.0)

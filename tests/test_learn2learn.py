@@ -337,7 +337,7 @@ def test_errors_of_the_learner_say_what_must_hold(l2l):
         FewShotError, match="algorithm must be learn2learn's MAML, MetaSGD, GBML around a module, got Linear"
     ):
         from_learn2learn(nn.Linear(2, 2))
-    with pytest.raises(FewShotError, match="steps must not be negative, got -1"):
+    with pytest.raises(FewShotError, match="steps must be a whole number of at least 0, got -1"):
         from_learn2learn(known.MAML(network(), lr=0.1), steps=-1)
     with pytest.raises(FewShotError, match=r"batch_norm must be one of query-batch, .* got 'batch'"):
         from_learn2learn(known.MAML(network(), lr=0.1), batch_norm="batch")

@@ -204,7 +204,7 @@ def test_a_known_number():
 def test_errors_say_what_must_hold():
     with pytest.raises(FewShotError, match="fce must know the number of features, got a Identity; pass dim"):
         MatchingNet(nn.Identity(), fce=True)
-    with pytest.raises(FewShotError, match="steps must not be negative, got -1"):
+    with pytest.raises(FewShotError, match="steps must be a whole number of at least 0, got -1"):
         FullContext(4, MatchingAttention(), steps=-1)
     with pytest.raises(FewShotError, match="metric must be 'cosine' or 'squared-euclidean', got 'dot'"):
         MatchingNet(nn.Identity(), metric="dot")

@@ -10,7 +10,8 @@ from PIL import Image
 
 from fewshot import files
 from fewshot.datasets.pixels import decode, decoded, square, stamp
-from fewshot.errors import DataError
+from fewshot.datasets.resizing import deep_key
+from fewshot.errors import DataError, FewShotWarning
 
 SHAPE = (5, 1, 4, 4)
 PIXELS = np.random.default_rng(0).integers(256, size=SHAPE, dtype=np.uint8)
@@ -227,6 +228,34 @@ def test_every_mode_becomes_rgb():
     for image in flat:
         assert square(image, 4, "").tolist() == np.full((3, 4, 4), 200).tolist(), image.mode
     assert square(Image.new("1", (4, 4), 1), 4, "").min() == 255
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.int32])
+@pytest.mark.parametrize("bits", [8, 10, 12, 14])
+def test_grey_that_does_not_fill_16_bits_is_read_with_the_bits_that_it_uses(kind, bits):
+    grey = np.arange(256).reshape(16, 16)
+    image = Image.fromarray((grey << (bits - 8)).astype(kind))
+    with pytest.warns(FewShotWarning, match=f"uses only {bits} of them and is read as one of {bits} bits"):
+        made = square(image, 16, "")
+    assert made.tolist() == np.broadcast_to(grey, (3, 16, 16)).tolist()
+
+
+def test_grey_of_16_bits_and_black():
+    grey = np.arange(256).reshape(16, 16)
+    assert square(Image.fromarray((grey << 8).astype(np.uint16)), 16, "")[0].tolist() == grey.tolist()
+    assert square(Image.fromarray(np.zeros((4, 4), np.uint16)), 4, "").max() == 0
+
+
+@pytest.mark.parametrize(("value", "got"), [(-1, "-1..0"), (65536, "0..65536")])
+def test_grey_outside_of_16_bits_is_refused(value, got):
+    pixels = np.zeros((4, 4), np.int32)
+    pixels[1, 1] = value
+    with pytest.raises(DataError, match=rf"in 0..65535, got {got} in 'a.tif'; save it with 8 or 16 bits"):
+        square(Image.fromarray(pixels), 4, "a.tif")
+
+
+def test_only_jpeg_keeps_its_place_in_the_cache():
+    assert deep_key(["a.jpg", "b.JPEG"]) == [] != deep_key(["a.jpg", "b.png"])
 
 
 def test_transparent_parts_are_white():

@@ -163,7 +163,7 @@ def test_errors_say_what_must_hold(no_shape_hook):
         ProtoMAML(nn.Tanh())
     with pytest.raises(FewShotError, match="backbone must be a module, got 'conv4'"):
         ProtoMAML("conv4")
-    with pytest.raises(FewShotError, match="must not be negative, got lr -1"):
+    with pytest.raises(FewShotError, match="lr must be 0 or more, got -1"):
         proto(lr=-1)
     with pytest.raises(FewShotError, match="batch_norm must be one of"):
         proto(batch_norm="none")

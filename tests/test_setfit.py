@@ -176,7 +176,7 @@ def test_a_class_without_example_is_refused(backbone):
 def test_options_are_checked(backbone):
     with pytest.raises(FewShotError, match="pairs must be one of iterations, oversampling, got 'all'"):
         SetFit(backbone, pairs="all")
-    with pytest.raises(
-        FewShotError, match="must be at least 1 and learning_rate above 0, got 0, 1, 16, 100000 and 2e-05"
-    ):
+    with pytest.raises(FewShotError, match="iterations must be a whole number of at least 1, got 0"):
         SetFit(backbone, iterations=0)
+    with pytest.raises(FewShotError, match="learning_rate must be above 0, got 0"):
+        SetFit(backbone, learning_rate=0)

@@ -221,7 +221,7 @@ def test_errors_say_what_must_hold():
             TiedEM(shrinkage)
     with pytest.raises(FewShotError, match="prior must be 'uniform' or 'estimated', got 'counted'"):
         TiedEM(prior="counted")
-    with pytest.raises(FewShotError, match="steps must be 0 or more, got -1"):
+    with pytest.raises(FewShotError, match="steps must be a whole number of at least 0, got -1"):
         TiedEM(steps=-1)
     with pytest.raises(EpisodeError, match=r"none for classes \[1\]"):
         TiedEM().adapt(SupportSet(torch.zeros(1, 2), torch.tensor([0]), 2))

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from fewshot.datasets.unlabelled import load_items
-from fewshot.errors import DataError, MissingDataError
+from fewshot.errors import DataError, FewShotWarning, MissingDataError
 
 
 @pytest.fixture
@@ -17,7 +17,6 @@ def folder(tmp_path, own_cache):
         path = tmp_path / "new" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (9, 12, 3), dtype=np.uint8)).save(path)
-    (tmp_path / "new" / "notes.txt").write_text("no image")
     return tmp_path / "new"
 
 
@@ -37,11 +36,21 @@ def test_a_zip_and_a_single_image_are_the_same_pixels(folder):
         assert names == ["b.png"]
 
 
+def test_images_are_known_by_content(folder):
+    for name in ("d.jfif", "photo"):
+        Image.new("RGB", (9, 9), (200, 10, 10)).save(folder / name, format="JPEG")
+        items, names = load_items(folder / name, size=6)
+        assert names == [name] and items[0, 0].min() > 180
+    (folder / "notes.txt").write_text("no image")
+    with pytest.warns(FewShotWarning, match="passed over: 1 .txt$"):
+        assert len(load_items(folder, size=6).names) == 5
+
+
 def test_tables_need_no_label(folder):
-    table = folder / "t.csv"
+    whole, table = load_items(folder, size=6).items, folder / "t.csv"
     table.write_text("path,more\nb.png,1\ninner/a.jpg,2\n")
     items, names = load_items(table, size=6)
-    np.testing.assert_array_equal(items, load_items(folder, size=6).items[:2])
+    np.testing.assert_array_equal(items, whole[:2])
     assert names == ["b.png", "inner/a.jpg"]
     (folder / "t.jsonl").write_text('{"text": "one"}\n\n{"text": "two words"}\n')
     items, names = load_items(folder / "t.jsonl")
@@ -60,7 +69,8 @@ def test_lines_and_arrays(tmp_path):
     ("name", "content", "error", "message"),
     [
         ("none.txt", None, MissingDataError, "got nothing there"),
-        ("a.pdf", b"x", DataError, "one that ends in '.pdf'"),
+        ("a.pdf", b"x", DataError, "one that ends in '.pdf' and is no readable image"),
+        ("a.heic", b"\0\0\0\x18ftypheic", DataError, "one that ends in '.heic' and is no readable image"),
         ("a.txt", b" \n", DataError, "a line for each text, got none"),
         ("a.txt", b"\xff\xfe\xfa", DataError, "text in UTF-8"),
         ("a.csv", b"label\nx\n", DataError, r"must have the columns one of 'text' and 'path', got \['label'\]"),

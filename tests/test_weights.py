@@ -8,8 +8,8 @@ from torch import nn
 
 from fewshot.backbones.conv4 import Conv4
 from fewshot.backbones.weights import in_wheel, is_offline, load_weights, read_weights, save_weights, weights_hash
+from fewshot.claims import claims_of
 from fewshot.errors import DataError, MissingDataError
-from fewshot.evaluation.guard import classes_seen
 
 # As many names, and as long, as Omniglot has with four rotations.
 SEEN = [f"omniglot:Japanese_(katakana)/character{i // 4:02d}/rotated{i % 4 * 90}" for i in range(4800)]
@@ -35,7 +35,7 @@ class TestRoundTrip:
         path = save_weights(tmp_path / "a.safetensors", network(), {"classes_seen": SEEN})
         part = network(1)
         load_weights(path, part)
-        assert classes_seen(nn.Sequential(part)) == set(SEEN)
+        assert claims_of(nn.Sequential(part)).classes_seen == set(SEEN)
 
     def test_a_trained_network_takes_its_classes_along(self, tmp_path):
         first, second = network(), network(1)

@@ -9,8 +9,17 @@ import torch
 
 from fewshot.contract import SupportSet
 from fewshot.datasets.collection import Collection
+from fewshot.datasets.seen_unseen import with_choosing
 from fewshot.descriptors import base_classes, class_descriptors, require_base
-from fewshot.errors import DataError, EpisodeError, LeakageError, NotFittedError, RecordError, UnknownNameError
+from fewshot.errors import (
+    DataError,
+    EpisodeError,
+    FewShotError,
+    LeakageError,
+    NotFittedError,
+    RecordError,
+    UnknownNameError,
+)
 from fewshot.evaluation.class_scores import CALIBRATE, TEST, Parts, joint_answers, teach
 from fewshot.evaluation.zero_shot import choose_gamma, choose_options, evaluate_zero_shot
 from fewshot.results.per_class import harmonic_mean
@@ -144,7 +153,9 @@ def test_options_are_chosen_on_validation_classes():
 
     assert accuracy(options["strength"]) == max(map(accuracy, grid))
     assert line.startswith(f"strength={options['strength']}: best of 4 on the 3 classes of 'val'")
-    with pytest.raises(LeakageError, match="options must be chosen on validation classes, got Parts"):
+    with pytest.raises(
+        LeakageError, match=r"options must be chosen on validation classes, got item \d+ of 'test' in 'test'"
+    ):
         choose_options(Regression, {"strength": grid}, data, Parts())
 
 
@@ -167,7 +178,10 @@ def test_a_record_is_read_as_it_was_written(tmp_path):
 def test_leaks_are_refused():
     data = world()
     leaking = replace(data, splits=dict(data.splits, trainval=np.arange(len(data))))
-    with pytest.raises(LeakageError, match="unseen classes must not be among those learned from, got 'class 10'"):
+    with pytest.raises(
+        LeakageError,
+        match="unseen classes must not be among those learned from, got 'class 8' in 'trainval' and 'test'",
+    ):
         evaluate_zero_shot(Regression(), leaking)
     with pytest.raises(LeakageError, match="an inductive learner's answer to a query must not change"):
         evaluate_zero_shot(Neighbourly(), data)
@@ -181,7 +195,7 @@ def test_leaks_are_refused():
     ("change", "error", "message"),
     [
         ({"descriptors": None}, DataError, r"a descriptor of each class, got none in 'made'; add descriptors="),
-        ({"splits": {}}, UnknownNameError, r"the split must be left out, got 'test'; made has no splits"),
+        ({"splits": {}}, UnknownNameError, r"the split must be left out, got 'trainval'; made has no splits"),
         ({"descriptors": np.full((12, 5), np.nan, np.float32)}, EpisodeError, r"descriptors must be finite, got nan"),
         ({"descriptors": np.array(["a text"] * 12, np.dtypes.StringDType())}, EpisodeError, r"must be numbers here, got texts"),
     ],
@@ -189,6 +203,146 @@ def test_leaks_are_refused():
 def test_what_is_wrong_is_named(change, error, message):
     with pytest.raises(error, match=message):
         evaluate_zero_shot(Regression(), replace(world(), **change))
+
+
+def few_held_out(data, classes=2):
+    """The same data with held-out items of a few seen classes only."""
+    held = data.splits["test-seen"]
+    return replace(data, splits=dict(data.splits, **{"test-seen": held[data.labels[held] < classes]}))
+
+
+def right_of_each(data, split, competing, gamma):
+    """Right answers of each class of a split by NumPy, where only some classes compete."""
+    rows = data.splits[split]
+    scores = brute(data, "trainval", rows, competing) - gamma * (competing < 8)
+    hits = competing[scores.argmax(1)] == data.labels[rows]
+    return [int(hits[data.labels[rows] == c].sum()) for c in np.unique(data.labels[rows])]
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5])
+def test_all_classes_of_the_base_compete(gamma):
+    data = few_held_out(world(noise=2.0))
+    record = evaluate_zero_shot(Regression(), data, gamma=gamma)
+    every, slip = np.arange(CLASSES), np.array([0, 1, 8, 9, 10, 11])  # the slip: classes with a held-out item alone
+    assert record.generalised.unseen.correct == right_of_each(data, "test", every, gamma)
+    assert record.generalised.seen.correct == right_of_each(data, "test-seen", every, gamma)
+    assert record.generalised.unseen.correct != right_of_each(data, "test", slip, gamma)
+    assert record.notes == [
+        "6 of 8 seen classes have no held-out item: they compete, and S is the mean over the others"
+    ]
+    assert not evaluate_zero_shot(Regression(), world()).notes
+
+
+def test_all_classes_of_the_base_compete_where_gamma_is_chosen():
+    data = world(noise=2.0)
+    kept = data.splits["train-held-out"]
+    few = replace(data, splits=dict(data.splits, **{"train-held-out": kept[data.labels[kept] < 2]}))
+    answers = joint_answers(teach(Regression(), few, CALIBRATE), few, CALIBRATE)
+    rows = np.concatenate([few.splits["val"], few.splits["train-held-out"]])
+    scores = brute(few, "train-fit", rows, np.arange(8))
+    np.testing.assert_allclose(answers.advantage, scores[:, :5].max(1) - scores[:, 5:].max(1), rtol=1e-3, atol=1e-3)
+
+
+def test_all_classes_of_the_base_compete_for_learners_that_take_no_base():
+    data = world(noise=2.0)
+    fitted = teach(Regression(), data, TEST)
+
+    class Fitted:
+        scores = "rank"
+        adapt = staticmethod(fitted.adapt)
+
+    record = evaluate_zero_shot(Fitted(), few_held_out(data), gamma=0.0)
+    assert record.generalised == evaluate_zero_shot(Regression(), few_held_out(data), gamma=0.0).generalised
+    assert record.base is None
+    with pytest.raises(DataError, match="seen classes that compete must be named by the split base, got ''"):
+        evaluate_zero_shot(Fitted(), data, Parts("", "test", "test-seen"), gamma=0.0)
+
+
+def changed(**splits):
+    data = world()
+    return replace(data, splits=dict(data.splits, **{k.replace("_", "-"): v(data) for k, v in splits.items()}))
+
+
+@pytest.mark.parametrize(
+    ("splits", "message"),
+    [
+        ({"test_seen": lambda d: np.append(d.splits["test-seen"], d.splits["test"][0])},
+         r"seen classes must be among those of 'trainval', got 'class \d+' in 'test-seen'"),
+        ({"test_seen": lambda d: np.flatnonzero(d.labels == 8), "test": lambda d: np.flatnonzero(d.labels > 8)},
+         "seen classes must be among those of 'trainval', got 'class 8' in 'test-seen'"),
+        ({"test_seen": lambda d: d.splits["trainval"][:9]}, r"base and seen items must differ, got item \d+ in both"),
+        ({"val": lambda d: d.splits["test"]}, r"gamma must be chosen on validation classes, got item \d+ of 'test' in 'val'"),
+        ({"val": lambda d: np.append(d.splits["val"], d.splits["test-seen"][:1])},
+         r"gamma must be chosen on validation classes, got item \d+ of 'test-seen' in 'val'"),
+        ({"test": lambda d: d.splits["test"][::2], "val": lambda d: np.append(d.splits["val"], d.splits["test"][1::2])},
+         r"gamma must be chosen on validation classes, got the test class 'class \d+' in 'val'"),
+    ],
+)  # fmt: skip
+def test_an_item_or_a_class_on_two_sides_is_refused(splits, message):
+    with pytest.raises(LeakageError, match=message):
+        evaluate_zero_shot(Regression(), changed(**splits))
+
+
+def test_what_chooses_is_compared_by_rows_and_not_by_names():
+    data = world()
+    renamed = replace(data, splits=dict(data.splits, judged=data.splits["test"], other=data.splits["test-seen"]))
+    judged = Parts("trainval", "judged", "other")
+    with pytest.raises(LeakageError, match="gamma must be chosen on validation classes, got item"):
+        evaluate_zero_shot(Regression(), renamed, judged, calibrate=TEST)
+    with pytest.raises(LeakageError, match="gamma must be chosen on validation classes, got item"):
+        choose_gamma(Regression(), renamed, judged)
+    with pytest.raises(LeakageError, match="options must be chosen on validation classes, got item"):
+        choose_options(Regression, {"strength": [1.0]}, renamed, Parts("trainval", "judged"))
+    own = replace(
+        data, splits=dict(mine=data.splits["test"], **{k: data.splits[k] for k in ("trainval", "train", "val")})
+    )
+    with pytest.raises(LeakageError, match="options must be chosen on validation classes, got item"):
+        choose_options(Regression, {"strength": [1.0]}, own, Parts("trainval", "mine"), Parts("trainval", "mine"))
+
+
+def test_open_items_are_of_no_unseen_class():
+    data = changed(odd=lambda d: np.flatnonzero(d.labels == 9))
+    with pytest.raises(LeakageError, match="open classes must not be among the unseen ones, got 'class 9' in 'odd'"):
+        evaluate_zero_shot(Regression(), data, Parts(open="odd"))
+    held = evaluate_zero_shot(Regression(), data, Parts(seen="test-seen", open="test-seen"), gamma=0.0)  # new or known?
+    assert held.open_set[0].auroc.mean > 0.5
+
+
+def test_truth_values_name_the_same_rows():
+    data = world()
+    masks = {name: np.isin(np.arange(len(data)), rows) for name, rows in data.splits.items()}
+    assert (
+        evaluate_zero_shot(Regression(), replace(data, splits=masks)).figures
+        == evaluate_zero_shot(Regression(), data).figures
+    )
+
+
+@pytest.mark.parametrize("gamma", [np.inf, np.nan, "0.3", True])
+def test_gamma_is_a_finite_number(gamma, no_shape_hook):
+    with pytest.raises(FewShotError, match="gamma must be a finite number, got"):
+        evaluate_zero_shot(Regression(), world(), gamma=gamma)
+
+
+def test_splits_for_choosing_are_cut_from_the_seen_classes_where_there_are_none():
+    data = world()
+    bare = replace(data, splits={name: data.splits[name] for name in ("trainval", "test", "test-seen")})
+    ordered = sorted(data.class_names[:8])
+    validating = [data.class_names.index(name) for name in ordered[4::5]]
+    cut = with_choosing(bare, ["train", "val"])
+    seen = data.splits["trainval"]
+    np.testing.assert_array_equal(cut.splits["val"], seen[np.isin(data.labels[seen], validating)])
+    assert (
+        evaluate_zero_shot(Regression(), bare).generalised.gamma
+        == evaluate_zero_shot(Regression(), cut).generalised.gamma
+    )
+    options, line = choose_options(Regression, {"strength": [1.0, 2.0]}, bare)
+    assert options["strength"] in (1.0, 2.0) and "on the 1 classes of 'val'" in line
+    given = replace(bare, splits=dict(bare.splits, val=data.splits["val"]))
+    np.testing.assert_array_equal(with_choosing(given, ["train"]).splits["train"], data.splits["train"])
+    few = replace(bare, splits=dict(bare.splits, trainval=seen[data.labels[seen] < 4]))
+    with pytest.raises(DataError, match="needs 5 seen classes or a split 'val', got 4 in 'trainval'"):
+        with_choosing(few, ["val"])
+    assert with_choosing(data, ["val"]) is data
 
 
 def test_descriptors_keep_the_length_of_the_base():

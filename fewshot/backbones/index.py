@@ -11,6 +11,7 @@ from torch import nn
 from fewshot.backbones.weights import load_weights
 from fewshot.errors import FewShotError
 from fewshot.names import look_up
+from fewshot.number_checks import plain, seed_number
 from fewshot.results.seen import NOTHING
 
 BACKBONES = {
@@ -67,8 +68,9 @@ def load_backbone(
     if colon and weights is not None:
         options["weights"] = weights
     _check_options(name, make, options)
+    options = {option: plain(value) for option, value in options.items()}
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(seed_number(seed))
         backbone = make(*([model] if colon else []), **options)
     if not colon and weights is not None:
         load_weights(weights, backbone)

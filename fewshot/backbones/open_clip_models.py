@@ -43,6 +43,19 @@ class TextTower(nn.Module):
         tokens: Tensor = self.tokenizer(as_strings(texts, "a CLIP model's text tower"))
         return tokens.to(next(self.network.parameters()).device)
 
+    @property
+    def most_tokens(self) -> int | None:
+        """How many tokens of a text are read, those of start and end included."""
+        return getattr(self.tokenizer, "context_length", None)
+
+    def too_long(self, texts: np.ndarray | list[str]) -> int:
+        """How many texts have more tokens than are read, so that their ends are cut off."""
+        limit, encode = self.most_tokens, getattr(self.tokenizer, "encode", None)
+        if limit is None or encode is None:
+            return 0
+        long = [text for text in as_strings(texts, "a CLIP model's text tower") if len(text.encode()) > limit - 2]
+        return sum(len(encode(text)) > limit - 2 for text in long)
+
     def forward(self, tokens: Integer[Tensor, "n length"]) -> Float[Tensor, "n dim"]:
         """Features, whose length is not 1."""
         if not len(tokens):

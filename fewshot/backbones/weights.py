@@ -9,12 +9,20 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from pydantic import ConfigDict
 from torch import Tensor, nn
+from typing_extensions import TypedDict
 
 from fewshot.errors import DataError, FewShotError, MissingDataError, MissingExtraError
-from fewshot.files import write_bytes
+from fewshot.reading import in_one_sentence, of_form
+from fewshot.sealed import read_tensors, write_tensors
+
+
+class Facts(TypedDict, total=False):
+    """What the facts beside weights must say, where they say it; all else is free."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]  pydantic's way
+    classes_seen: list[str]
 
 
 def weights_hash(module: nn.Module) -> str:
@@ -41,8 +49,8 @@ def save_weights(path: Path | str, module: nn.Module, facts: dict[str, Any]) -> 
     """
     seen = list(getattr(module, "classes_seen", ()))
     facts = {**({"classes_seen": seen} if seen else {}), **facts}
-    tensors = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
-    return write_bytes(path, save(tensors, {"fewshot": json.dumps(facts, ensure_ascii=False, allow_nan=False)}))
+    told = json.dumps(facts, ensure_ascii=False, allow_nan=False)
+    return write_tensors(path, module.state_dict(), {"fewshot": told})
 
 
 def load_weights(path: Path | str, module: nn.Module, ignore: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -79,19 +87,19 @@ def read_weights(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise MissingDataError(
             f"'{path}' must be a file of weights, got none; check the path, or save the weights there"
         )
-    try:
-        return _read_safetensors(path) if path.suffix == ".safetensors" else (_read_pickled(path), {})
-    except (SafetensorError, json.JSONDecodeError, UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(
-            f"'{path}' must be a whole file with nothing but tensors, got {reason}; save module.state_dict() as safetensors"
-        ) from None
+    needed, remedy = (
+        f"'{path}' must be a whole file with nothing but tensors",
+        "save module.state_dict() as safetensors",
+    )
+    with in_one_sentence(needed, remedy):
+        tensors, facts = _read_safetensors(path) if path.suffix == ".safetensors" else (_read_pickled(path), {})
+    of_form(Facts, facts, needed, remedy)
+    return tensors, facts
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a mapping
-        return tensors, json.loads((file.metadata() or {}).get("fewshot", "{}"))
+    tensors, metadata = read_tensors(path)
+    return tensors, json.loads(metadata.get("fewshot", "{}"))
 
 
 def _read_pickled(path: Path) -> dict[str, Tensor]:
@@ -115,12 +123,22 @@ def _check_fit(path: Path | str, found: dict[str, Tensor], wanted: dict[str, Ten
             for name in wanted
             if name in found and found[name].shape != wanted[name].shape
         ),
+        *(
+            f"'{name}' of {found[name].dtype} for {wanted[name].dtype}"
+            for name in wanted
+            if name in found and _kind(found[name]) != _kind(wanted[name])
+        ),
     ]
     if wrong:
         raise DataError(
             f"'{path}' must hold the weights of this network, got {wrong[0]} ({len(wrong)} tensors differ); "
             "choose the network that they were saved from"
         )
+
+
+def _kind(tensor: Tensor) -> tuple[bool, bool]:
+    """Tensors of one kind turn into each other: fractions of any precision, or whole numbers of any size."""
+    return tensor.is_floating_point(), tensor.is_complex()
 
 
 def in_wheel(package: str, file: str) -> Path | None:

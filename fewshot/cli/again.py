@@ -24,24 +24,44 @@ def same_items(record: "Record") -> "tuple[Collection, Collection]":
     return whole, asked
 
 
-def same_episodes(record: "Record", asked: "Collection") -> Any:
+def same_queries(record: "Record") -> "Collection | None":
+    """The second collection that queries of the record came from, where there is one.
+
+    Raises:
+        DataError: If the data are not there, or damaged.
+        RecordError: If they have changed since.
+    """
+    from fewshot.datasets.index import load_dataset
+
+    known = record.target
+    if known is None:
+        return None
+    whole = load_dataset(known.name, **known.options)
+    queries = whole if known.split is None else whole.split(known.split)
+    if queries.hash != known.hash:
+        raise RecordError(f"the data of the queries, '{known.name}', have changed since")
+    return queries
+
+
+def same_episodes(record: "Record", asked: "Collection", queries: "Collection | None" = None) -> Any:
     """The sampler, or the list, of a record's episodes.
 
     Args:
         record: Of one list of episodes.
         asked: Its items.
+        queries: Those of its queries, where they come from a second collection.
 
     Raises:
         FewShotError: If nobody knows such a list.
     """
     from fewshot.datasets.index import load_episodes
-    from fewshot.episodes import EpisodeSampler, EpisodeSpec
+    from fewshot.episodes import EpisodeSpec
+    from fewshot.evaluation.target import make_sampler
     from fewshot.recipes.rows import episodes_of
     from fewshot.recipes.schema import Recipe
 
     if record.episodes.spec:
-        spec, names = EpisodeSpec.from_dict(record.episodes.spec), asked.class_names
-        return EpisodeSampler(asked.labels, spec, record.episodes.seed, class_names=names, groups=asked.groups)
+        return make_sampler(asked, EpisodeSpec.from_dict(record.episodes.spec), record.episodes.seed, queries)
     if record.recipe:
         recipe = Recipe.model_validate(record.settings)
         return episodes_of(recipe, recipe.evaluation.rows[0], asked)

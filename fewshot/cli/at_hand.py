@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fewshot.cli.again import same_episodes, same_items
+from fewshot.cli.again import same_episodes, same_items, same_queries
 from fewshot.cli.output import note
 from fewshot.errors import FewShotError, RecordError
+from fewshot.evaluation.target import manifest_of
 from fewshot.report.results import Result
 from fewshot.results.answers import Answers
 
@@ -24,11 +25,12 @@ NO_ANSWERS = "Which queries were answered rightly is not known: the answers, '{}
 
 @dataclass(frozen=True)
 class Known:
-    """What is at hand for one result: data, episodes, answers, each of them or nothing, and why not."""
+    """What is at hand for one result: data, those of the queries, episodes, answers, each of them or nothing, and why not."""
 
     result: Result
     whole: "Collection | None" = None
     asked: "Collection | None" = None
+    queries: "Collection | None" = None
     sampler: Any = None
     answers: Answers | None = None
     missing: tuple[str, ...] = ()
@@ -39,8 +41,8 @@ class Known:
         record, answers = result.record, _answers(result)
         missing = () if answers is not None else (NO_ANSWERS.format(answers_file(record)),)
         try:
-            whole, asked = same_items(record)
-            return cls(result, whole, asked, _same_list(record, asked), answers, missing)
+            (whole, asked), second = same_items(record), same_queries(record)
+            return cls(result, whole, asked, second or asked, _same_list(record, asked, second), answers, missing)
         except FewShotError as error:
             # on the page there is no reason, which may name a path of this machine
             note(f"{result.key}: without items and names, because {error}")
@@ -61,14 +63,14 @@ class Known:
         return groups[0].classes if len(groups) == 1 else None  # several shapes lose the order of the list
 
 
-def _same_list(record: "Record", asked: "Collection") -> Any:
+def _same_list(record: "Record", asked: "Collection", second: "Collection | None") -> Any:
     """The episodes of a record.
 
     Raises:
         RecordError: If they are other ones than the record's.
     """
-    sampler = same_episodes(record, asked)
-    found = sampler.manifest(0, record.episodes.count, asked.item_names or ())
+    sampler = same_episodes(record, asked, second)
+    found = manifest_of(sampler, record.episodes.count, asked, second)
     if found != record.episodes.manifest:
         raise RecordError(f"its episodes must be those of '{record.episodes.manifest}', got '{found}'")
     return sampler

@@ -41,11 +41,13 @@ def audit(
     from fewshot.backbones.index import load_backbone
     from fewshot.datasets.index import load_dataset
     from fewshot.evaluation.audit import audit as search
+    from fewshot.files import require_writable_files
     from fewshot.results.figures import require_ending
     from fewshot.training.memory import keep_freed_memory
 
     if sheet is not None:
         require_ending(sheet)
+        require_writable_files(sheet)
     keep_freed_memory()
     options = parsed(data_option, "--data-option")
     with stdout_kept():

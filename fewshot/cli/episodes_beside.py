@@ -74,10 +74,12 @@ def _episode(drawn: Drawn, rank: str, result: Result, group: Group) -> Episode:
 def _drawn(known: Known, i: int, learner: Any) -> Drawn:
     if known.asked is None:
         return _by_number(known, i)
+    assert known.queries is not None
     episode, items = known.sampler[i], known.asked
     predicted = _computed(learner, known, i) if learner is not None else _answered(known.answers, episode, i)
     names = [items.class_names[c] for c in episode.classes]
-    support, query = ([_item(items, row) for row in rows.tolist()] for rows in (episode.support, episode.query))
+    support = [_item(items, row) for row in episode.support.tolist()]
+    query = [_item(known.queries, row) for row in episode.query.tolist()]
     return Drawn(i, names, support, episode.support_y, query, episode.query_y, predicted)
 
 
@@ -104,11 +106,11 @@ def _answered(answers: Answers | None, episode: "IndexEpisodes", i: int) -> np.n
 def _computed(learner: Any, known: Known, i: int) -> np.ndarray:
     from fewshot.evaluation.answers import eval_mode, score, support_set
 
-    assert known.asked is not None
+    assert known.asked is not None and known.queries is not None
     (batch,) = known.sampler.groups(i, 1)
     with eval_mode(learner):
-        support = support_set(known.asked, batch, known.sampler.seeds(batch.index))
-        scores = score(learner, support, known.asked.take(batch.query))
+        support = support_set(known.asked, batch, known.sampler.seeds(batch.index), pool=known.queries)
+        scores = score(learner, support, known.queries.take(batch.query))
     answers: np.ndarray = scores[0].argmax(-1).cpu().numpy()
     return answers
 

@@ -55,6 +55,10 @@ def evaluate(
     split: Annotated[
         str | None, typer.Option(help="Which classes; left out: test where the data have splits; 'all': every item.")
     ] = None,
+    queries: Annotated[
+        str | None,
+        typer.Option(metavar="DATA", help="Other data with the same classes, for queries: photos, then drawings."),
+    ] = None,
     base: Annotated[str | None, typer.Option(help="Split whose classes the learner sees beforehand.")] = None,
     ci: Annotated[
         Ci, typer.Option(help="Interval for these episodes' images (closed), for new images (open), or both.")
@@ -87,7 +91,7 @@ def evaluate(
         raise FewShotError("either --episodes or --half-width decides how many episodes, got both; leave one out")
     spec = EpisodeSpec(way, shot, query, open_way=open_classes, open_query=open_query)
     setting = Setting(
-        data, learner, parsed(data_option, "--data-option"), split, parsed(option, "--option"), backbone, base
+        data, learner, parsed(data_option, "--data-option"), split, parsed(option, "--option"), backbone, base, queries
     )
     extra = {"episodes": 1000 if episodes is None else episodes, "half_width": half_width, "seed": seed,
              "open_interval": ci != Ci.closed, "keep_scores": scores, "allow_seen": allow_seen}  # fmt: skip
@@ -111,20 +115,37 @@ def _finished_or_new(
     """The record of an earlier run with the same settings and data, or a new one."""
     from fewshot.cli.judge import judge
     from fewshot.cli.setting import named_settings
-    from fewshot.results.record import Record
+    from fewshot.files import cache_folder, content_hash, require_writable
+    from fewshot.results.record import ANYTHING, Record
 
     whole, asked = setting.load()
+    queries = setting.load_queries(whole)
     if chosen is not None:
         setting, extra = _tuned(setting, chosen, whole), extra | {"selection": chosen.selection}
     settings, name = named_settings(setting, spec, extra, whole)
     path = (out or Path("fewshot-results") / name) / f"{name}.json"
     if path.exists() and not again:
         record = Record.load(path)
-        if record.settings == settings and record.data.hash == asked.hash:
+        hashes = record.data.hash, record.target and record.target.hash
+        same = record.settings == settings and hashes == (asked.hash, queries and queries.hash)
+        if same and _is_whole(record, path.parent):
             note(f"already done, printed again from '{path}' (--again computes it anew)")
             return path, record
-    record = judge(setting, spec, extra, whole, asked, chosen).model_copy(update={"settings": settings})
-    return path, record.save(path)
+    replaces = ANYTHING if again else content_hash(path)
+    for folder in (path.parent, cache_folder()):
+        require_writable(folder)
+    record = judge(setting, spec, extra, whole, asked, chosen, queries).model_copy(update={"settings": settings})
+    return path, record.save(path, replaces)
+
+
+def _is_whole(record: "Record", folder: Path) -> bool:
+    """Whether the answers beside a record are there, and its own."""
+    try:
+        record.check_answers(folder)
+    except FewShotError as error:
+        note(f"not done: {error}")
+        return False
+    return True
 
 
 def _tuned(setting: "Setting", chosen: "Choice", whole: "Collection") -> "Setting":
@@ -158,5 +179,9 @@ def _show(record: "Record", path: Path, ci: Ci) -> None:
     intervals = interval_table(record)
     rows = tuple(row for row in intervals.rows if row[0] != hidden)
     opened = [open_set_table(record)] if record.open_set else []
-    show_tables(results_table({path.stem: record}), *opened, replace(intervals, rows=rows, notes=tuple(record.notes)))
+    size = record.data.options.get("size")
+    notes = [f"images: {size} x {size} pixels; another size: --data-option size=..."] if size else []
+    show_tables(
+        results_table({path.stem: record}), *opened, replace(intervals, rows=rows, notes=(*record.notes, *notes))
+    )
     note(f"record: {path}")

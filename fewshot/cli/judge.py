@@ -7,15 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from fewshot.claims import claims_of
 from fewshot.cli.output import note
 from fewshot.cli.progress import progress_line
 from fewshot.cli.setting import Setting
 from fewshot.datasets.collection import Collection
-from fewshot.episodes import EpisodeSampler, EpisodeSpec
+from fewshot.episodes import EpisodeSpec
 from fewshot.errors import EpisodeError, NotFittedError, ShapeError
 from fewshot.evaluation.answers import eval_mode, score, support_set
 from fewshot.evaluation.evaluate import evaluate
-from fewshot.evaluation.guard import check_overlap, classes_seen
+from fewshot.evaluation.guard import check_overlap
+from fewshot.evaluation.target import asked_classes, make_sampler, require_alike
 from fewshot.results.choice import Choice
 from fewshot.results.record import Record, SeenClasses
 from fewshot.results.stopping import PILOT_EPISODES, two_stage_count
@@ -29,6 +31,7 @@ def judge(
     whole: Collection,
     asked: Collection,
     chosen: Choice | None = None,
+    queries: Collection | None = None,
 ) -> Record:
     """The record of one learner on one data set, named as it was asked for.
 
@@ -39,22 +42,26 @@ def judge(
         whole: All of the data.
         asked: The part that is asked.
         chosen: How the options were chosen, if they were.
+        queries: The second collection, where queries come from one.
 
     Raises:
         FewShotError: As `fewshot.evaluation.evaluate.evaluate`, or if the items are none that the learner can take.
     """
     if chosen is not None:
-        chosen.require_new(asked.qualified_names())  # told before anything is computed
+        chosen.require_new(tuple(asked_classes(asked, queries)))  # told before anything is computed
     keep_freed_memory()
     with unfit_items_told(setting, whole):  # base classes are embedded here
         built = setting.build(whole)
-    seen = check_base(setting, built, whole, asked, extra["allow_seen"])
+    seen = check_base(setting, built, whole, asked, extra["allow_seen"], queries)
     known = {} if seen is None else {"pretraining_classes": seen}
-    options = {name: extra[name] for name in ("open_interval", "keep_scores", "allow_seen")} | {"chosen": chosen}
+    options = {name: extra[name] for name in ("open_interval", "keep_scores", "allow_seen")} | {
+        "chosen": chosen,
+        "queries": queries,
+    }
     with progress_line() as report:
         try:
-            ask_once(setting, built, asked, spec)
-            count = extra["episodes"] if extra["half_width"] is None else _count(built, asked, spec, extra)
+            ask_once(setting, built, asked, spec, queries)
+            count = extra["episodes"] if extra["half_width"] is None else _count(built, asked, spec, extra, queries)
             record = evaluate(built, asked, spec, count, extra["seed"], report=report, **options)
         except NotFittedError as error:
             raise NotFittedError(f"{error} (here: --base train, or another split)") from None
@@ -62,7 +69,12 @@ def judge(
 
 
 def check_base(
-    setting: Setting, learner: Any, whole: Collection, asked: Collection, allowed: bool
+    setting: Setting,
+    learner: Any,
+    whole: Collection,
+    asked: Collection,
+    allowed: bool,
+    queries: Collection | None = None,
 ) -> SeenClasses | None:
     """What a learner with base classes has seen, those included; nothing where it has none.
 
@@ -72,11 +84,13 @@ def check_base(
     base = setting.base_classes(whole)
     if base is None:
         return None
-    everything = SimpleNamespace(classes_seen={*base.qualified_names(), *classes_seen(learner)})
-    return check_overlap(everything, asked, allowed)
+    everything = SimpleNamespace(classes_seen={*base.qualified_names(), *claims_of(learner).classes_seen})
+    return check_overlap(everything, asked, allowed, queries)
 
 
-def ask_once(setting: Setting, learner: Any, asked: Collection, spec: EpisodeSpec) -> None:
+def ask_once(
+    setting: Setting, learner: Any, asked: Collection, spec: EpisodeSpec, queries: Collection | None = None
+) -> None:
     """One episode in advance, so that items which learner or backbone cannot take are told in a sentence.
 
     Raises:
@@ -84,11 +98,14 @@ def ask_once(setting: Setting, learner: Any, asked: Collection, spec: EpisodeSpe
         ShapeError: If learner or backbone cannot take the items.
     """
     try:
-        sampler = EpisodeSampler(asked.labels, spec, class_names=asked.class_names, groups=asked.groups)
+        sampler = make_sampler(asked, spec, 0, queries)
     except EpisodeError as error:
         raise EpisodeError(f"{error} (here: --way, --shot, --query)") from None
     (batch,) = sampler.groups(0, 1)
-    support, query = support_set(asked, batch, sampler.seeds(batch.index)), asked.take(batch.query)
+    second = asked if queries is None else queries
+    require_alike(asked, second)
+    support = support_set(asked, batch, sampler.seeds(batch.index), pool=second)
+    query = second.take(batch.query)
     with unfit_items_told(setting, asked), eval_mode(learner):
         score(learner, support, query)
 
@@ -113,9 +130,12 @@ def unfit_items_told(setting: Setting, asked: Collection) -> Iterator[None]:
         ) from error
 
 
-def _count(learner: Any, asked: Collection, spec: EpisodeSpec, extra: dict[str, Any]) -> int:
+def _count(
+    learner: Any, asked: Collection, spec: EpisodeSpec, extra: dict[str, Any], queries: Collection | None
+) -> int:
     """Episodes that a half width needs, by the spread of a pilot, which are the first of them."""
-    pilot = evaluate(learner, asked, spec, PILOT_EPISODES, extra["seed"], allow_seen=extra["allow_seen"])
+    options = {"allow_seen": extra["allow_seen"], "queries": queries}
+    pilot = evaluate(learner, asked, spec, PILOT_EPISODES, extra["seed"], **options)
     count = two_stage_count(pilot.accuracies, extra["half_width"], pilot.summary.level)
     note(f"a half width of {extra['half_width']:g} needs {count} episodes, by a pilot of {PILOT_EPISODES}")
     return count

@@ -49,6 +49,17 @@ def about(classifier: "FewShotClassifier") -> dict[str, Any]:
     }
 
 
+def about_items(classifier: "FewShotClassifier", items: "Unlabelled") -> dict[str, Any]:
+    """How the items were read: height and width of images in pixels, and how many texts are longer than the backbone reads."""
+    backbone, shape = classifier.model_.backbone, items.items.shape
+    long = classifier.model_.kind == "texts" and hasattr(backbone, "too_long")
+    return {
+        "count": len(items.names),
+        "image_size": list(shape[2:]) if len(shape) == 4 else None,
+        "too_long": backbone.too_long(items.items) if long else 0,
+    }
+
+
 def write_csv(path: Path, answers: list[Answer]) -> Path:
     """One row an item: item, label (empty: rejected), confidence, and the set with bars between labels."""
     import csv
@@ -84,30 +95,65 @@ def write_sheet(path: Path, items: "Unlabelled", answers: list[Answer]) -> Path:
     return save_figure(contact_sheet(items.items, best, [answer["confidence"] for answer in answers], rejected), path)
 
 
-def answer_table(classifier: "FewShotClassifier", answers: list[Answer], coverage: float | None) -> "Table":
+def answer_table(
+    classifier: "FewShotClassifier", items: "Unlabelled", answers: list[Answer], coverage: float | None
+) -> "Table":
     """One row an item; below, what answered, and how it did on examples that were left out."""
     from fewshot.results.tables import Table
 
-    known = about(classifier)
+    columns = ("item", "label", "confidence %", *(("set",) if coverage is not None else ()))
+    notes = (*_made(classifier, items), *_limits(classifier, answers, coverage))
+    return Table(columns, tuple(_row(answer) for answer in answers), notes=notes)
+
+
+def _made(classifier: "FewShotClassifier", items: "Unlabelled") -> list[str]:
+    """What answered, on what, and how sure it can be."""
+    known, read = about(classifier), about_items(classifier, items)
     made = str(known["learner"]) + (f" on {known['backbone']}" if known["backbone"] != "none" else "")
     notes = [f"{made}, from {known['examples']} examples of {len(known['classes'])} classes"]
+    if read["image_size"]:
+        notes.append("images: {} x {} pixels".format(*read["image_size"]))
+    if read["too_long"]:
+        notes.append(
+            f"{read['too_long']} of {read['count']} texts are longer than the backbone reads: their ends are cut off"
+        )
     if known["left_out"]["asked"]:
         notes.append("examples left out and answered rightly: {right} of {asked}".format(**known["left_out"]))
+    else:
+        reason = "no class has a second example that could be left out" if classifier.calibrate else "calibrate=False"
+        notes.append(f"confidence is not calibrated: {reason}")
+    return notes
+
+
+def _limits(classifier: "FewShotClassifier", answers: list[Answer], coverage: float | None) -> list[str]:
+    """What rejected labels and sets mean."""
+    notes = []
     if classifier.reject_below is not None:
         notes.append(f"no label where its probability lies below {100 * classifier.reject_below:g} %")
     if coverage is not None:
         notes.append(f"set: the labels that cannot be ruled out, with coverage {100 * coverage:g} %")
-    columns = ("item", "label", "confidence %", *(("set",) if coverage is not None else ()))
-    return Table(columns, tuple(_row(answer) for answer in answers), notes=tuple(notes))
+        lacking = sum(answer["label"] is not None and answer["label"] not in answer["set"] for answer in answers)
+        if lacking:
+            notes.append(
+                f"{lacking} of {len(answers)} sets lack the item's label: it is the likeliest one, and yet less clear than "
+                f'it was for {100 * coverage:g} % of the examples; take such a set as "I don\'t know"'
+            )
+    return notes
 
 
 def _row(answer: Answer) -> tuple[str, ...]:
     from fewshot.results.tables import ABSENT, percent
 
-    label = ABSENT if answer["label"] is None else str(answer["label"])
-    held = (", ".join(map(str, answer["set"])) or ABSENT,) if "set" in answer else ()
-    return (_short(answer["item"]), label, percent(answer["confidence"]), *held)
+    label = ABSENT if answer["label"] is None else one_line(str(answer["label"]))
+    held = (", ".join(one_line(str(one)) for one in answer["set"]) or ABSENT,) if "set" in answer else ()
+    return (_short(one_line(answer["item"])), label, percent(answer["confidence"]), *held)
+
+
+def one_line(text: str) -> str:
+    """A text with a space for each run of line ends, tabs and other marks that do not print."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
 
 
 def _short(text: str, most: int = 60) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    """A long text without its middle: texts are told apart by their beginning, paths by their end."""
+    return text if len(text) <= most else f"{text[: most - 21]}…{text[-20:]}"

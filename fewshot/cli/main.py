@@ -3,9 +3,12 @@
 Nothing heavy is imported here or at the top of a command's file, so that help is instant.
 """
 
+import errno
+import os
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, TextIO
 
 import typer
 from typer.core import TyperGroup
@@ -13,6 +16,7 @@ from typer.core import TyperGroup
 from fewshot.cli import commands
 from fewshot.errors import FewShotError
 
+REFUSED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}  # by the disk to which the output goes
 OK, CHECK_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 EXIT_CODES = "Exit codes: 0 done, 1 ran but a check failed, 2 bad input, 130 interrupted."
@@ -29,7 +33,7 @@ class Commands(TyperGroup):
             print(f"error: {error}", file=sys.stderr)
             raise typer.Exit(BAD_INPUT) from None
         except OSError as error:
-            if error.filename is None:  # a closed pipe, for one, is no bad input
+            if error.filename is None:  # of the output: see `main`
                 raise
             print(f"error: '{error.filename}' must be readable and writable, got: {error.strerror}", file=sys.stderr)
             raise typer.Exit(BAD_INPUT) from None
@@ -85,5 +89,25 @@ for _name, (_command, _examples) in commands.COMMANDS.items():
 
 
 def main() -> None:
-    """Run the command line."""
-    app()
+    """Run the command line, and see that what it prints arrives."""
+    sys.stdout = sys.stdout or _nowhere()  # none where whoever started this has closed it
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        sys.stdout = _nowhere()  # what is still held back cannot be written either
+        if error.errno == errno.EPIPE:  # whoever reads has enough
+            raise SystemExit(CHECK_FAILED) from None
+        if error.errno not in REFUSED:
+            raise
+        why = error.strerror or error
+        print(
+            f"error: the output must arrive whole, got: {why}; free some space, or send it elsewhere", file=sys.stderr
+        )
+        raise SystemExit(BAD_INPUT) from None
+
+
+def _nowhere() -> TextIO:
+    return Path(os.devnull).open("w", encoding="utf-8")

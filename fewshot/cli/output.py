@@ -2,9 +2,13 @@
 
 import json
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from fewshot.errors import FewShotWarning
 
 if TYPE_CHECKING:
     from fewshot.results.tables import Table
@@ -52,6 +56,17 @@ def _rich(table: "Table") -> None:
 
 @contextmanager
 def stdout_kept() -> Iterator[None]:
-    """Whatever other packages print while something is computed goes to stderr."""
-    with redirect_stdout(sys.stderr):
+    """Whatever other packages print while something is computed goes to stderr; each warning of ours is one line there."""
+    with redirect_stdout(sys.stderr), warnings.catch_warnings():
+        warnings.simplefilter("always", FewShotWarning)
+        warnings.showwarning = partial(_show_warning, warnings.showwarning, set())
         yield
+
+
+def _show_warning(otherwise: Any, told: set[str], message: Any, category: type[Warning], *where: Any) -> None:
+    """A warning of ours once, as a note; another package's as it would have been shown."""
+    if not issubclass(category, FewShotWarning):
+        otherwise(message, category, *where)
+    elif str(message) not in told:
+        told.add(str(message))
+        note(f"warning: {message}")

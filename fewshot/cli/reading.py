@@ -1,6 +1,5 @@
 """Records from files and folders, each under a name."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,11 +34,11 @@ def _inside(folder: Path) -> list[Path]:
 
 def _is_record(file: Path) -> bool:
     """Whether a file of a folder is meant: other JSON lacks what records have; a torn one is meant, and told of later."""
-    from fewshot.results.record import is_record
+    from fewshot.results.record import is_record, read_content
 
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = read_content(file, "JSON")
+    except RecordError:
         return True
     return is_record(content) or (isinstance(content, dict) and "zero_shot" in content)
 

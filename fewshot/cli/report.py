@@ -46,12 +46,15 @@ def report(
     Tables, figures, paired differences, episodes to look at and the origin of every number, in one file that loads nothing
     from anywhere.
     """
-    from fewshot.files import write_text
+    from fewshot.files import require_writable, require_writable_files, write_text
     from fewshot.report.build import build_page
     from fewshot.report.page import render
     from fewshot.report.results import check_reference
     from fewshot.results.zero_shot_table import label_of
 
+    require_writable_files(out)
+    if figures is not None:
+        require_writable(figures)
     few_shot, zero_shot = read_both(records)
     reference = reference or _reference_of(few_shot, zero_shot)
     check_reference(reference, few_shot, map(label_of, zero_shot.values()))

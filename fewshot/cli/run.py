@@ -41,7 +41,7 @@ def run(
     """
     from fewshot.cli.progress import training_line
     from fewshot.recipes.load import load_recipe
-    from fewshot.recipes.run import folder_of, run_recipe
+    from fewshot.recipes.run import folder_of, names_of, run_recipe
     from fewshot.recipes.zero_shot import check_none_replaced
     from fewshot.recipes.zero_shot_schema import ZeroShotRecipe
     from fewshot.results.tables import error_lines, results_table
@@ -60,9 +60,7 @@ def run(
     elif loaded.reference and not only:
         _show_board(loaded, records, out)
     else:
-        # a record and its answers have one name
-        names = [Path(r.answers.file).stem if r.answers else str(k + 1) for k, r in enumerate(records)]
-        show_tables(results_table(dict(zip(names, records, strict=True))))
+        show_tables(results_table(dict(zip(names_of(loaded, only), records, strict=True))))
         for line in error_lines(records):
             typer.echo(line)
 

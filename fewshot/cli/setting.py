@@ -35,6 +35,7 @@ class Setting:
         backbone: Name of the backbone, ``"none"`` for the items as they are, nothing for the default:
             pixels or arrays flattened.
         base: Split whose classes the learner sees beforehand.
+        queries: Name or path of a second collection with the same classes, for queries and pool.
     """
 
     data: str
@@ -44,6 +45,7 @@ class Setting:
     options: dict[str, Any] = field(default_factory=dict)
     backbone: str | None = None
     base: str | None = None
+    queries: str | None = None
 
     def load(self) -> "tuple[Collection, Collection]":
         """All of the data, and the part that is asked for.
@@ -55,6 +57,18 @@ class Setting:
         whole = self.load_whole()
         split = self.chosen_split(whole)
         return whole, whole if split is None else whole.split(split)
+
+    def load_queries(self, whole: "Collection") -> "Collection | None":
+        """The second collection: the split of it that is asked for of the first, or all where it has no splits.
+
+        Raises:
+            DataError: If it is not there, or damaged.
+            UnknownNameError: If nobody knows it, or it has splits, and none of that name.
+        """
+        from fewshot.datasets.index import load_dataset
+        from fewshot.evaluation.target import same_part
+
+        return None if self.queries is None else same_part(load_dataset(self.queries), self.chosen_split(whole))
 
     def load_whole(self) -> "Collection":
         """All of the data, with their splits.
@@ -68,6 +82,16 @@ class Setting:
         if not self.data:
             raise DataError("--data must be a name or a path, got ''; see: fewshot-bench list datasets")
         return load_dataset(self.data, **self.data_options)
+
+    def options_as_read(self, whole: "Collection") -> dict[str, Any]:
+        """Options of the loader, with the size of a user's own photos also where it was left out."""
+        from fewshot.datasets.index import is_own
+        from fewshot.datasets.tables import TABLES
+
+        sized = Path(self.data).suffix.lower() in ("", ".zip", *TABLES) or Path(self.data).is_dir()
+        if not (sized and is_own(self.data) and whole.items.ndim == 4):
+            return self.data_options
+        return {"size": int(whole.items.shape[-1])} | self.data_options
 
     def chosen_split(self, whole: "Collection") -> str | None:
         """The name of the split: as asked for, else ``test`` where the data have splits."""
@@ -134,6 +158,7 @@ class Setting:
             options=record.learner.options,
             backbone=record.backbone.name if record.backbone else "none",
             base=record.training.split if record.training else None,
+            queries=record.target.name if record.target else None,
         )
 
     def named(self, record: "Record", whole: "Collection") -> "Record":
@@ -141,13 +166,17 @@ class Setting:
         from fewshot.results.record import TrainingInfo
 
         split, base = self.chosen_split(whole), self.base_classes(whole)
-        data = {"name": self.data, "options": self.data_options, "split": split}
+        data = {"name": self.data, "options": self.options_as_read(whole), "split": split}
         known: dict[str, Any] = {
             "data": record.data.model_copy(update=data),
             "learner": record.learner.model_copy(update={"name": self.learner, "options": self.options}),
         }
         if record.backbone is not None:
             known["backbone"] = record.backbone.model_copy(update={"name": self.backbone_name(whole)})
+        if record.target is not None:
+            first, second = record.sources
+            own = {"name": self.queries, "split": second.split and split}
+            known["sources"] = [first.model_copy(update=data), second.model_copy(update=own)]
         if base is not None:
             known["training"] = TrainingInfo(split=str(self.base), budget=WITH_BASE, seed=0, classes_hash=base.hash)
         return record.model_copy(update=known)
@@ -173,9 +202,11 @@ def named_settings(
         whole: All of the data.
     """
     resolved = {"split": setting.chosen_split(whole), "backbone": setting.backbone_name(whole)}
-    settings = json.loads(json.dumps(asdict(setting) | resolved | {"spec": spec.as_dict()} | extra, default=str))
+    given = {name: value for name, value in asdict(setting).items() if name != "queries" or value is not None}
+    settings = json.loads(json.dumps(given | resolved | {"spec": spec.as_dict()} | extra, default=str))
     key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
-    parts = [Path(setting.data).stem, setting.backbone or "", setting.learner, f"{spec.way}w{spec.shot}s", key]
+    second = "" if setting.queries is None else Path(setting.queries).stem
+    parts = [Path(setting.data).stem, second, setting.backbone or "", setting.learner, f"{spec.way}w{spec.shot}s", key]
     return settings, "-".join(re.sub(r"[^\w.]+", "-", part).strip("-.") for part in parts if part)
 
 

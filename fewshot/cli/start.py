@@ -19,5 +19,7 @@ def quickstart(
     Episodes, learners and intervals, on data that come with the package.
     """
     from fewshot.cli import quickstart as first
+    from fewshot.files import require_writable
 
+    require_writable(out)
     first.quickstart(out, as_json)

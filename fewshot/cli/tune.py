@@ -69,6 +69,7 @@ def _finished_or_new(
     from dataclasses import replace
 
     from fewshot.cli.setting import named_settings
+    from fewshot.files import cache_folder, require_writable
     from fewshot.results.choice import Choice
 
     whole = setting.load_whole()
@@ -82,6 +83,8 @@ def _finished_or_new(
         if choice.settings == settings and choice.data.hash == classes.hash:
             note(f"already done, printed again from '{path}' (--again computes it anew)")
             return path, choice
+    for folder in (path.parent, cache_folder()):
+        require_writable(folder)
     choice = _choose(setting, spec, asked, whole, classes).model_copy(update={"settings": settings})
     choice.save(path)
     return path, choice

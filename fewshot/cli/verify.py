@@ -1,6 +1,6 @@
 """``fewshot-bench verify``: do the answers of a record hold?"""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,19 +24,22 @@ def verify(
     records: RecordPaths,
     episodes: Annotated[int, typer.Option(min=1, help="How many episodes of each record to compute anew.")] = 50,
     seed: Annotated[int, typer.Option(min=0, help="Of their random choice.")] = 0,
+    without_answers: Annotated[
+        bool, typer.Option("--without-answers", help="Check the counts alone, where the answers were not kept.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Check that the answers of records hold.
 
-    Computes random episodes of each record anew. Exit code 1 if one does not hold, 2 if one cannot be checked
-    because data or weights are not here.
+    Reads the answers beside each record, and computes random episodes anew. Exit code 1 if a record does not hold,
+    2 if one cannot be checked because data or weights are not here.
     """
     from fewshot.cli.reading import record_files
 
     results = []
     with stdout_kept():
         for path in record_files(records):
-            results.append(_checked(path, episodes, seed))
+            results.append(_checked(path, episodes, seed, not without_answers))
     if as_json:
         document(results)
     else:
@@ -47,18 +50,35 @@ def verify(
         raise typer.Exit(code)
 
 
-def _checked(path: Path, episodes: int, seed: int) -> dict[str, Any]:
+def _checked(path: Path, episodes: int, seed: int, answers: bool) -> dict[str, Any]:
     """What came of one file, so that a bad one does not keep the others from being checked."""
     from fewshot.evaluation.verify import Verdict
     from fewshot.results.record import Record
     from fewshot.results.zero_shot import is_zero_shot
 
+    told: tuple[str, ...] = ()
     try:
-        verdict = _whole(path) if is_zero_shot(path) else _verdict(Record.load(path), episodes, seed)
+        if is_zero_shot(path):
+            verdict = _whole(path)
+        else:
+            record = Record.load(path)
+            told = _about_answers(record, path.parent) if answers else ()
+            verdict = _verdict(record, episodes, seed)
     except FewShotError as error:
         note(f"error: {path}: {error}")
-        return {"record": str(path), "outcome": "not checked", **asdict(Verdict((), (), 0, (str(error),)))}
-    return {"record": str(path), "outcome": "holds" if verdict.holds else "fails", **asdict(verdict)}
+        outcome, verdict = "fails" if told else "not checked", Verdict((), (), 0, (str(error),))
+    else:
+        outcome = "holds" if verdict.holds and not told else "fails"
+    return {"record": str(path), "outcome": outcome, **asdict(replace(verdict, problems=(*verdict.problems, *told)))}
+
+
+def _about_answers(record: "Record", folder: Path) -> tuple[str, ...]:
+    """A sentence where the answers beside a record are not whole, or not its own."""
+    try:
+        record.check_answers(folder)
+    except FewShotError as error:
+        return (f"{error}, or check the counts alone with --without-answers",)
+    return ()
 
 
 def _whole(path: Path) -> "Verdict":
@@ -71,13 +91,14 @@ def _whole(path: Path) -> "Verdict":
 
 
 def _verdict(record: "Record", episodes: int, seed: int) -> "Verdict":
-    from fewshot.cli.again import same_episodes, same_learner
+    from fewshot.cli.again import same_episodes, same_learner, same_queries
     from fewshot.cli.setting import Setting
     from fewshot.evaluation.verify import verify as recompute
 
     whole, asked = Setting.of(record).load()
-    learner = same_learner(record, whole)
-    return recompute(record, learner, asked, same_episodes(record, asked), episodes=episodes, seed=seed)
+    learner, queries = same_learner(record, whole), same_queries(record)
+    sampler = same_episodes(record, asked, queries)
+    return recompute(record, learner, asked, sampler, queries=queries, episodes=episodes, seed=seed)
 
 
 def _show(results: list[dict[str, Any]]) -> None:

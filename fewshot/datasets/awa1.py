@@ -14,6 +14,7 @@ from fewshot.datasets.location import data_root
 from fewshot.datasets.seen_unseen import choosing
 from fewshot.datasets.xlsa17 import load_xlsa17
 from fewshot.errors import DataError, MissingDataError
+from fewshot.reading import in_one_sentence
 
 SPLITS = ("proposed", "2009")
 
@@ -43,8 +44,9 @@ def load_awa1(split: str = "proposed", descriptors: str = "att", features: str |
 
 def _binary(folder: Path, names: tuple[str, ...]) -> np.ndarray:
     """The table of 2009, whose rows are in the order of ``classes.txt``, by name."""
-    listed = [line.split()[-1] for line in _lines(folder / "classes.txt")]
-    table = np.array([line.split() for line in _lines(folder / "predicate-matrix-binary.txt")], np.float32)
+    listed = [line.split()[-1] for line in _lines(folder / "classes.txt") if line.strip()]
+    with in_one_sentence("predicate-matrix-binary.txt must be a table of numbers", "fetch it again"):
+        table = np.array([line.split() for line in _lines(folder / "predicate-matrix-binary.txt")], np.float32)
     if sorted(listed) != sorted(names) or len(table) != len(listed):
         raise DataError(f"classes.txt must list the classes of att_splits.mat, got {len(listed)} and {len(names)}")
     return table[[listed.index(name) for name in names]]
@@ -52,7 +54,11 @@ def _binary(folder: Path, names: tuple[str, ...]) -> np.ndarray:
 
 def _of_2009(folder: Path, whole: Collection) -> dict[str, np.ndarray]:
     """All items of the 40 classes, and of the ten; every fourth of the 40 in order of the names validates."""
-    unseen = [whole.class_names.index(name) for name in _lines(folder / "testclasses.txt")]
+    unseen = [name for name in _lines(folder / "testclasses.txt") if name.strip()]
+    odd = sorted(set(unseen) - set(whole.class_names))
+    if odd or not unseen:
+        raise DataError(f"testclasses.txt must list classes of att_splits.mat, got {odd[:1] or 'none'}; fetch it again")
+    unseen = [whole.class_names.index(name) for name in unseen]
     rows = np.flatnonzero(~np.isin(whole.labels, unseen))
     by_name = sorted(np.unique(whole.labels[rows]).tolist(), key=lambda c: whole.class_names[c])
     test = np.flatnonzero(np.isin(whole.labels, unseen))
@@ -62,4 +68,5 @@ def _of_2009(folder: Path, whole: Collection) -> dict[str, np.ndarray]:
 def _lines(path: Path) -> list[str]:
     if not path.is_file():
         raise MissingDataError(f"AwA1 needs the file '{path}', got none; it is part of the attributes of 2009")
-    return path.read_text().splitlines()
+    with in_one_sentence(f"'{path}' must be text in UTF-8", "fetch it again"):
+        return path.read_text(encoding="utf-8").splitlines()

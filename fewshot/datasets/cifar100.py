@@ -6,7 +6,6 @@ Splits: Bertinetto et al., ICLR 2019 (CIFAR-FS), and Oreshkin et al., NeurIPS 20
 
 import io
 import tarfile
-import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,9 @@ from fewshot.datasets.class_splits import load_class_split
 from fewshot.datasets.collection import Collection
 from fewshot.datasets.location import data_root
 from fewshot.datasets.parts import Part, check_images
-from fewshot.datasets.pickles import entry, read_arrays_of, read_pickle
+from fewshot.datasets.pickles import entry, read_arrays_of, read_pickle, texts, whole_numbers
 from fewshot.errors import DataError, MissingDataError
+from fewshot.reading import in_one_sentence
 
 ARCHIVE, INSIDE = "cifar-100-python.tar.gz", "cifar-100-python"
 IMAGES = {"train": 500, "test": 100}  # of each class, in the two published files
@@ -60,7 +60,7 @@ def _read(folder: Path) -> Collection:
     for file, (_, labels, _) in files.items():
         check_images({file: Part([names[c] for c in labels], [])}, IMAGES[file])
     of_class = np.array([coarse[fine == c][0] for c in range(len(names))])
-    if not (of_class[fine] == coarse).all() or of_class.max() >= len(groups):
+    if not (of_class[fine] == coarse).all() or of_class.min() < 0 or of_class.max() >= len(groups):
         raise DataError(f"every class of CIFAR-100 must have one superclass, got more in '{folder}'; fetch it again")
     return Collection(
         np.concatenate([one[0] for one in files.values()]),
@@ -80,11 +80,11 @@ def _contents(folder: Path) -> dict[str, Any]:
         raise MissingDataError(
             f"'{folder}' must hold {ARCHIVE} or the folder {INSIDE}, got neither; fetch it from https://www.cs.toronto.edu/~kriz/cifar.html"
         )
-    try:
-        with tarfile.open(folder / ARCHIVE) as archive:
-            return {file: _member(archive, f"{INSIDE}/{file}", folder / ARCHIVE) for file in files}
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise DataError(f"'{folder / ARCHIVE}' must be a whole archive, got: {error}; fetch it again") from None
+    with (
+        in_one_sentence(f"'{folder / ARCHIVE}' must be a whole archive", "fetch it again"),
+        tarfile.open(folder / ARCHIVE) as archive,
+    ):
+        return {file: _member(archive, f"{INSIDE}/{file}", folder / ARCHIVE) for file in files}
 
 
 def _member(archive: tarfile.TarFile, name: str, path: Path) -> Any:
@@ -98,14 +98,15 @@ def _member(archive: tarfile.TarFile, name: str, path: Path) -> Any:
 
 
 def _texts(content: Any, key: str) -> list[str]:
-    return [str(text) for text in entry(content, key, "meta")]
+    return texts(entry(content, key, "meta"), key, "meta")
 
 
 def _file(content: Any, name: str, classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pixels ``(n, 3, 32, 32)``, classes and superclasses of one of the two files."""
-    pixels = np.asarray(entry(content, "data", name))
+    with in_one_sentence(f"'{name}' of CIFAR-100 must hold pixels", "fetch it again"):
+        pixels = np.asarray(entry(content, "data", name))
     fine, coarse = (
-        np.asarray(entry(content, f"{level}_labels", name)).astype(np.int64) for level in ("fine", "coarse")
+        whole_numbers(entry(content, f"{level}_labels", name), f"{level}_labels", name) for level in ("fine", "coarse")
     )
     if pixels.dtype != np.uint8 or pixels.shape != (len(fine), 3 * 32 * 32) or fine.shape != coarse.shape:
         raise DataError(

@@ -40,7 +40,11 @@ def load_clinc150() -> Collection:
     parts = _parts(folder / "data_full.json")
     texts, labels = zip(*[pair for pairs in parts.values() for pair in pairs], strict=True)
     whole = Collection.from_arrays(list(texts), labels, name="clinc150", splits=rows_of(parts))
-    domains = {intent: domain for domain, of in read_json(folder / "domains.json").items() for intent in of}
+    domains = {
+        intent: domain
+        for domain, of in read_json(folder / "domains.json", dict[str, list[str]]).items()
+        for intent in of
+    }
     domains[OUT_OF_SCOPE] = OUT_OF_SCOPE
     if set(domains) != set(whole.class_names):
         raise DataError(f"'{folder / 'domains.json'}' must name the domain of every intent, got {len(domains) - 1}")
@@ -49,7 +53,7 @@ def load_clinc150() -> Collection:
 
 
 def _parts(path: Path) -> dict[str, Any]:
-    content = read_json(path)
+    content = read_json(path, dict[str, list[tuple[str, str]]])
     for key, count in PARTS.values():
         if len(content.get(key, ())) != count:
             raise DataError(

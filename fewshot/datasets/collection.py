@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fewshot.datasets.conversion import as_items, as_labels, as_numpy
+from fewshot.datasets.conversion import as_items, as_labels, as_numpy, as_rows
 from fewshot.datasets.features import cached_features, embed_rows
+from fewshot.datasets.joined import Join, Joined
 from fewshot.errors import DataError, UnknownNameError
 from fewshot.files import digest
 from fewshot.names import unknown
@@ -32,11 +33,13 @@ class Collection:
         item_names: File name or other name of each item, where there is one.
         groups: Group of each class (alphabet, superclass), where there is one.
         descriptors: Attributes, vectors or texts of the classes, ``(n_classes, *side)``.
-        splits: Rows of each named split.
+        splits: Rows of each named split: numbers, or one truth value an item, which become numbers.
         whole: The collection that this is a part of, and the rows of it, where it is one.
+        sources: The collections that were joined to this one, by the names of their parts; see `join`.
+        source_of: Number of the source of each item, where there are several.
 
     Raises:
-        DataError: If labels do not fit the items, or features are not finite.
+        DataError: If labels or splits do not fit the items, or features are not finite.
 
     Example:
         >>> rows = Collection.from_arrays(np.eye(4, dtype=np.float32), ["cat", "cat", "dog", "dog"])
@@ -54,6 +57,8 @@ class Collection:
     descriptors: Any = None
     splits: Mapping[str, np.ndarray] = field(default_factory=dict)
     whole: "tuple[Collection, np.ndarray] | None" = field(default=None, repr=False)
+    sources: "Mapping[str, Collection]" = field(default_factory=dict, repr=False)
+    source_of: np.ndarray | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if len(self.items) != len(self.labels) or not len(self.labels):
@@ -78,11 +83,10 @@ class Collection:
         ):
             if known is not None and len(known) != count:
                 raise DataError(f"{what} must be {count}, one for each item or class, got {len(known)}")
-        for name, rows in self.splits.items():
-            if len(rows) and not 0 <= int(np.min(rows)) <= int(np.max(rows)) < len(self.labels):
-                raise DataError(
-                    f"rows of split '{name}' must lie in 0..{len(self.labels) - 1}, got {np.min(rows)}..{np.max(rows)}"
-                )
+        splits = {
+            name: as_rows(f"rows of split '{name}'", rows, len(self.labels)) for name, rows in self.splits.items()
+        }
+        object.__setattr__(self, "splits", splits)
 
     @classmethod
     def from_arrays(cls, x: Any, y: Any, *, name: str = "arrays", **known: Any) -> "Collection":
@@ -100,6 +104,29 @@ class Collection:
         labels = as_labels(y)
         names, ids = np.unique(labels, return_inverse=True)
         return cls(as_items(x), ids.astype(np.int64), tuple(str(n) for n in names.tolist()), name=name, **known)
+
+    @classmethod
+    def join(cls, parts: "Mapping[str, Collection]") -> "Collection":
+        """Several collections as one: a view, which gathers rows from its sources and copies none.
+
+        Classes are matched by name. Each source keeps its name, its hash and its origin, so that one class of two
+        sources is two classes to whoever asks what was seen in training. Every part is a split, and so is every split
+        of a part, as ``"part/split"``. Names of items come along where all parts have them; groups and descriptors
+        must agree.
+
+        Args:
+            parts: The collections by the names of their parts: ``{"source": photos, "target": drawings}``.
+
+        Raises:
+            DataError: If shapes or types of items differ, or groups or descriptors of a class.
+
+        Example:
+            >>> photos = Collection.from_arrays(np.eye(4, dtype=np.float32), ["cat", "cat", "dog", "dog"], name="photos")
+            >>> both = Collection.join({"source": photos, "target": photos.subset(np.array([1, 2]), "drawings")})
+            >>> len(both), both.class_names, both.split("target").labels.tolist()
+            (6, ('cat', 'dog'), [0, 1])
+        """
+        return cls(**Join(parts).fields())
 
     def __len__(self) -> int:
         """Number of items."""
@@ -156,7 +183,7 @@ class Collection:
         whole, own = self.whole or (self, np.arange(len(self)))
         return replace(
             self,
-            items=self.items[_as_slice(rows)],
+            items=self.items.part(rows) if isinstance(self.items, Joined) else self.items[_as_slice(rows)],
             labels=labels.astype(np.int64),
             class_names=tuple(self.class_names[c] for c in kept),
             name=name or self.name,
@@ -166,11 +193,20 @@ class Collection:
             descriptors=None if self.descriptors is None else self.descriptors[kept],
             splits={},
             whole=(whole, own[rows]),
+            source_of=None if self.source_of is None else self.source_of[rows],
         )
 
     def qualified_names(self) -> tuple[str, ...]:
         """Class names with their origin: what a trained learner keeps as the classes that it saw."""
-        return tuple(f"{self.origin or self.name}:{name}" for name in self.class_names)
+        return tuple(f"{origin}:{name}" for origin, name in self.origins())
+
+    def origins(self) -> list[tuple[str, str]]:
+        """Origin and name of each class; of several sources, for each source that has items of it."""
+        if self.source_of is None:
+            return [(self.origin or self.name, name) for name in self.class_names]
+        origins = [one.origin or one.name for one in self.sources.values()]
+        pairs = np.unique(np.stack([self.source_of, self.labels], 1), axis=0).tolist()
+        return [(origins[source], self.class_names[label]) for source, label in pairs]
 
     def with_classes(self, names: Sequence[str]) -> "Collection":
         """The items of the named classes, in the order of the collection.
@@ -195,14 +231,25 @@ class Collection:
             batch: Items embedded at once.
             cache: Whether to look in, and write to, the cache folder.
         """
-        features = self._features_of_whole(backbone) if cache else None
+        features: Any = self._features_of_sources(backbone, batch, cache) or (
+            self._features_of_whole(backbone) if cache else None
+        )
         if features is None:
             features = embed_rows(self.items, self.hash, backbone, batch, cache)
         return replace(self, items=features, whole=None)
 
+    def _features_of_sources(self, backbone: Any, batch: int, cache: bool) -> Joined | None:
+        """Features of a whole join, each source embedded by itself: its own cache has them."""
+        sources = list(self.sources.values())
+        if not isinstance(self.items, Joined) or len(self) < sum(map(len, sources)):
+            return None
+        if any(held is not one.items for held, one in zip(self.items.sources, sources, strict=True)):
+            return None  # features already
+        return Joined([one.embed(backbone, batch, cache).items for one in sources], self.items.rows)
+
     def _features_of_whole(self, backbone: Any) -> Tensor | None:
         """Features from the cache of the whole, if this still holds the very items of it."""
-        if self.whole is None:
+        if self.whole is None or isinstance(self.items, Joined):
             return None
         whole, rows = self.whole
         features = cached_features(whole.hash, backbone, len(whole))

@@ -19,6 +19,7 @@ from fewshot.datasets.resizing import key_of, resizer
 from fewshot.datasets.trees import Tree
 from fewshot.errors import DataError, MissingDataError
 from fewshot.names import unknown
+from fewshot.reading import in_one_sentence
 
 SPLITS = ("chen2019", "easyfsl", "feat")
 CLASSES, IMAGES = 200, 11788
@@ -71,15 +72,18 @@ def _numbered(path: Path, count: int) -> list[list[str]]:
     """What follows the number in each line of a list; numbers count from 1."""
     if not path.is_file():
         raise MissingDataError(f"CUB needs the file '{path}', got none; extract CUB_200_2011.tgz there")
-    lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    if [line[0] for line in lines] != [str(k) for k in range(1, count + 1)] or min(map(len, lines)) < 2:
+    with in_one_sentence(f"'{path}' must be text in UTF-8", "extract it again"):
+        lines = [line.split() for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+    if [line[0] for line in lines] != [str(k) for k in range(1, count + 1)] or min(map(len, lines), default=0) < 2:
         raise DataError(f"'{path}' must have {count} numbered lines, got {len(lines)}, or others; extract it again")
     return [line[1:] for line in lines]
 
 
 def _labels(folder: Path, images: list[str], names: list[str]) -> np.ndarray:
     """Classes by ``image_class_labels.txt``, which must agree with the folders of the images."""
-    numbers = [int(line[0]) - 1 for line in _numbered(folder / "image_class_labels.txt", len(images))]
+    listed = folder / "image_class_labels.txt"
+    with in_one_sentence(f"'{listed}' must hold the number of a class for each image", "extract it again"):
+        numbers = [int(line[0]) - 1 for line in _numbered(listed, len(images))]
     for image, number in zip(images, numbers, strict=True):
         if not 0 <= number < len(names) or image.split("/")[0] != names[number]:
             raise DataError(
@@ -89,14 +93,22 @@ def _labels(folder: Path, images: list[str], names: list[str]) -> np.ndarray:
 
 
 def _box(line: list[str]) -> Box:
-    left, top, width, height = map(float, line)
+    with in_one_sentence(
+        "a box of CUB must be four numbers, left, top, width and height", "extract bounding_boxes.txt again"
+    ):
+        left, top, width, height = map(float, line)
+    if not (math.isfinite(left + top + width + height) and left >= 0 and top >= 0 and width > 0 and height > 0):
+        raise DataError(
+            f"a box of CUB must have sides in an image, got {' '.join(line)}; extract bounding_boxes.txt again"
+        )
     return left, top, left + width, top + height
 
 
 def _attributes(path: Path) -> np.ndarray | None:
     if not path.is_file():
         return None
-    table = np.loadtxt(path, np.float32, ndmin=2)
+    with in_one_sentence(f"'{path}' must be a table of numbers", "extract it again"):
+        table = np.loadtxt(path, np.float32, ndmin=2)
     if len(table) != CLASSES or not np.isfinite(table).all():
         raise DataError(f"'{path}' must have a row of numbers for each of {CLASSES} classes, got shape {table.shape}")
     return table

@@ -7,7 +7,8 @@ import numpy as np
 
 from fewshot.datasets.collection import Collection
 from fewshot.datasets.conversion import as_items
-from fewshot.datasets.tables import Row, cell, read_table
+from fewshot.datasets.table_rows import Row
+from fewshot.datasets.tables import cell, read_table
 from fewshot.errors import DataError
 
 
@@ -27,6 +28,8 @@ def with_descriptors(collection: Collection, path: str | Path) -> Collection:
     columns = [str(name) for name in (rows[0][1] if rows else {})]
     if "label" not in columns or len(columns) < 2:
         raise DataError(f"'{path}' must have the column 'label' and one of 'text' or numbers, got {columns}")
+    if any("" in cells for _, cells in rows):
+        raise DataError(f"'{path}' must name every column, got {columns}; name or drop the one without a name")
     of = _by_class(path, rows)
     absent = [name for name in collection.class_names if name not in of]
     if absent:

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -17,7 +18,7 @@ from rich.progress import Progress
 from fewshot.datasets.lake_runs import find_runs, read_answers, read_runs
 from fewshot.datasets.omniglot import PARTS, check_counts, find_part, image_files, read_pixels
 from fewshot.errors import DataError
-from fewshot.files import write
+from fewshot.files import BEGINS, ENDS, locked, write
 from fewshot.names import unknown
 
 TIMEOUT = 30.0  # seconds without an answer
@@ -85,25 +86,31 @@ def download(name: str, root: str | Path, base: str | None = None) -> Path:
     if all((folder / Path(file).name).exists() for file in source.files):
         source.check(folder)
         return folder
-    holding = _holding(Path(root), name)
-    try:
+    with _holding(Path(root), name) as holding:
         with Progress(console=Console(stderr=True)) as progress:
             for file in source.files:
                 _fetch(f"{base or source.base}/{file}", holding / Path(file).name, progress)
         source.check(holding)
         _move(holding, folder)
-    finally:
-        shutil.rmtree(holding, ignore_errors=True)
     return folder
 
 
-def _holding(root: Path, name: str) -> Path:
-    """A hidden folder beside the target, on the same disk."""
+@contextmanager
+def _holding(root: Path, name: str) -> Iterator[Path]:
+    """A hidden folder beside the target, on the same disk; those that killed downloads have left are removed first."""
     try:
         root.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(dir=root, prefix=f".{name}."))
+        for old in root.glob(f"{BEGINS}{name}-*{ENDS}"):
+            with suppress(OSError), locked(old):  # an error where another download is at work
+                shutil.rmtree(old)
+        folder = Path(tempfile.mkdtemp(dir=root, prefix=f"{BEGINS}{name}-", suffix=ENDS))
     except OSError as error:
         raise DataError(f"'{root}' must be a folder to write to, got '{error.strerror}'; choose another root") from None
+    try:
+        with locked(folder):
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _fetch(address: str, path: Path, progress: Progress) -> None:

@@ -5,13 +5,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from fewshot.contract import prepare
 from fewshot.datasets.conversion import require_finite
-from fewshot.files import cache_folder, digest, write_bytes
+from fewshot.files import cache_folder, digest
+from fewshot.sealed import Damaged, read_tensors, write_tensors
 
 
 def embed_rows(items: Any, data_hash: str, backbone: Any, batch: int, cache: bool) -> Tensor:
@@ -35,7 +34,7 @@ def embed_rows(items: Any, data_hash: str, backbone: Any, batch: int, cache: boo
         features = _embed(items, backbone, batch)
         path = _path(data_hash, backbone)
         if cache and path is not None:
-            write_bytes(path, save({"features": features.contiguous()}))
+            write_tensors(path, {"features": features}, {"fewshot": "features"})
     return features
 
 
@@ -48,7 +47,7 @@ def _path(data_hash: str, backbone: Any) -> Path | None:
 
 
 def cached_features(data_hash: str, backbone: Any, count: int) -> Tensor | None:
-    """The features in the cache, or nothing where they are absent, torn, or another's.
+    """The features in the cache, or nothing where they are absent, damaged, or another's.
 
     Args:
         data_hash: Names the items.
@@ -59,8 +58,8 @@ def cached_features(data_hash: str, backbone: Any, count: int) -> Tensor | None:
     if path is None:
         return None
     try:
-        features = load_file(path)["features"]
-    except (OSError, SafetensorError, KeyError):
+        features = read_tensors(path)[0]["features"]
+    except (Damaged, KeyError):
         return None
     return features if len(features) == count else None
 

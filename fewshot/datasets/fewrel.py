@@ -6,7 +6,10 @@ github.com/thunlp/FewRel.
 """
 
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, NonNegativeInt
+from typing_extensions import TypedDict
 
 from fewshot.datasets.collection import Collection
 from fewshot.datasets.conversion import as_items
@@ -16,6 +19,24 @@ from fewshot.errors import DataError
 
 COUNTS = {"wiki": (16, 700), "pubmed": (10, 100)}
 FORMS = ("marked", "asked", "plain")
+Places = Annotated[list[Annotated[list[NonNegativeInt], Field(min_length=1)]], Field(min_length=1)]
+Entity = tuple[Any, Any, Places]  # its name, its id, and its tokens wherever it is named
+
+
+class _Row(TypedDict):
+    tokens: list[str]
+    h: Entity
+    t: Entity
+
+
+def _in_tokens(row: _Row) -> _Row:
+    last = max(place for entity in (row["h"], row["t"]) for place in entity[2][0])
+    if last >= len(row["tokens"]):
+        raise ValueError(f"entities must lie among the {len(row['tokens'])} tokens, got place {last}")
+    return row
+
+
+Sentence = Annotated[_Row, AfterValidator(_in_tokens)]
 
 
 def load_fewrel(domain: str = "wiki", entities: str = "marked") -> Collection:
@@ -37,7 +58,7 @@ def load_fewrel(domain: str = "wiki", entities: str = "marked") -> Collection:
             f"domain must be one of {', '.join(COUNTS)} and entities one of {', '.join(FORMS)}, got '{domain}' and '{entities}'"
         )
     folder, (relations, count) = data_root("fewrel"), COUNTS[domain]
-    content = read_json(folder / f"val_{domain}.json")
+    content = read_json(folder / f"val_{domain}.json", dict[str, list[Sentence]])
     if sorted(map(len, content.values())) != [count] * relations:
         raise DataError(
             f"val_{domain}.json must have {relations} relations of {count} sentences, got {len(content)}; fetch it again"
@@ -47,7 +68,10 @@ def load_fewrel(domain: str = "wiki", entities: str = "marked") -> Collection:
     whole = Collection.from_arrays(list(texts), labels, name=f"fewrel-{domain}")
     if domain == "pubmed":
         return replace(whole, descriptors=spoken(whole.class_names))
-    described = read_json(folder / "pid2name.json")
+    described = read_json(folder / "pid2name.json", dict[str, list[str]])
+    absent = [name for name in whole.class_names if name not in described]
+    if absent:
+        raise DataError(f"pid2name.json must describe every relation, got none for '{absent[0]}'; fetch it again")
     return replace(whole, descriptors=as_items([": ".join(described[name]) for name in whole.class_names]))
 
 

@@ -5,11 +5,11 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from fewshot.datasets.collection import Collection
+from fewshot.datasets.image_files import images_in
 from fewshot.datasets.resizing import read_images
 from fewshot.datasets.trees import Tree
 from fewshot.errors import DataError, MissingDataError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
@@ -17,8 +17,9 @@ def load_folder(path: str | Path, size: int = 84, name: str | None = None) -> Co
     """A collection from a tree with one folder a class, as RGB squares ``(n, 3, size, size)``.
 
     The class of an image is the folder that holds it. Folders ``train``, ``val`` (``valid``,
-    ``validation``) and ``test`` on top become ``splits``. Hidden files and files that
-    are no images are passed over. Pixels are decoded once and memory-mapped from the cache.
+    ``validation``) and ``test`` on top become ``splits``; beside two of them, any further folder on top is a split of its own name.
+    What is an image is decided by a known ending, else by content. Hidden files are passed over, and so are files that are no
+    images, which are counted by ending in a `FewShotWarning`. Pixels are decoded once and memory-mapped from the cache.
 
     Args:
         path: The folder, or a ``.zip`` of it.
@@ -35,7 +36,7 @@ def load_folder(path: str | Path, size: int = 84, name: str | None = None) -> Co
             f"'{path}' must be a folder of class folders or a zip of one, got nothing; check the path"
         )
     tree = Tree(path)
-    images = [file for file in tree.files if file.lower().endswith(SUFFIXES)]
+    images = images_in(tree)
     classes, splits = _places(path, images)
     _no_empty_folder(tree, images)
     known, labels = np.unique(classes, return_inverse=True)
@@ -61,14 +62,29 @@ def _places(path: Path, images: list[str]) -> tuple[list[str], list[str]]:
     parts = [PurePosixPath(image).parts for image in images]
     while all(len(p) > 2 and p[0] == parts[0][0] for p in parts) and parts[0][0].lower() not in SPLITS:
         parts = [p[1:] for p in parts]
-    has_splits = all(len(p) > 2 and p[0].lower() in SPLITS for p in parts)
-    inside = [p[1:] if has_splits else p for p in parts]
+    splits = _splits(parts)
+    inside = [p[1:] if splits else p for p in parts]
     for image, p in zip(images, inside, strict=True):
         if len(p) < 2:
+            beside = f" of a split, as in {sorted(splits)}" if splits else ""
             raise DataError(
-                f"every image must lie in a class folder, got '{image}' outside of one in '{path}'; move it"
+                f"every image must lie in a class folder{beside}, got '{image}' outside of one in '{path}'; move it"
             )
-    return ["/".join(p[:-1]) for p in inside], [SPLITS[p[0].lower()] if has_splits else "" for p in parts]
+    return ["/".join(p[:-1]) for p in inside], [splits.get(p[0], "") for p in parts]
+
+
+def _splits(parts: list[tuple[str, ...]]) -> dict[str, str]:
+    """Name of the split of each folder on top; none where these are classes.
+
+    They are splits where all are called so, or two of them are and hold class folders, or one is that shares a class with others.
+    """
+    shallow = {p[0] for p in parts if len(p) < 3}
+    named = {p[0]: SPLITS[p[0].lower()] for p in parts if p[0].lower() in SPLITS and p[0] not in shallow}
+    tops = {p[0] for p in parts}
+    inside = [{p[1:-1] for p in parts if (p[0] in named) == known} for known in (True, False)]
+    if named and (tops == set(named) or len(set(named.values())) > 1 or inside[0] & inside[1] - {()}):
+        return {top: named.get(top, top) for top in tops}
+    return {}
 
 
 def _no_empty_folder(tree: Tree, images: list[str]) -> None:

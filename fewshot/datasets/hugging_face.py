@@ -7,6 +7,7 @@ from fewshot.datasets.collection import Collection
 from fewshot.datasets.published_texts import rows_of
 from fewshot.errors import DataError
 from fewshot.names import need
+from fewshot.reading import in_one_sentence
 
 
 def load_hugging_face(
@@ -26,7 +27,7 @@ def load_hugging_face(
         MissingExtraError: If the package ``datasets`` is not installed.
         DataError: If a column is missing, or a text is empty.
     """
-    loaded = need("datasets", "text").load_from_disk(str(path))
+    loaded = _loaded(path)
     parts = dict(loaded) if isinstance(loaded, dict) else {"": loaded}
     texts = {part: _column(path, of, text) for part, of in parts.items()}
     labels = [one for of in parts.values() for one in _names(of, label, _column(path, of, label))]
@@ -38,15 +39,29 @@ def load_hugging_face(
     return Collection.from_arrays(every, labels, name=name or Path(path).name, splits=splits)
 
 
+def _loaded(path: str | Path) -> Any:
+    """One part, or many by name; their tables are checked, for damaged ones could end the process when they are read."""
+    load = need("datasets", "text").load_from_disk
+    with in_one_sentence(f"'{path}' must be a whole folder of save_to_disk", "save it again"):
+        loaded = load(str(path))
+        for part in loaded.values() if isinstance(loaded, dict) else [loaded]:
+            part.data.table.validate(full=True)
+    return loaded
+
+
 def _column(path: str | Path, part: Any, column: str) -> list[Any]:
     if column not in part.column_names:
         raise DataError(
             f"'{path}' must have the column '{column}', got {part.column_names}; name yours with text= and label="
         )
-    return list(part[column])
+    with in_one_sentence(f"'{path}' must have readable cells in '{column}'", "save it again"):
+        return list(part[column])
 
 
 def _names(part: Any, column: str, values: list[Any]) -> list[Any]:
     """Names of class labels, where the column knows them."""
     name_of = getattr(part.features[column], "int2str", None)
-    return values if name_of is None else [name_of(value) for value in values]
+    if name_of is None:
+        return values
+    with in_one_sentence(f"numbers of classes in '{column}' must have names", "save it again"):
+        return [name_of(value) for value in values]

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from fewshot.datasets.parts import Part
-from fewshot.datasets.pickles import entry, read_pickle
+from fewshot.datasets.pickles import entry, read_pickle, whole_numbers
 from fewshot.datasets.pixels import decoded, stamp
 from fewshot.datasets.resizing import key_of, resizer
 from fewshot.errors import DataError
@@ -48,8 +48,9 @@ def _classes(rows_of: Any, count: int, path: Path) -> list[str]:
         raise DataError(
             f"'{path}' must hold 'class_dict' as a dict of rows, got {type(rows_of).__name__}; fetch it again"
         )
-    names = [str(name) for name, rows in rows_of.items() for _ in rows]
-    rows = np.array([row for rows in rows_of.values() for row in rows], np.int64)
+    known = {str(name): whole_numbers(rows, "class_dict", str(path)) for name, rows in rows_of.items()}
+    names = [name for name, rows in known.items() for _ in rows]
+    rows = np.concatenate([np.zeros(0, np.int64), *known.values()])
     if sorted(rows.tolist()) != list(range(count)):
         raise DataError(
             f"'{path}' must give each of its {count} images one class, got {len(rows)} rows in 'class_dict', "

@@ -2,7 +2,8 @@
 
 from pathlib import Path, PurePosixPath
 
-from fewshot.datasets.folder import SPLITS, SUFFIXES
+from fewshot.datasets.folder import SPLITS
+from fewshot.datasets.image_files import SUFFIXES
 from fewshot.datasets.parts import PARTS, Part
 from fewshot.datasets.tables import cell, read_table
 from fewshot.datasets.trees import Tree

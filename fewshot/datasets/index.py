@@ -9,6 +9,7 @@ from fewshot.datasets.descriptions import with_descriptors
 from fewshot.episodes import FixedEpisodes
 from fewshot.errors import DataError, MissingDataError, UnknownNameError
 from fewshot.names import look_up, plug_ins
+from fewshot.number_checks import plain
 
 DATASETS = {
     "awa1": "fewshot.datasets.awa1:load_awa1",
@@ -38,6 +39,7 @@ READERS = {
     ".zip": "fewshot.datasets.folder:load_folder",
     ".npz": "fewshot.datasets.arrays:load_arrays",
     ".csv": "fewshot.datasets.tables:load_table",
+    ".tsv": "fewshot.datasets.tables:load_table",
     ".jsonl": "fewshot.datasets.tables:load_table",
 }
 
@@ -50,8 +52,8 @@ def load_dataset(name: str | Path, /, **options: Any) -> Collection:
     Args:
         name: A key of ``DATASETS``, an entry point in the group ``fewshot.datasets``, a folder of class
             folders, a ``.zip`` of one, a folder with ``att_splits.mat`` (the layout of zero-shot data), a folder that Hugging
-            Face's ``datasets`` has saved, a ``.npz`` with ``x`` and ``y``, or a ``.csv`` or ``.jsonl`` with ``label``
-            and ``text`` or ``path``.
+            Face's ``datasets`` has saved, a ``.npz`` with ``x`` and ``y``, or a ``.csv``, ``.tsv`` or ``.jsonl`` with
+            ``label`` and ``text`` or ``path``.
         options: Of the reader, such as ``split`` for Omniglot or ``size`` for images. ``descriptors`` is for all: a table with
             the column ``label`` and a ``text``, or attributes in columns, for each class.
 
@@ -64,15 +66,14 @@ def load_dataset(name: str | Path, /, **options: Any) -> Collection:
         >>> load_dataset("digits").items.shape
         (1797, 1, 8, 8)
     """
-    known = {*DATASETS, *plug_ins("fewshot.datasets")}
-    if str(name) not in known and is_path(name):
+    if is_own(name):
         load, arguments = _reader(name, Path(name).expanduser())
     else:
         load, arguments = _by_name(str(name)), []
     own = "descriptors" in inspect.signature(load).parameters
     described = None if own else options.pop("descriptors", None)
     _check_options(name, load, options, len(arguments))
-    collection: Collection = load(*arguments, **options)
+    collection: Collection = load(*arguments, **{option: plain(value) for option, value in options.items()})
     return collection if described is None else with_descriptors(collection, described)
 
 
@@ -89,6 +90,11 @@ def load_episodes(name: str, collection: Collection) -> FixedEpisodes:
     make = look_up("data set with fixed episodes", name, EPISODES, "fewshot.episodes")
     episodes: FixedEpisodes = make(collection)
     return episodes
+
+
+def is_own(name: str | Path) -> bool:
+    """Whether this means a user's own files, and no registered data set."""
+    return str(name) not in {*DATASETS, *plug_ins("fewshot.datasets")} and is_path(name)
 
 
 def is_path(name: str | Path) -> bool:
@@ -113,7 +119,7 @@ def _reader(name: str | Path, path: Path) -> tuple[Any, list[Path]]:
         got = f"a file that ends in '{path.suffix}'" if path.exists() else "nothing there"
         error = DataError if path.exists() else MissingDataError
         raise error(
-            f"'{name}' must be a folder of class folders, or a .zip, .npz, .csv or .jsonl file, got {got}; check the path"
+            f"'{name}' must be a folder of class folders, or a .zip, .npz, .csv, .tsv or .jsonl file, got {got}; check the path"
         )
     return look_up("file ending", kind, READERS, "fewshot.readers"), [path]
 

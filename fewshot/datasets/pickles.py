@@ -13,19 +13,11 @@ from typing import Any
 import numpy as np
 
 from fewshot.errors import DataError, MissingDataError
+from fewshot.reading import in_one_sentence
 
-DAMAGED = (
-    pickle.UnpicklingError,
-    EOFError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    IndexError,
-    KeyError,
-    ImportError,
-    MemoryError,
-    OverflowError,
-)  # what bytes that are no pickle, or a pickle cut short, bring forth
+
+class _Damaged(DataError):
+    """Bytes that are no pickle, or a pickle cut short; other errors are of a whole one."""
 
 
 class _Call(tuple[Callable[..., Any]]):
@@ -96,11 +88,12 @@ def read_arrays_of(file: BufferedIOBase, name: str) -> Any:
         DataError: As of `read_pickle`.
     """
     try:
-        return _Arrays(file, encoding="latin1").load()
+        with in_one_sentence(f"'{name}' must be a whole pickle of arrays", "fetch it again", _Damaged):
+            return _Arrays(file, encoding="latin1").load()
+    except _Damaged:
+        raise
     except DataError as error:
         raise DataError(f"'{name}' is not read: {error}; fetch it from its publisher") from None
-    except DAMAGED as error:
-        raise DataError(f"'{name}' must be a whole pickle of arrays, got: {error!r}; fetch it again") from None
 
 
 def entry(content: Any, key: str, name: str) -> Any:
@@ -115,6 +108,33 @@ def entry(content: Any, key: str, name: str) -> Any:
             f"'{name}' must hold a dict with '{key}', got {sorted(known) or type(content).__name__}; fetch it again"
         )
     return known[key]
+
+
+def whole_numbers(value: Any, key: str, name: str) -> np.ndarray:
+    """A list or array of whole numbers as a vector.
+
+    Raises:
+        DataError: If it is another.
+    """
+    with in_one_sentence(f"'{name}' must hold whole numbers in '{key}'", "fetch it again"):
+        numbers = np.asarray(value)
+        vector = numbers.astype(np.int64) if numbers.size else np.zeros(0, np.int64)
+    if numbers.ndim != 1 or numbers.dtype.kind not in "iuf" or (vector != numbers).any():
+        raise DataError(
+            f"'{name}' must hold a list of whole numbers in '{key}', got {numbers.dtype} of shape {numbers.shape}; fetch it again"
+        )
+    return vector
+
+
+def texts(value: Any, key: str, name: str) -> list[str]:
+    """A list of texts, or of bytes, as texts.
+
+    Raises:
+        DataError: If it is another.
+    """
+    if not isinstance(value, (list, tuple, np.ndarray)) or not all(isinstance(one, (str, bytes)) for one in value):
+        raise DataError(f"'{name}' must hold a list of texts in '{key}', got {type(value).__name__}; fetch it again")
+    return [_text(one) for one in value]
 
 
 def _text(value: Any) -> str:

@@ -1,18 +1,24 @@
 """Decoded pixels on disk: made once, memory-mapped ever after."""
 
 import io
+import math
 import os
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from fewshot.errors import DataError
-from fewshot.files import cache_folder, digest, write
+from fewshot.errors import DataError, FewShotWarning
+from fewshot.files import cache_folder, digest
+from fewshot.reading import in_one_sentence
+from fewshot.sealed import BLANK, MARK, carries_hash, write_sealed
 
 SQUARE = "rgb-square-2"  # part of the cache key: raise it when `square` makes other pixels of the same file
+
+DEPTHS = (8, 10, 12, 14, 16)  # bits that sensors have
 
 
 def decoded(
@@ -20,7 +26,7 @@ def decoded(
 ) -> np.ndarray:
     """A memory-mapped uint8 array, from the cache or built now, one image at a time.
 
-    A cache file that is cut short or no array of this shape is built again. Processes that build
+    A cache file that is damaged, cut short or no array of this shape is built again. Processes that build
     the same file at once each write a whole one; the last stays.
 
     Args:
@@ -36,26 +42,43 @@ def decoded(
     path = cache_folder() / "pixels" / f"{name}-{key}.npy"
     mapped = _mapped(path, shape)
     if mapped is None:
-        header: dict[str, Any] = {"descr": "|u1", "fortran_order": False, "shape": shape}
 
         def fill(file: IO[bytes]) -> None:
-            np.lib.format.write_array_header_1_0(file, header)
+            file.write(_header(shape, f"  # {MARK.decode()}{BLANK}"))
             file.writelines(image.tobytes() for image in images())
 
-        write(path, fill)
+        write_sealed(path, fill)
         mapped = _mapped(path, shape)
     if mapped is None:
         raise DataError(f"'{path}' must hold pixels {shape} after it was written, got others; the cache disk is faulty")
     return mapped
 
 
+def _header(shape: tuple[int, ...], remark: str) -> bytes:
+    """Of an ``.npy`` file: NumPy reads a Python literal, in which a remark has no meaning."""
+    told = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}{remark}"
+    length = -(-(len(told) + 11) // 64) * 64 - 10  # pixels begin at a multiple of 64 bytes
+    return np.lib.format.magic(1, 0) + length.to_bytes(2, "little") + told.ljust(length - 1).encode() + b"\n"
+
+
 def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
-    """The array in a cache file, or nothing where the file is absent, truncated or another."""
+    """The array in a cache file, or nothing where the file is absent, damaged or another."""
     try:
+        if not carries_hash(path) and not _is_of_first_version(path, shape):
+            return None
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+    except Exception:  # whatever NumPy makes of a damaged header: the file is built again
         return None
     return array if array.shape == shape and array.dtype == np.uint8 else None
+
+
+def _is_of_first_version(path: Path, shape: tuple[int, ...]) -> bool:
+    """Whether a file without a hash begins as those of 0.1.0, which had none, and is as long."""
+    wanted = io.BytesIO()
+    np.lib.format.write_array_header_1_0(wanted, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    begins = wanted.getvalue()
+    with path.open("rb") as file:
+        return file.read(len(begins)) == begins and path.stat().st_size == len(begins) + math.prod(shape)
 
 
 def stamp(path: Path) -> str:
@@ -70,21 +93,22 @@ def decode(content: bytes, name: str) -> Image.Image:
     Raises:
         DataError: If the bytes are no whole image; the file is named.
     """
-    try:
-        image = Image.open(io.BytesIO(content))
-        image.load()
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-        raise DataError(
-            f"'{name}' must be a whole image file, got unreadable bytes ({error}); replace or remove it"
-        ) from None
+    with in_one_sentence(f"'{name}' must be a whole image file", "replace or remove it"):
+        try:
+            image = Image.open(io.BytesIO(content))
+            image.load()
+        except UnidentifiedImageError:
+            raise DataError(
+                f"'{name}' must be a whole image file, got unreadable bytes (of no known format); replace or remove it"
+            ) from None
     return image
 
 
 def square(image: Image.Image, size: int, name: str) -> np.ndarray:
     """RGB pixels ``(3, size, size)``: the centre, as wide as the shorter side, resized to ``size``.
 
-    Transparent parts become white, grey becomes equal channels, 16-bit grey loses its
-    lower byte, and a camera's note of orientation is obeyed.
+    Transparent parts become white, grey becomes equal channels, a camera's note of orientation is obeyed, and
+    grey of more than 8 bits keeps the upper 8 of the bits that it uses; see `eight_bits`.
 
     Args:
         image: Of any size and mode.
@@ -92,7 +116,7 @@ def square(image: Image.Image, size: int, name: str) -> np.ndarray:
         name: Of the file, for the error.
 
     Raises:
-        DataError: If the image has floats for pixels.
+        DataError: If pixels are floats, or whole numbers outside of 0..65535.
     """
     upright = rgb(image, name)
     side = min(upright.size)
@@ -110,14 +134,42 @@ def rgb(image: Image.Image, name: str) -> Image.Image:
     """The image upright, in RGB; see `square`.
 
     Raises:
-        DataError: If the image has floats for pixels.
+        DataError: If pixels are floats, or whole numbers outside of 0..65535.
     """
-    image = ImageOps.exif_transpose(image)
+    with in_one_sentence(f"'{name}' must be a whole image file", "replace or remove it"):
+        image = ImageOps.exif_transpose(image)
     if image.mode == "F":
         raise DataError(f"an image must have whole numbers for pixels, got floats in '{name}'; save it with 8 bits")
     if image.mode.startswith("I"):
-        return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        seen = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB")
-    return image.convert("RGB")
+        return Image.fromarray(eight_bits(np.asarray(image), name)).convert("RGB")
+    with in_one_sentence(f"'{name}' must be a whole image file", "replace or remove it"):
+        if image.has_transparency_data:
+            seen = image.convert("RGBA")
+            return Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB")
+        return image.convert("RGB")
+
+
+def eight_bits(grey: np.ndarray, name: str) -> np.ndarray:
+    """Grey values of up to 16 bits as uint8: the upper 8 of the bits that the image uses.
+
+    Cameras and scanners put 8, 10, 12 or 14 bits into 16; shifted by 8 bits, such an image would be black.
+
+    Args:
+        grey: Whole numbers ``(height, width)``.
+        name: Of the file, for the error.
+
+    Raises:
+        DataError: If a value is negative, or above 65535.
+    """
+    low, high = int(grey.min()), int(grey.max())
+    if low < 0 or high > 65535:
+        raise DataError(f"grey values must lie in 0..65535, got {low}..{high} in '{name}'; save it with 8 or 16 bits")
+    bits = next(bits for bits in DEPTHS if high < 2**bits)
+    if bits < DEPTHS[-1] and high:
+        warnings.warn(
+            f"an image with 16 or more bits uses only {bits} of them and is read as one of {bits} bits; "
+            "save images with 8 bits if their brightness must compare",
+            FewShotWarning,
+            stacklevel=2,
+        )
+    return (grey.astype(np.uint32) >> (bits - 8)).astype(np.uint8)

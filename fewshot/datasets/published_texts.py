@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from fewshot.datasets.conversion import as_items
-from fewshot.errors import DataError, MissingDataError
+from fewshot.errors import MissingDataError
+from fewshot.reading import in_one_sentence, of_form
 
 
 def spoken(names: Iterable[str]) -> np.ndarray:
@@ -23,16 +24,19 @@ def rows_of(parts: Mapping[str, Sequence[Any]]) -> dict[str, np.ndarray]:
     return {name: np.arange(start, end) for name, start, end in zip(parts, ends, ends[1:], strict=False)}
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, form: Any) -> Any:
     """The content of a JSON file that belongs to a data set.
+
+    Args:
+        path: Of the file.
+        form: Of its content, as a type that pydantic knows.
 
     Raises:
         MissingDataError: If it is not there.
-        DataError: If it is no JSON.
+        DataError: If it is no JSON, or has another form; the place is named.
     """
     if not path.is_file():
         raise MissingDataError(f"'{path}' must be a file of the data set, got none; fetch it")
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"'{path}' must be JSON in UTF-8, got {error}; fetch it again") from None
+    with in_one_sentence(f"'{path}' must be JSON in UTF-8", "fetch it again"):
+        content = json.loads(path.read_text(encoding="utf-8"))
+    return of_form(form, content, f"'{path}' must be as it was published", "fetch it again")

@@ -64,6 +64,11 @@ def key_of(resize: str, size: int) -> list[str]:
     return [SQUARE if resize == "square" else f"rgb-{resize}-1", f"size={size}"]
 
 
+def deep_key(images: list[str]) -> list[str]:
+    """A further part of the key where an image may have more than 8 bits, which JPEG's never have: it names how those are read."""
+    return [] if all(name.lower().endswith((".jpg", ".jpeg")) for name in images) else ["bits-in-use"]
+
+
 def read_images(tree: Tree, images: list[str], size: int, resize: str = "square") -> np.ndarray:
     """Pixels ``(n, 3, size, size)`` of the named images, memory-mapped; decoded only if the cache has none.
 
@@ -76,4 +81,5 @@ def read_images(tree: Tree, images: list[str], size: int, resize: str = "square"
     def pixels() -> Iterator[np.ndarray]:
         return (make(decode(content, name), size, name) for name, content in tree.read(images))
 
-    return decoded(tree.path.stem, [*key_of(resize, size), *tree.stamps(images)], (len(images), 3, size, size), pixels)
+    source = [*key_of(resize, size), *deep_key(images), *tree.stamps(images)]
+    return decoded(tree.path.stem, source, (len(images), 3, size, size), pixels)

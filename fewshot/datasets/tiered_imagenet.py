@@ -17,11 +17,12 @@ from fewshot.datasets.collection import Collection
 from fewshot.datasets.image_lists import read_folders
 from fewshot.datasets.location import data_root
 from fewshot.datasets.parts import PARTS, Part, collect
-from fewshot.datasets.pickles import entry, read_pickle
+from fewshot.datasets.pickles import entry, read_pickle, texts, whole_numbers
 from fewshot.datasets.pixels import decode, decoded, stamp
 from fewshot.datasets.resizing import key_of, read_images, resizer
 from fewshot.datasets.trees import Tree
 from fewshot.errors import DataError, MissingDataError
+from fewshot.reading import in_one_sentence
 
 COUNTS = {"train": 351, "val": 97, "test": 160}  # classes
 SIDE = 84
@@ -96,9 +97,13 @@ def _from_pickles(folder: Path, resize: str) -> Collection:
 
 def _labels(path: Path) -> _Labels:
     content = read_pickle(path)
-    specific, general = (np.asarray(entry(content, f"label_{kind}", str(path))) for kind in ("specific", "general"))
+    specific, general = (
+        whole_numbers(entry(content, f"label_{kind}", str(path)), f"label_{kind}", str(path))
+        for kind in ("specific", "general")
+    )
     names, groups = (
-        [str(n) for n in entry(content, f"label_{kind}_str", str(path))] for kind in ("specific", "general")
+        texts(entry(content, f"label_{kind}_str", str(path)), f"label_{kind}_str", str(path))
+        for kind in ("specific", "general")
     )
     if specific.shape != general.shape or set(specific.tolist()) != set(range(len(names))) or not len(names):
         raise DataError(
@@ -116,12 +121,14 @@ def _pixels(folder: Path, counts: dict[str, int], resize: str) -> np.ndarray:
     def pixels() -> Iterator[np.ndarray]:
         for part, path in files.items():
             images = read_pickle(path)
-            if len(images) != counts[part]:
+            listed = isinstance(images, (list, tuple)) or (isinstance(images, np.ndarray) and images.ndim > 0)
+            if not listed or len(images) != counts[part]:
+                got = len(images) if listed else type(images).__name__
                 raise DataError(
-                    f"'{path}' must hold {counts[part]} images, as many as labels, got {len(images)}; fetch it again"
+                    f"'{path}' must hold {counts[part]} images, as many as labels, got {got}; fetch it again"
                 )
             for row, image in enumerate(images):
-                yield make(decode(_bytes(image), f"{path}:{row}"), SIDE, f"{path}:{row}")
+                yield make(decode(_bytes(image, f"{path}:{row}"), f"{path}:{row}"), SIDE, f"{path}:{row}")
 
     for path in files.values():
         if not path.is_file():
@@ -130,8 +137,9 @@ def _pixels(folder: Path, counts: dict[str, int], resize: str) -> np.ndarray:
     return decoded("tiered-imagenet", source, (sum(counts.values()), 3, SIDE, SIDE), pixels)
 
 
-def _bytes(image: Any) -> bytes:
+def _bytes(image: Any, name: str) -> bytes:
     """The bytes of a PNG, which OpenCV gives as an array and Python 2 as text."""
-    if isinstance(image, (bytes, str)):
-        return image.encode("latin1") if isinstance(image, str) else image
-    return np.asarray(image, np.uint8).tobytes()
+    with in_one_sentence(f"'{name}' must be the bytes of an image", "fetch it again"):
+        if isinstance(image, (bytes, str)):
+            return image.encode("latin1") if isinstance(image, str) else image
+        return np.asarray(image, np.uint8).tobytes()

@@ -2,23 +2,15 @@
 
 import os
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from fewshot.datasets.pixels import stamp
 from fewshot.errors import DataError, MissingDataError
-
-UNREADABLE = (
-    KeyError,
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    RuntimeError,
-    NotImplementedError,
-)  # absent to encrypted
+from fewshot.reading import in_one_sentence
 
 
 @dataclass(frozen=True)
@@ -62,10 +54,8 @@ class Tree:
             yield from ((inside / name).as_posix() for name in files)
 
     def _open(self) -> zipfile.ZipFile:
-        try:
+        with in_one_sentence(f"'{self.path}' must be a whole zip file", "fetch it again"):
             return zipfile.ZipFile(self.path)
-        except (KeyError, zipfile.BadZipFile, OSError) as error:
-            raise DataError(f"'{self.path}' must be a whole zip file, got: {error}; fetch it again") from None
 
     def read(self, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Full name and content of each named file, in the order given.
@@ -83,15 +73,22 @@ class Tree:
                 raise DataError(f"'{self.path / name}' must be readable, got '{error.strerror}'") from None
             yield str(self.path / name), content
 
+    def heads(self, names: Iterable[str], size: int = 16) -> Iterator[tuple[str, bytes]]:
+        """Each name with the first bytes of its file; with none where it cannot be read."""
+        with self._open() if self.path.is_file() else nullcontext() as archive:
+            for name in names:
+                try:
+                    with (self.path / name).open("rb") if archive is None else archive.open(name) as file:
+                        head = file.read(size)
+                except Exception:  # the list of what zipfile raises has no end; `read` says what is wrong
+                    head = b""
+                yield name, head
+
     def _read_zip(self, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         with self._open() as archive:
             for name in names:
-                try:
+                with in_one_sentence(f"'{name}' in '{self.path}' must be readable", "fetch the zip again"):
                     content = archive.read(name)
-                except UNREADABLE as error:
-                    raise DataError(
-                        f"'{name}' in '{self.path}' must be readable, got: {error}; fetch the zip again"
-                    ) from None
                 yield f"{self.path}:{name}", content
 
     def stamps(self, names: Iterable[str]) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fewshot.datasets.collection import Collection
+from fewshot.datasets.conversion import require_finite
 from fewshot.datasets.matlab import from_one, names_of, numbers_of, read_mat
 from fewshot.datasets.seen_unseen import seen_unseen
 from fewshot.errors import DataError, MissingDataError
@@ -46,8 +47,11 @@ def load_xlsa17(
     names = names_of(splits, classes)
     if len(x) != len(labels):
         raise DataError(f"'{folder}' must have a label for each item, got {len(x)} features and {len(labels)} labels")
+    with np.errstate(over="ignore"):  # what is too large for float32 is refused
+        items = np.ascontiguousarray(x, np.float32)
+    require_finite(items)
     return Collection(
-        np.ascontiguousarray(x, np.float32),
+        items,
         labels,
         names,
         name=name or folder.name,
@@ -83,6 +87,8 @@ def described(folder: Path, splits: dict[str, Any], which: str, names: tuple[str
         table = np.stack([of[name] for name in names])
     else:
         table = numbers_of(splits, which, folder).T
+    with np.errstate(over="ignore"):
+        table = np.ascontiguousarray(table, np.float32)
     if not np.isfinite(table).all():
         raise DataError(f"descriptors must be finite, got nan or infinity in '{which}'; replace or leave them out")
-    return np.ascontiguousarray(table, np.float32)
+    return table

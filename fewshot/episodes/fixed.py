@@ -11,6 +11,7 @@ from fewshot.episodes.draws import episode_seeds
 from fewshot.episodes.index import IndexEpisodes, check_range, group_by_shape, stack
 from fewshot.episodes.manifest import manifest_line
 from fewshot.errors import EpisodeError
+from fewshot.number_checks import seed_number
 
 
 class FixedEpisodes:
@@ -33,7 +34,7 @@ class FixedEpisodes:
                 f"in '{name}'; give a batch as it is, not in a list"
             )
         self.episodes = [replace(episode, index=np.asarray(i)) for i, episode in enumerate(listed)]
-        self.name, self.seed = name, seed
+        self.name, self.seed = name, seed_number(seed, EpisodeError)
 
     def __len__(self) -> int:
         """Number of episodes."""

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from fewshot.errors import EpisodeError
+from fewshot.number_checks import whole_number
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +112,7 @@ def check_range(start: int, count: int, length: int, what: str) -> None:
     Raises:
         EpisodeError: Says how many there are.
     """
+    start, count = (whole_number(name, n, error=EpisodeError) for name, n in (("start", start), ("count", count)))
     if start < 0 or count < 1:
         raise EpisodeError(f"a range of episodes needs start >= 0 and count >= 1, got start={start} and count={count}")
     if start + count > length:

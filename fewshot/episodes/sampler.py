@@ -15,6 +15,7 @@ from fewshot.episodes.single import draw_one
 from fewshot.episodes.source import make_source
 from fewshot.episodes.spec import EpisodeSpec
 from fewshot.errors import EpisodeError
+from fewshot.number_checks import seed_number
 
 
 class EpisodeSampler:
@@ -26,7 +27,7 @@ class EpisodeSampler:
         seed: Names the list of episodes.
         class_names: Names of the classes, for error messages.
         groups: Group (alphabet, superclass) of each class id, for ``spec.within_group``.
-        query_labels: Classes of the items of a second collection, from which queries are drawn.
+        query_labels: Classes of the items of a second collection, from which queries and the pool are drawn.
 
     Raises:
         EpisodeError: If the classes are too few or too small; the class and its count are named.
@@ -47,9 +48,11 @@ class EpisodeSampler:
         groups: Any = None,
         query_labels: Any = None,
     ) -> None:
-        if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or not 0 <= seed < 2**63:
-            raise EpisodeError(f"seed must be a whole number in 0..2^63-1, got {seed!r}")
-        self.spec, self.seed = spec, int(seed)
+        if not isinstance(spec, EpisodeSpec):
+            raise EpisodeError(
+                f"the spec must be an EpisodeSpec, got {spec!r}; write EpisodeSpec(way=5, shot=1, query=15)"
+            )
+        self.spec, self.seed = spec, seed_number(seed, EpisodeError)
         self.source = make_source(labels, spec, class_names, groups, query_labels)
         self._in_blocks = spec.is_plain() and self.source.query is None
         self._disjoint = draw_disjoint(self.source.support, spec, self.seed) if spec.disjoint else None

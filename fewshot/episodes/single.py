@@ -60,7 +60,7 @@ def _choose_counts(
     else:
         shots, queries = draw_shots(rng, spec, way), np.full(way, query)
     if spec.dirichlet is not None:
-        queries, rejected = share_out(rng, spec.dirichlet, way * query, source.room(known, shots + spec.unlabelled))
+        queries, rejected = share_out(rng, spec.dirichlet, way * query, source.room(known, shots, spec.unlabelled))
     opened = query if spec.open_query is None else spec.open_query
     return np.array([
         [*shots, *[0] * spec.extra_way()],
@@ -73,8 +73,8 @@ def _choose_rows(source: Source, rng: np.random.Generator, classes: np.ndarray, 
     """Rows for support, queries and pool, class by class, all different."""
     parts: list[list[np.ndarray]] = [[], [], []]
     for position, (shot, query, pool) in zip(classes.tolist(), counts.T.tolist(), strict=True):
-        own = source.support.draw(rng, position, shot + pool + (query if source.query is None else 0))
-        asked = own[shot + pool :] if source.query is None else source.query.draw(rng, position, query)
-        for part, rows in zip(parts, (own[:shot], asked, own[shot : shot + pool]), strict=True):
+        own = source.support.draw(rng, position, shot + (pool + query if source.query is None else 0))
+        rest = own[shot:] if source.query is None else source.query.draw(rng, position, pool + query)
+        for part, rows in zip(parts, (own[:shot], rest[pool:], rest[:pool]), strict=True):
             part.append(rows)
     return [np.concatenate(part) for part in parts]

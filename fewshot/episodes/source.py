@@ -17,7 +17,7 @@ class Source:
 
     Attributes:
         support: Classes and their items.
-        query: Items of a second collection for the queries, same classes; None: the same items.
+        query: Items of a second collection for queries and pool, same classes; None: the same items.
         groups: Classes that may share an episode, as positions in ``support.ids``; one array a group.
     """
 
@@ -25,9 +25,10 @@ class Source:
     query: Pools | None
     groups: list[np.ndarray]
 
-    def room(self, positions: np.ndarray, taken: np.ndarray) -> np.ndarray:
+    def room(self, positions: np.ndarray, shots: np.ndarray, unlabelled: int) -> np.ndarray:
         """How many queries each class can give when support and pool have taken their items."""
-        room: np.ndarray = self.support.sizes[positions] - taken if self.query is None else self.query.sizes[positions]
+        sizes = self.support.sizes[positions] - shots if self.query is None else self.query.sizes[positions]
+        room: np.ndarray = sizes - unlabelled
         return room
 
     def check(self, spec: EpisodeSpec) -> None:
@@ -45,8 +46,9 @@ class Source:
         if self.query is None:
             self.support.require(max(own + known, opened), "shot + query" + " + unlabelled" * (spec.unlabelled > 0))
         else:
-            self.support.require(own, "shot" + " + unlabelled" * (spec.unlabelled > 0))
-            self.query.require(max(known, opened), "query, in the second collection")
+            self.support.require(own - spec.unlabelled, "shot")
+            pool = " + unlabelled" * (spec.unlabelled > 0)
+            self.query.require(max(known + spec.unlabelled, opened), f"query{pool}, in the second collection")
 
     def _check_way(self, spec: EpisodeSpec) -> None:
         way = (high(spec.way) if spec.rule == "fixed" else low(spec.way)) + spec.extra_way()
@@ -61,7 +63,8 @@ class Source:
     def content(self, spec: EpisodeSpec) -> list[bytes]:
         """All that decides which rows are drawn, as bytes."""
         groups = [group.astype("<i8").tobytes() for group in self.groups] if spec.within_group else []
-        return [pools.content() for pools in (self.support, self.query) if pools is not None] + groups
+        pool = [b"pool of the second collection"] if self.query is not None and spec.unlabelled else []
+        return [pools.content() for pools in (self.support, self.query) if pools is not None] + groups + pool
 
 
 def make_source(

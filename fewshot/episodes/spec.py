@@ -1,11 +1,13 @@
 """What an episode looks like: how many classes, how many examples, which queries."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fewshot.errors import EpisodeError
+import numpy as np
+
+from fewshot.errors import EpisodeError, FewShotError
+from fewshot.number_checks import finite_number, plain, truth_value, whole_number
 
 Count = int | tuple[int, int]
 MOST_SUPPORT = 500  # items in a support set of Meta-Dataset
@@ -55,24 +57,26 @@ class EpisodeSpec:
 
     def __post_init__(self) -> None:
         for name, least in (("way", 1), ("shot", 0), ("query", 0)):
-            _check_count(name, getattr(self, name), least)
+            self._keep(name, _count(name, getattr(self, name), least))
         for name in ("open_way", "open_query", "unlabelled", "distractors"):
             if name != "open_query" or self.open_query is not None:
-                _check_whole(name, getattr(self, name))
-        for shot in self.shots or ():
-            _check_whole("every count of shots", shot)
+                self._keep(name, whole_number(name, getattr(self, name), 0, error=EpisodeError))
+        for name in ("within_group", "disjoint"):
+            self._keep(name, truth_value(name, getattr(self, name), EpisodeError))
+        if self.shots is not None:
+            self._keep("shots", _shots(self.shots))
+        if self.dirichlet is not None:  # 2 and 2.0 are one spec, and one manifest
+            self._keep("dirichlet", finite_number("dirichlet", self.dirichlet, "(0, inf)", EpisodeError))
         self._check_together()
 
-        if self.dirichlet is not None:
-            object.__setattr__(self, "dirichlet", float(self.dirichlet))  # 2 and 2.0 are one spec, and one manifest
+    def _keep(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
 
     def _check_together(self) -> None:
-        alpha, counts = self.dirichlet, self._has_equal_counts()
+        counts = self._has_equal_counts()
         rules = (
             (self.shots is None or len(self.shots) == self.way,
              f"shots must give one count a class, got {self.shots} for way {self.way}"),
-            (alpha is None or (not isinstance(alpha, bool) and 0 < alpha < math.inf),
-             f"dirichlet must be a finite number above 0, got {alpha}"),
             (self.open_query is None or self.open_way > 0, f"open_query needs open_way, got open_query={self.open_query}"),
             (self.distractors == 0 or self.unlabelled > 0,
              f"distractors need a pool of unlabelled items, got distractors={self.distractors} and unlabelled=0"),
@@ -169,16 +173,21 @@ def high(count: Count) -> int:
     return count if isinstance(count, int) else count[1]
 
 
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+def _count(name: str, value: Any, least: int) -> Count:
+    """A whole number, or a pair of them in order, as Python's own."""
+    pair = isinstance(value, tuple) and len(value) == 2
+    try:
+        low, high = (whole_number(name, n, least) for n in (value if pair else (value, value)))
+    except FewShotError:
+        low, high = 1, 0
+    if low > high:
+        raise EpisodeError(
+            f"{name} must be a whole number of at least {least}, or a pair (low, high), got {plain(value)!r}"
+        )
+    return (low, high) if pair else low
 
 
-def _check_whole(name: str, value: Any) -> None:
-    if not (_is_whole(value) and value >= 0):
-        raise EpisodeError(f"{name} must be a whole number of at least 0, got {value!r}")
-
-
-def _check_count(name: str, value: Any, least: int) -> None:
-    ends = value if isinstance(value, tuple) and len(value) == 2 else (value, value)
-    if not (all(_is_whole(n) for n in ends) and least <= ends[0] <= ends[1]):
-        raise EpisodeError(f"{name} must be a whole number of at least {least}, or a pair (low, high), got {value!r}")
+def _shots(values: Any) -> tuple[int, ...]:
+    if isinstance(values, (str, bytes)) or np.ndim(values) != 1:
+        raise EpisodeError(f"shots must give one count a class, such as (1, 2, 5), got {values!r}")
+    return tuple(whole_number("every count of shots", n, 0, error=EpisodeError) for n in values)

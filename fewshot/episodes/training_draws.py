@@ -9,6 +9,7 @@ from fewshot.episodes.draws import stream
 from fewshot.episodes.fixed import FixedEpisodes
 from fewshot.episodes.index import IndexEpisodes
 from fewshot.errors import EpisodeError
+from fewshot.number_checks import seed_number, whole_number
 
 
 def training_draws(
@@ -36,6 +37,8 @@ def training_draws(
     Raises:
         EpisodeError: If a part is absent, a class that is asked has no example, or one has too few.
     """
+    shot, count = (whole_number(name, n, 1, error=EpisodeError) for name, n in (("shot", shot), ("count", count)))
+    seed = seed_number(seed, EpisodeError)
     for part in (support, query):
         if part not in splits:
             raise EpisodeError(f"draws need the split '{part}', got {list(splits)}; name splits of the data")

@@ -1,5 +1,6 @@
 """``FewShotClassifier``: few labelled items of a user's own become a classifier."""
 
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +9,25 @@ from jaxtyping import Float
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError as SklearnNotFittedError
 
+from fewshot.claims import claims_of
+from fewshot.datasets.containers import listed
 from fewshot.errors import DataError, FewShotError, NotFittedError, StatisticsError
 from fewshot.estimator.described import describe
 from fewshot.estimator.items import IMAGES, ROWS, TEXTS, kind_of, read
-from fewshot.estimator.labels import checked_labels, ids_of, sorted_classes
+from fewshot.estimator.labels import checked_labels, require_one_kind, sorted_classes
 from fewshot.estimator.model import Model
-from fewshot.estimator.parts import DEFAULTS, NONE, default_learner, make_backbone, make_learner
-from fewshot.estimator.rows import read_rows
+from fewshot.estimator.parts import (
+    DEFAULTS,
+    NONE,
+    as_given,
+    default_learner,
+    make_backbone,
+    make_learner,
+    require_unchanged,
+)
+from fewshot.estimator.rows import Columns, read_rows
 from fewshot.estimator.saving import load_model, save_model
-from fewshot.estimator.sets import cross_sets, split_sets
+from fewshot.number_checks import seed_number
 
 
 class UnfittedError(NotFittedError, SklearnNotFittedError):  # type: ignore[misc]
@@ -27,7 +38,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A scikit-learn classifier on images, texts or rows of features, from few examples of each class.
 
     Items are embedded once by a backbone that stays as it is; a learner adapts to their features. Labels are
-    the user's own, of any kind. Images are paths, PIL images or arrays; texts are strings.
+    the user's own, of any kind. Images are paths, PIL images or arrays; texts are strings. They come in a list, an array, a column of a
+    table, or anything that gives them one after the other; a single text, path or image is a list of one.
 
     Args:
         backbone: A name that `load_backbone` knows, a module, ``"none"`` for items as they are, or nothing:
@@ -86,7 +98,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             DataError: If an item cannot be read, is empty or not finite, kinds are mixed, or labels do not fit.
             UnknownNameError: If nobody knows backbone or learner.
-            FewShotError: If the learner refuses the examples.
+            FewShotError: If the learner refuses the examples, or the seed is no whole number.
         """
         return self._start(X, y, None)
 
@@ -109,8 +121,10 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise DataError(
                 "classes must be declared in the first call of partial_fit, got others later; call fit anew"
             )
-        items = self._items(X)
-        return self._know(self.model_.extended(items, checked_labels(y, len(items), type(self).__name__)))
+        require_unchanged(self.get_params(deep=False), self.model_.made)
+        items, columns = self._items_and_columns(X)
+        labels = checked_labels(y, len(items), type(self).__name__)
+        return self._know(self.model_.extended(items, labels, columns))
 
     def predict(self, X: Any) -> np.ndarray:
         """The most likely label of each item; ``reject_label`` where its probability lies below ``reject_below``.
@@ -123,13 +137,30 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         scores = self._fitted().scores(self._items(X))
         labels: np.ndarray = self.classes_[self.model_.present[scores.argmax(1)]]
+        self._require_settings()
         if self.reject_below is None:
             return labels
-        if not 0 <= self.reject_below <= 1:
-            raise FewShotError(f"reject_below must be a probability in 0..1, got {self.reject_below}; 0.6 is 60 %")
+        if self.model_.calibration.temperature is None:
+            raise StatisticsError(
+                f"reject_below={self.reject_below} needs probabilities, got a learner whose scores only rank; leave it out, or "
+                "fit with calibrate=True and two different examples of some class"
+            )
         known = self.model_.probabilities(scores).max(1) >= self.reject_below
         answers = [label if sure else self.reject_label for label, sure in zip(labels.tolist(), known, strict=True)]
         return np.array(answers, None if isinstance(self.reject_label, type(labels.tolist()[0])) else object)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Share of items whose label `predict` gives; a rejected item counts as wrong unless its label is ``reject_label``.
+
+        Raises:
+            DataError: As in `fit`, or if labels are texts where those of ``fit`` are numbers.
+            UnfittedError: If there was no ``fit``.
+        """
+        answers = self.predict(X).tolist()
+        labels = checked_labels(y, len(answers), type(self).__name__)
+        require_one_kind(self.classes_, labels)
+        right = [answer == label for answer, label in zip(answers, labels.tolist(), strict=True)]
+        return float(np.average(right, weights=sample_weight))
 
     def predict_proba(self, X: Any) -> Float[np.ndarray, "q n_classes"]:
         """Probability of each class, in the order of ``classes_``; of a class without example it is 0.
@@ -154,31 +185,42 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 without them the examples of ``fit`` are left out in turn.
 
         Raises:
-            StatisticsError: If there are too few examples, or the learner is transductive.
+            StatisticsError: If there are too few examples that differ, the coverage is no number between 0 and 1, or the
+                learner is transductive.
             UnknownNameError: If a label of the calibration has no example.
+            LeakageError: If an item of the calibration equals an example of ``fit``.
         """
         model, query = self._fitted(), self._items(X)
-        if getattr(model.learner, "transductive", False):
+        if claims_of(model.learner).transductive:
             raise StatisticsError(
                 "prediction sets need a learner that answers each item by itself, got a transductive one; take another"
             )
-        names = self.classes_[model.present]
         if calibration is None:
-            held = cross_sets(model.learner, model.support, query, coverage)
+            held = model.sets(query, coverage)
         else:
-            known = self._items(calibration[0])
-            ids = ids_of(checked_labels(calibration[1], len(known), type(self).__name__), names)
-            held = split_sets(model.scores(known), ids, model.scores(query), coverage)
+            known, labels = self._held_out(calibration)
+            held = model.calibrated_sets(query, coverage, known, labels)
+        names = self.classes_[model.present]
         return [tuple(names[row].tolist()) for row in held]
+
+    def _held_out(self, calibration: Any) -> tuple[Any, np.ndarray]:
+        """Items and labels of a calibration."""
+        if not isinstance(calibration, (tuple, list)) or len(calibration) != 2:
+            raise DataError(f"calibration must be a pair (X, y), got {type(calibration).__name__}; give labelled items")
+        known = self._items(calibration[0])
+        return known, checked_labels(calibration[1], len(known), type(self).__name__)
 
     def save(self, path: str | Path) -> Path:
         """Write the classifier as one safetensors file: features of the examples, all else in it as JSON.
+
+        It holds what ``fit`` made: parameters that were set later, and that only ``fit`` reads, are not in it.
 
         Raises:
             UnfittedError: If there was no ``fit``.
             FewShotError: If backbone or learner were given as objects that no name makes.
         """
-        return save_model(Path(path), self._fitted(), self.get_params())
+        answers = {"reject_below": self.reject_below, "reject_label": self.reject_label}
+        return save_model(Path(path), self._fitted(), answers)
 
     @classmethod
     def load(cls, path: str | Path) -> "FewShotClassifier":
@@ -192,7 +234,11 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return cls(**parameters)._know(model)
 
     def _start(self, X: Any, y: Any, classes: Any) -> "FewShotClassifier":
-        alone = self.descriptions is not None and (X is None or len(X) == 0)
+        self._require_settings()
+        X = None if X is None else listed(X)
+        alone = self.descriptions is not None and (
+            X is None or (isinstance(X, list) and not X) or getattr(X, "shape", (1,))[:1] == (0,)
+        )
         if X is None and not alone:
             raise DataError(f"{type(self).__name__} needs examples or descriptions, got neither; call fit(X, y)")
         kind = self._kind_asked() if alone else kind_of(X)
@@ -201,13 +247,34 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         learner = make_learner(
             default_learner(described) if self.learner is None else self.learner, self.learner_options
         )
+        columns = None
         if described is not None and alone:
             items, labels = described.vectors[:0], described.labels[:0]
         else:
-            items = read_rows(self, X, backbone, True) if kind == ROWS else read(X, kind, backbone)
+            items, columns = read_rows(self, X, backbone, True) if kind == ROWS else (read(X, kind, backbone), None)
             labels = checked_labels(y, len(items), type(self).__name__)
         declared = None if classes is None else sorted_classes(classes)
-        return self._know(Model(kind, backbone, learner, items, labels, declared, described, self.seed, self.calibrate))
+        made = as_given(self.get_params(deep=False))
+        return self._know(
+            Model(kind, backbone, learner, items, labels, declared, described, int(self.seed), bool(self.calibrate),
+                  columns=columns, made=made)
+        )  # fmt: skip
+
+    def _require_settings(self) -> None:
+        """Let settings pass that fit and predict can use.
+
+        Raises:
+            FewShotError: If ``seed`` is no whole number, or ``reject_below`` no probability.
+        """
+        seed_number(self.seed)
+        if self.reject_below is None:
+            return
+        if (
+            not isinstance(self.reject_below, Real)
+            or isinstance(self.reject_below, bool)
+            or not 0 <= self.reject_below <= 1
+        ):
+            raise FewShotError(f"reject_below must be a probability in 0..1, got {self.reject_below!r}; 0.6 is 60 %")
 
     def _kind_asked(self) -> str:
         """The kind of items that a classifier without examples takes: rows without a backbone, else what the backbone reads."""
@@ -218,16 +285,24 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         )
 
     def _know(self, model: Model) -> "FewShotClassifier":
+        """Take a model, with what scikit-learn knows of it; one that is wrong raises, and changes nothing."""
         self.model_ = model.ready()
         self.classes_ = model.classes
+        for name in ("n_features_in_", "feature_names_in_"):
+            self.__dict__.pop(name, None)
+        if model.columns is not None:
+            model.columns.put_on(self)
         return self
 
     def _items(self, X: Any) -> Any:
         """Items of the kind of ``fit``, embedded."""
-        model = self._fitted()
+        return self._items_and_columns(X)[0]
+
+    def _items_and_columns(self, X: Any) -> tuple[Any, Columns | None]:
+        model, X = self._fitted(), listed(X)
         if model.kind != ROWS:
-            return read(X, model.kind, model.backbone)
-        return read_rows(self, X, model.backbone, False)
+            return read(X, model.kind, model.backbone), None
+        return read_rows(self, X, model.backbone, model.columns is None)
 
     def _fitted(self) -> Model:
         if not self.__sklearn_is_fitted__():

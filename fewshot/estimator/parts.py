@@ -2,8 +2,10 @@
 
 import copy
 import json
-from dataclasses import fields, is_dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -14,6 +16,15 @@ from fewshot.estimator.items import IMAGES, ROWS, TEXTS
 from fewshot.learners.index import load_learner, targets
 
 NONE = "none"  # items as they are
+FITTED = (
+    "backbone",
+    "learner",
+    "backbone_options",
+    "learner_options",
+    "prompts",
+    "calibrate",
+    "seed",
+)  # read by fit alone
 DEFAULTS = {IMAGES: "efficientnet-lite0", TEXTS: "sentence-transformers:all-MiniLM-L6-v2", ROWS: NONE}
 
 
@@ -23,7 +34,7 @@ def default_learner(described: Any) -> str:
 
 
 def make_backbone(backbone: Any, options: dict[str, Any] | None) -> Any:
-    """A backbone from its name, loaded once for equal options; an object as it is; nothing for ``"none"``.
+    """A backbone from its name, loaded once for equal options and files; an object as it is; nothing for ``"none"``.
 
     Raises:
         UnknownNameError: If nobody knows the name; names the nearest match.
@@ -33,12 +44,54 @@ def make_backbone(backbone: Any, options: dict[str, Any] | None) -> Any:
         return None
     if not isinstance(backbone, str):
         return load_backbone(backbone, **(options or {}))
-    return _loaded(backbone, json.dumps(options or {}, sort_keys=True))
+    return _loaded(_Named(backbone, _state(options or {}), options or {}))
+
+
+@dataclass(frozen=True)
+class _Named:
+    """A backbone's name and options, equal to another's where options and the files that they name are equal."""
+
+    name: str
+    state: str
+    options: dict[str, Any] = field(compare=False)
 
 
 @lru_cache(maxsize=2)
-def _loaded(name: str, options: str) -> Any:
-    return load_backbone(name, **json.loads(options))
+def _loaded(named: _Named) -> Any:
+    return load_backbone(named.name, **named.options)
+
+
+def _state(options: dict[str, Any]) -> str:
+    """Options, and what tells the files that they name from those that lay there before."""
+    paths = [Path(value) for value in options.values() if isinstance(value, (str, Path))]
+    files = [file for path in paths if path.exists() for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
+    stats = [(str(file), stat.st_mtime_ns, stat.st_size, stat.st_ino) for file in files if (stat := file.stat())]
+    return repr((sorted(options.items()), stats))
+
+
+def as_given(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Those parameters of an estimator that only ``fit`` reads, as they are now: containers are copied."""
+    return {name: copy.deepcopy(v) if isinstance(v := parameters[name], (dict, list)) else v for name in FITTED}
+
+
+def require_unchanged(parameters: dict[str, Any], made: Mapping[str, Any]) -> None:
+    """Let parameters pass that are those of ``fit``.
+
+    Raises:
+        FewShotError: If one is another; names it.
+    """
+    for name, value in made.items():
+        if not _is_equal(parameters[name], value):
+            raise FewShotError(
+                f"{name} must be as in fit for more examples, got {parameters[name]!r} after {value!r}; call fit anew"
+            )
+
+
+def _is_equal(one: Any, other: Any) -> bool:
+    try:
+        return one is other or bool(one == other)
+    except (ValueError, RuntimeError, TypeError):  # arrays are not equal as a whole
+        return repr(one) == repr(other)
 
 
 def make_learner(learner: Any, options: dict[str, Any] | None) -> Any:

@@ -1,5 +1,6 @@
 """Images that users hand over, as pixels: paths, PIL images and arrays."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import torch
 from PIL import Image
 
 from fewshot.datasets.conversion import as_items
+from fewshot.datasets.image_files import is_file
 from fewshot.datasets.pixels import decode, square
 from fewshot.errors import DataError, MissingDataError
 
@@ -38,6 +40,10 @@ def images(x: Any, items: list[Any] | None, side: int) -> Iterator[Any]:
 
 def _channels_first(x: Any) -> Any:
     pixels = as_items(x)
+    if str(pixels.dtype).removeprefix("torch.").startswith(("int", "uint1", "uint3", "uint6")):
+        raise DataError(
+            f"images must be uint8 in 0..255, or floats as the backbone takes them, got {pixels.dtype}; convert them"
+        )
     if pixels.ndim == 3:
         return pixels[:, None]
     if pixels.ndim != 4:
@@ -56,8 +62,10 @@ def _pixels(item: Any, row: int, side: int) -> np.ndarray:
 
 
 def _open(path: Path) -> Image.Image:
-    if not path.is_file():
-        raise MissingDataError(f"'{path}' must be an image file, got none; check the path")
+    if not is_file(path):
+        folder = os.path.isdir(path)  # noqa: PTH112, which would raise where a text is too long for a name
+        got = "a folder; give its files: sorted(Path(FOLDER).iterdir())" if folder else "none; check the path"
+        raise MissingDataError(f"'{str(path)[:300]}' must be an image file, got {got}")
     try:
         return decode(path.read_bytes(), str(path))
     except OSError as error:

@@ -1,20 +1,21 @@
 """A classifier as one file: safetensors with the features of the examples, and JSON in its metadata."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+import torch
+from pydantic import ValidationError
+from torch import Tensor
 
-from fewshot.errors import DataError, MissingDataError
+from fewshot.errors import DataError, FewShotError, MissingDataError
 from fewshot.estimator import labels
 from fewshot.estimator.described import Described
 from fewshot.estimator.model import Calibration, Model
 from fewshot.estimator.parts import (
     DEFAULTS,
+    as_given,
     default_learner,
     make_backbone,
     make_learner,
@@ -22,20 +23,29 @@ from fewshot.estimator.parts import (
     named_learner,
     plain,
 )
+from fewshot.estimator.rows import Columns
+from fewshot.estimator.saved_form import SCHEMA, Saved
 from fewshot.evaluation.describe import versions
-from fewshot.files import write_bytes
+from fewshot.sealed import Damaged, read_tensors, write_tensors
 
-SCHEMA = 2
 KEY = "fewshot-classifier"
 
 
-def save_model(path: Path, model: Model, parameters: dict[str, Any]) -> Path:
-    """Write a model with the parameters of its estimator; see `FewShotClassifier.save`."""
-    given = DEFAULTS[model.kind] if parameters["backbone"] is None else parameters["backbone"]
-    backbone, backbone_options = named_backbone(given, parameters["backbone_options"])
-    own = default_learner(model.described) if parameters["learner"] is None else parameters["learner"]
-    learner, learner_options = named_learner(own, parameters["learner_options"])
-    others = {name: parameters[name] for name in ("calibrate", "reject_below", "reject_label", "seed", "prompts")}
+def save_model(path: Path, model: Model, answers: dict[str, Any]) -> Path:
+    """Write a model with the parameters that made it; see `FewShotClassifier.save`.
+
+    Args:
+        path: The file.
+        model: Fitted.
+        answers: Parameters of the estimator that say how it answers, as they are now.
+    """
+    made = model.made
+    given = DEFAULTS[model.kind] if made["backbone"] is None else made["backbone"]
+    backbone, backbone_options = named_backbone(given, made["backbone_options"])
+    own = default_learner(model.described) if made["learner"] is None else made["learner"]
+    learner, learner_options = named_learner(own, made["learner_options"])
+    others = {**{name: made[name] for name in ("calibrate", "seed", "prompts")}, **answers}
+    said = model.described
     content = {
         "schema": SCHEMA,
         "parameters": {
@@ -48,41 +58,47 @@ def save_model(path: Path, model: Model, parameters: dict[str, Any]) -> Path:
         "labels": labels.as_json(model.labels),
         "declared": None if model.declared is None else labels.as_json(model.declared),
         "calibration": model.calibration._asdict(),
-        "described": _said(model.described, parameters["descriptions"]),
+        "described": None if said is None else {"labels": labels.as_json(said.labels), "texts": said.said},
         "texts": model.items.tolist() if isinstance(model.items, np.ndarray) else None,
+        "columns": None if model.columns is None else model.columns._asdict(),
         "versions": versions(),
     }  # fmt: skip
-    tensors = {} if isinstance(model.items, np.ndarray) else {"items": model.items.contiguous()}
-    if model.described is not None:
-        tensors["described"] = model.described.vectors.contiguous()
-    return write_bytes(path, save(tensors, {KEY: json.dumps(content, ensure_ascii=False, allow_nan=False)}))
+    tensors = {} if isinstance(model.items, np.ndarray) else {"items": model.items}
+    if said is not None:
+        tensors["described"] = said.vectors
+    return write_tensors(path, tensors, {KEY: json.dumps(content, ensure_ascii=False, allow_nan=False)})
 
 
 def load_model(path: Path) -> tuple[Model, dict[str, Any]]:
     """A model and the parameters of its estimator; see `FewShotClassifier.load`."""
-    items, vectors, content = _read(path)
-    parameters = content["parameters"]
-    said = content["described"]
-    described = None if said is None else Described(labels.from_json(said["labels"]), vectors)
-    parameters["descriptions"] = None if described is None else _descriptions(described, said["texts"])
-    backbone = make_backbone(parameters["backbone"], parameters["backbone_options"])
-    if fingerprint(backbone) != content["fingerprint"]:
+    tensors, saved = _read(path)
+    given = saved.parameters.model_dump()
+    backbone = make_backbone(given["backbone"], given["backbone_options"])
+    if fingerprint(backbone) != saved.fingerprint:
         raise DataError(
             f"'{path}' must be loaded with the weights that it was made with, got others for the backbone "
-            f"'{parameters['backbone']}'; install those, or fit the classifier anew"
+            f"'{given['backbone']}'; install those, or fit the classifier anew"
         )
-    declared = content["declared"]
+    try:
+        items, described = _items(tensors, saved), _described(tensors, saved)
+        examples, declared = labels.from_json(saved.labels), saved.declared and labels.from_json(saved.declared)
+        _require_as_many(len(items), len(examples), "examples", "labels")
+    except FewShotError as error:
+        raise _no_classifier(path, str(error)) from None
+    parameters = given | {"descriptions": None if described is None else described.as_given()}
     model = Model(
-        content["kind"],
+        saved.kind,
         backbone,
-        make_learner(parameters["learner"], parameters["learner_options"]),
+        make_learner(given["learner"], given["learner_options"]),
         items,
-        labels.from_json(content["labels"]),
-        None if declared is None else labels.from_json(declared),
+        examples,
+        declared,
         described,
-        parameters["seed"],
-        parameters["calibrate"],
-        Calibration(**content["calibration"]),
+        given["seed"],
+        given["calibrate"],
+        Calibration(**saved.calibration),
+        _columns(saved, items),
+        as_given(parameters),
     )
     return model, parameters
 
@@ -93,35 +109,64 @@ def fingerprint(backbone: Any) -> str | None:
     return None if own is None else str(own())
 
 
-def _said(described: Described | None, descriptions: Any) -> dict[str, Any] | None:
-    """Labels that are described, and the texts; none where vectors describe them."""
-    if described is None:
-        return None
-    known = descriptions if isinstance(descriptions, Mapping) else {label: str(label) for label in descriptions}
-    texts = list(known.values())
-    return {"labels": labels.as_json(described.labels), "texts": texts if isinstance(texts[0], str) else None}
-
-
-def _descriptions(described: Described, texts: list[str] | None) -> dict[Any, Any]:
-    return dict(zip(described.labels.tolist(), texts or described.vectors.numpy(), strict=True))
-
-
-def _read(path: Path) -> tuple[Any, Any, dict[str, Any]]:
+def _read(path: Path) -> tuple[dict[str, Tensor], Saved]:
     if not path.is_file():
         raise MissingDataError(f"'{path}' must be a saved classifier, got no file; check the path")
     try:
-        with safe_open(path, framework="pt") as file:
-            content = json.loads((file.metadata() or {})[KEY])
-            items = file.get_tensor("items") if content["texts"] is None else _strings(content["texts"])
-            vectors = file.get_tensor("described") if content["described"] is not None else None
-    except (SafetensorError, OSError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise DataError(f"'{path}' must be a whole saved classifier, got {error}; save it again") from None
-    if content["schema"] != SCHEMA:
-        raise DataError(
-            f"'{path}' must have schema {SCHEMA}, got {content['schema']}; update fewshot, or save it again"
-        )
-    return items, vectors, content
+        tensors, metadata = read_tensors(path)
+    except Damaged as error:
+        raise _no_classifier(path, str(error)) from None
+    if KEY not in metadata:
+        raise _no_classifier(path, "a safetensors file of something else")
+    try:
+        return tensors, Saved.model_validate_json(metadata[KEY])
+    except ValidationError as error:
+        first = error.errors()[0]
+        if first["type"] == "later_schema":
+            raise DataError(
+                f"'{path}' must have schema {SCHEMA} or older, got {first['input']}; update fewshot"
+            ) from None
+        where = ".".join(map(str, first["loc"])) or "its description"
+        raise _no_classifier(path, f"{first['msg']} at '{where}'") from None
 
 
-def _strings(items: list[str]) -> np.ndarray:
-    return np.array(items, np.dtypes.StringDType())
+def _no_classifier(path: Path, reason: str) -> DataError:
+    first = (reason.splitlines() or ["nothing"])[0]
+    return DataError(f"'{path}' must be a whole saved classifier, got {first}; save it again")
+
+
+def _items(tensors: dict[str, Tensor], saved: Saved) -> Any:
+    if saved.texts is not None:
+        return np.array(saved.texts, np.dtypes.StringDType())
+    return _finite(tensors, "items")
+
+
+def _described(tensors: dict[str, Tensor], saved: Saved) -> Described | None:
+    if saved.described is None:
+        return None
+    vectors, names = _finite(tensors, "described"), labels.from_json(saved.described["labels"])
+    _require_as_many(len(vectors), len(names), "descriptors", "labels")
+    texts = saved.described["texts"]
+    if texts is not None:
+        _require_as_many(len(texts), len(names), "descriptions", "labels")
+    return Described(names, vectors, None if texts is None else tuple(texts))
+
+
+def _finite(tensors: dict[str, Tensor], name: str) -> Tensor:
+    found = tensors.get(name)
+    if found is None or found.ndim < 2 or not bool(torch.isfinite(found).all()):
+        raise DataError(f"no finite rows called '{name}'")
+    return found
+
+
+def _require_as_many(one: int, other: int, *names: str) -> None:
+    if one != other:
+        raise DataError(f"{one} {names[0]} and {other} {names[1]}")
+
+
+def _columns(saved: Saved, items: Any) -> Columns | None:
+    """Columns of the tables that it reads; version 0.1.0 wrote none, and without a backbone their number is known."""
+    if saved.columns is not None:
+        return saved.columns
+    plain_rows = saved.kind == "rows" and saved.parameters.backbone == "none"
+    return Columns(items.shape[1]) if plain_rows else None

@@ -7,49 +7,54 @@ Code: github.com/msesia/arc, ``arc/methods.py``. An intended difference: how unl
     margin to the best other label, which needs no probabilities; theirs sums probabilities.
 """
 
+from collections.abc import Iterable
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Integer
 
-from fewshot.contract import SupportSet
 from fewshot.errors import StatisticsError
-from fewshot.estimator.left_out import left_out, take
+from fewshot.estimator.left_out import LeftOut
 
 Strangeness = Float[np.ndarray, "*n n_way"]
 
 
-def cross_sets(learner: Any, support: SupportSet[Any], query: Any, coverage: float) -> Bool[np.ndarray, "q n_way"]:
+def cross_sets(
+    folds: Iterable[LeftOut], labels: Integer[np.ndarray, " s"], query: Any, n_way: int, coverage: float
+) -> Bool[np.ndarray, "q n_way"]:
     """Which labels stand in the set of each query, from left-out examples of the support.
 
-    A label is left out where at least ``coverage (s + 1)`` of the s examples are less strange for their
+    A label is left out where at least ``coverage (m + 1)`` of the m examples are less strange for their
     own label than the query is for it, each pair judged by the learner that did not see the example.
 
     Args:
-        learner: Inductive.
-        support: One episode with the axis ``e``, at least two examples of each class.
+        folds: Of an inductive learner; see `left_out`. Copies of an example count as one.
+        labels: Of all examples, two different ones of each class at least.
         query: Items ``(q, *item)``.
+        n_way: Number of classes.
         coverage: Wanted share of queries whose set holds the true label.
 
     Raises:
         StatisticsError: If a class has one example, or there are too few for the coverage.
     """
-    alone = np.flatnonzero(np.bincount(support.y[0].numpy(), minlength=support.n_way) < 2)
-    if len(alone):
+    folds = list(folds)
+    told = np.concatenate([np.zeros(0, np.int64), *[fold.rows.ravel() for fold in folds]])
+    alone = n_way - len(np.unique(labels[told]))
+    if alone:
         raise StatisticsError(
-            f"prediction sets need two examples of every class, got one of {len(alone)} classes; add some, or pass "
+            f"prediction sets need two different examples of every class, got one of {alone} classes; add some, or pass "
             "calibration=(X, y) with other labelled items"
         )
-    require_enough(coverage, len(support.y[0]))
-    labels, less = support.y[0].numpy(), np.zeros((len(query), support.n_way), np.int64)
-    for classify, left in left_out(learner, support):
-        own = strangeness(classify(take(support.x[0], left)))  # (f, m, n_way)
-        known = np.take_along_axis(own, labels[left][..., None], 2)[..., 0]  # (f, m)
-        asked = strangeness(classify(_repeat(query, len(left))))  # (f, q, n_way)
-        for values, fold in zip(known, asked, strict=True):
-            less += np.searchsorted(np.sort(values), fold, side="left")
-    return admitted(less, coverage, len(support.y[0]))
+    require_enough(coverage, len(told))
+    less = np.zeros((len(query), n_way), np.int64)
+    for fold in folds:
+        own = np.take_along_axis(strangeness(fold.scores), labels[fold.rows][..., None], 2)[..., 0]  # (f, m)
+        queried = strangeness(fold.classify(_repeat(query, len(fold.rows))))  # (f, q, n_way)
+        for values, one in zip(own, queried, strict=True):
+            less += np.searchsorted(np.sort(values), one, side="left")
+    return admitted(less, coverage, len(told))
 
 
 def split_sets(
@@ -92,14 +97,14 @@ def strangeness(scores: Strangeness) -> Strangeness:
     return margins
 
 
-def require_enough(coverage: float, count: int) -> None:
+def require_enough(coverage: Any, count: int) -> None:
     """Let a coverage pass that so many examples can promise without every label in every set.
 
     Raises:
         StatisticsError: If they cannot, or it is no share.
     """
-    if not 0 < coverage < 1:
-        raise StatisticsError(f"coverage must lie between 0 and 1, got {coverage}")
+    if not isinstance(coverage, Real) or not 0 < coverage < 1:
+        raise StatisticsError(f"coverage must be a number between 0 and 1, got {coverage!r}; 0.9 is 90 %")
     needed = int(np.ceil(coverage / (1 - coverage) - 1e-9))
     if count < needed:
         raise StatisticsError(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from fewshot.contract import Classifier, Embedded, Learner, SupportSet
+from fewshot.claims import claims_of, parts
+from fewshot.contract import Classifier, Embedded, Learner, SupportSet, taken
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import IndexEpisodes
 from fewshot.errors import EpisodeError, ShapeError
@@ -42,6 +44,7 @@ def support_set(
         side,
         unlabelled,
         None if seeds is None else torch.from_numpy(seeds),
+        None if collection.source_of is None else torch.from_numpy(collection.source_of[episodes.support]),
     )
 
 
@@ -49,16 +52,16 @@ def score(learner: Learner, support: SupportSet[Any], query: Any) -> Float[Tenso
     """Scores of the queries, higher is more likely; the learner sees all queries of an episode in one call.
 
     Gradients are off, but not forbidden: a learner that optimises on the support
-    opens them again for itself. uint8 pixels are divided by 255 for learners
-    without a backbone that knows better.
+    opens them again for itself. Items are those of `fewshot.contract.taken`.
 
     Raises:
         ShapeError: If these are not floats of that shape.
         EpisodeError: If a score is not a number.
     """
+    take = partial(taken, learner)
     with torch.no_grad():
-        support, query = _as_taken(learner, support, query)
-        return _scores(_classifier(learner, support), support, query)
+        support = support.map(take)
+        return _scores(_classifier(learner, support), support, take(query))
 
 
 def score_and_known(
@@ -81,13 +84,14 @@ def adapted(
     learner: Learner, support: SupportSet[Any]
 ) -> Callable[[Any], tuple[Float[Tensor, "e q n_way"], dict[str, Float[Tensor, "e q"]]]]:
     """What `score_and_known` says of queries, from a learner that adapts once."""
+    take = partial(taken, learner)
     with torch.no_grad():
-        support = support if isinstance(learner, Embedded) else support.map(_as_floats)
+        support = support.map(take)
         classify = _classifier(learner, support)
 
     def ask(query: Any) -> tuple[Tensor, dict[str, Tensor]]:
         with torch.no_grad():
-            query = query if isinstance(learner, Embedded) else _as_floats(query)
+            query = take(query)
             scores, own = _scores(classify, support, query), getattr(classify, "known", None)
             measures = {} if own is None else {OWN: _one_a_query(own(query), scores)}
             return scores, measures | _measures(learner, support, query, scores)
@@ -97,7 +101,7 @@ def adapted(
 
 def _measures(learner: Learner, support: SupportSet[Any], query: Any, scores: Tensor) -> dict[str, Tensor]:
     measures = {SCORE: scores.amax(-1)}
-    if getattr(learner, "scores", "log-probability") == "log-probability":
+    if claims_of(learner).scores == "log-probability":
         measures[PROBABILITY] = scores.double().log_softmax(-1).amax(-1)  # the order of probabilities, unrounded
     if not isinstance(learner, Embedded) and _are_features(query) and _has_examples(support):
         means = class_means(support.x, support.y, support.n_way)
@@ -121,10 +125,6 @@ def _scores(classify: Classifier[Any], support: SupportSet[Any], query: Any) -> 
     return scores
 
 
-def _as_taken(learner: Learner, support: SupportSet[Any], query: Any) -> tuple[SupportSet[Any], Any]:
-    return (support, query) if isinstance(learner, Embedded) else (support.map(_as_floats), _as_floats(query))
-
-
 def _are_features(items: Any) -> bool:
     return isinstance(items, Tensor) and items.ndim == 3 and items.is_floating_point()
 
@@ -141,14 +141,10 @@ def _one_a_query(known: Tensor, scores: Tensor) -> Tensor:
     return known
 
 
-def _as_floats(items: Any) -> Any:
-    return items.float() / 255 if isinstance(items, Tensor) and items.dtype == torch.uint8 else items
-
-
 @contextmanager
 def eval_mode(learner: Any) -> Iterator[None]:
     """The learner in eval mode, and afterwards every part of it as it was."""
-    modules = list(learner.modules()) if isinstance(learner, nn.Module) else []
+    modules = [part for part in parts(learner) if isinstance(part, nn.Module)]
     was = [module.training for module in modules]
     for module in modules:
         module.training = False

@@ -2,12 +2,13 @@
 
 import inspect
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from fewshot.backbones.prompts import Prompts
-from fewshot.contract import Embedded
+from fewshot.contract import Embedded, taken
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import IndexEpisodes
 from fewshot.errors import NotFittedError
@@ -70,4 +71,4 @@ def with_base(learner: Any, base: Collection | None) -> Any:
     rows, classes = np.arange(len(base))[None], np.arange(len(base.class_names))[None]
     none = np.zeros((1, 0), np.int64)
     whole = IndexEpisodes(np.zeros(1, np.int64), classes, rows, base.labels[None], none, none)
-    return learner.with_base(support_set(base, whole))
+    return learner.with_base(support_set(base, whole).map(partial(taken, learner)))

@@ -1,63 +1,46 @@
 """Scores of all items of a split over a set of classes that descriptors name; no support, no episodes."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Integer
 from scipy.special import log_softmax
 
+from fewshot.claims import claims_of
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import IndexEpisodes
-from fewshot.errors import DataError, LeakageError
+from fewshot.errors import DataError
 from fewshot.evaluation.answers import PROBABILITY, SCORE, eval_mode, score, support_set
 from fewshot.evaluation.assemble import with_base
 from fewshot.evaluation.guard import QUERIES, check_answers
+from fewshot.evaluation.parts import CALIBRATE, CHOOSE, TEST, Parts, require_apart
 from fewshot.results.per_class import ClassCounts
 from fewshot.results.stacking import JointAnswers
 
+__all__ = [
+    "CALIBRATE", "CHOOSE", "TEST", "Parts", "class_scores", "joint_answers", "known_scores", "teach", "zero_shot_counts",
+]  # fmt: skip
 BATCH = 4096
-
-
-@dataclass(frozen=True)
-class Parts:
-    """Names of the splits that an evaluation uses.
-
-    Attributes:
-        base: Items of seen classes to learn from; empty for learners that need none.
-        unseen: Items of classes that are not among them.
-        seen: Held-out items of the seen classes; empty where unseen classes are asked by themselves.
-        open: Items of no class that is known here, which shall be told from those of the unseen classes; or empty.
-    """
-
-    base: str = "trainval"
-    unseen: str = "test"
-    seen: str = ""
-    open: str = ""
-
-
-TEST, CHOOSE, CALIBRATE = Parts(seen="test-seen"), Parts("train", "val"), Parts("train-fit", "val", "train-held-out")
 
 
 def teach(learner: Any, data: Collection, parts: Parts) -> Any:
     """The learner, having seen the base classes where it takes them.
 
     Raises:
-        LeakageError: If an unseen class is among them.
+        DataError: If the classes have no descriptors.
+        LeakageError: If an unseen class is among those of the base, a seen one is not, or an item is in two parts.
     """
     if data.descriptors is None:
         raise DataError(
             f"zero-shot learning needs a descriptor of each class, got none in '{data.name}'; add descriptors="
         )
-    if not parts.base or not hasattr(learner, "with_base"):
-        return learner
-    base, unseen = data.split(parts.base), data.split(parts.unseen)
-    both = sorted(set(base.class_names) & set(unseen.class_names))
-    if both:
-        raise LeakageError(
-            f"unseen classes must not be among those learned from, got '{both[0]}' in '{parts.base}' and '{parts.unseen}'"
-        )
-    return with_base(learner, base)
+    require_apart(data, parts)
+    return with_base(learner, data.split(parts.base)) if learns(learner, parts) else learner
+
+
+def learns(learner: Any, parts: Parts) -> bool:
+    """Whether a learner takes the base classes of these parts."""
+    return bool(parts.base) and hasattr(learner, "with_base")
 
 
 def class_scores(
@@ -68,7 +51,7 @@ def class_scores(
     Raises:
         LeakageError: If a learner that does not say so looks at other items of the call.
     """
-    transductive = bool(getattr(learner, "transductive", False))
+    transductive = claims_of(learner).transductive
     step = len(rows) if transductive else BATCH
     with eval_mode(learner):
         if not transductive:
@@ -95,9 +78,9 @@ def zero_shot_counts(learner: Any, data: Collection, parts: Parts) -> ClassCount
 
 
 def joint_answers(learner: Any, data: Collection, parts: Parts) -> JointAnswers:
-    """Answers to items of unseen and of seen classes, all of which compete."""
+    """Answers to items of unseen and of seen classes; all classes of the base compete, also those without a held-out item."""
     rows = np.concatenate([data.rows_of(name) for name in (parts.unseen, parts.seen)])
-    unseen, seen = (np.unique(data.labels[data.splits[name]]) for name in (parts.unseen, parts.seen))
+    unseen, seen = (np.unique(data.labels[data.rows_of(name)]) for name in (parts.unseen, parts.base))
     classes = np.concatenate([unseen, seen])
     scores = class_scores(learner, data, rows, classes)
     first, second = scores[:, : len(unseen)], scores[:, len(unseen) :]
@@ -114,6 +97,6 @@ def known_scores(learner: Any, data: Collection, parts: Parts) -> dict[str, tupl
     classes = np.unique(data.labels[data.splits[parts.unseen]])
     both = [class_scores(learner, data, data.rows_of(name), classes) for name in (parts.unseen, parts.open)]
     measures: dict[str, Any] = {SCORE: lambda scores: scores.max(1)}
-    if getattr(learner, "scores", "log-probability") == "log-probability":
+    if claims_of(learner).scores == "log-probability":
         measures[PROBABILITY] = lambda scores: log_softmax(scores, axis=1).max(1)
     return {name: (measure(both[0]), measure(both[1])) for name, measure in measures.items()}

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from fewshot.claims import claims_of
 from fewshot.contract import Learner
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSampler, FixedEpisodes, IndexEpisodes
@@ -38,12 +39,13 @@ def answer(
         keep_scores: Whether all scores are kept.
         report: Told after every batch how many episodes are done, and how many there are.
     """
-    probable = getattr(learner, "scores", "log-probability") == "log-probability"
+    probable = claims_of(learner).scores == "log-probability"
     opened = asks_open_classes(sampler)
     rows: list[tuple[int, dict[str, np.ndarray]]] = []
     for start in range(0, count, batch):
         for episodes in sampler.groups(start, min(batch, count - start)):
-            given = support_set(support, episodes, sampler.seeds(episodes.index)), query.take(episodes.query)
+            adapted_to = support_set(support, episodes, sampler.seeds(episodes.index), pool=query)
+            given = adapted_to, query.take(episodes.query)
             scores, known = score_and_known(learner, *given) if opened else (score(learner, *given), {})
             rows.extend(_rows(episodes, scores, known, probable, keep_scores))
         report(min(start + batch, count), count)

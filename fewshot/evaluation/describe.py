@@ -9,16 +9,35 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fewshot.backbones.texts import cut_line
+from fewshot.claims import claims_of
 from fewshot.contract import Embedded
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSampler, FixedEpisodes
 from fewshot.evaluation.exposure import exposure
+from fewshot.evaluation.target import manifest_of
 from fewshot.files import PACKAGE, digest
-from fewshot.results.record import BackboneInfo, DataInfo, EpisodesInfo, LearnerInfo
+from fewshot.number_checks import plain
+from fewshot.results.record import (
+    DATA,
+    NEWEST,
+    QUERIES,
+    SUPPORT,
+    BackboneInfo,
+    DataInfo,
+    EpisodesInfo,
+    LearnerInfo,
+    SourceInfo,
+)
 
 
 def describe(
-    learner: Any, collection: Collection, sampler: EpisodeSampler | FixedEpisodes, count: int, seed: int
+    learner: Any,
+    collection: Collection,
+    sampler: EpisodeSampler | FixedEpisodes,
+    count: int,
+    seed: int,
+    queries: Collection | None = None,
 ) -> dict[str, Any]:
     """The fields of a record that are known before any answer."""
     spec = sampler.spec if isinstance(sampler, EpisodeSampler) else None
@@ -31,30 +50,42 @@ def describe(
         query_distribution="as given" if spec is None else spec.query_distribution(),
         count=count,
         seed=seed,
-        manifest=sampler.manifest(0, count, collection.item_names or ()),
+        manifest=manifest_of(sampler, count, collection, queries),
         spec={} if spec is None else spec.as_dict(),
         rejected_draws=sampler.rejected(0, count) if isinstance(sampler, EpisodeSampler) else 0,
-    )
-    name, _, split = collection.name.partition("/")
-    data = DataInfo(
-        name=name, hash=collection.hash, split=split or None, classes=len(collection.class_names), items=len(collection)
     )
     backbone = learner.backbone if isinstance(learner, Embedded) else None
     return {
         "learner": describe_learner(learner), "backbone": None if backbone is None else describe_backbone(backbone),
-        "exposure": exposure(backbone, collection), "data": data, "episodes": episodes,
+        "exposure": (queries and exposure(backbone, queries)) or exposure(backbone, collection),
+        "data": DataInfo(**_data(collection)), "episodes": episodes,
         "versions": versions(), "code": code_hash(), "device": device_of(learner),
-    }  # fmt: skip
+    } | _sources(collection, queries)  # fmt: skip
+
+
+def _data(collection: Collection) -> dict[str, Any]:
+    name, _, split = collection.name.partition("/")
+    sizes = {"classes": len(collection.class_names), "items": len(collection)}
+    return {"name": name, "hash": collection.hash, "split": split or None, **sizes}
+
+
+def _sources(collection: Collection, queries: Collection | None) -> dict[str, Any]:
+    """What a record of several collections says of each, joined ones too; of one collection, nothing more."""
+    both = {DATA: collection} if queries is None else {SUPPORT: collection, QUERIES: queries}
+    parts = {} if queries is None else dict(both)
+    parts |= {f"{role}/{part}": one for role, whole in both.items() for part, one in whole.sources.items()}
+    sources = [SourceInfo(part=part, origin=one.origin or one.name, **_data(one)) for part, one in parts.items()]
+    return {"sources": sources, "schema_": NEWEST} if sources else {}
 
 
 def describe_learner(learner: Any) -> LearnerInfo:
     """Name and options of the learner, or of the head of an embedded one, and what it claims of itself."""
-    head = learner.head if isinstance(learner, Embedded) else learner
+    head, claims = learner.head if isinstance(learner, Embedded) else learner, claims_of(learner)
     return LearnerInfo(
         name=type(head).__name__,
         options=_options(head),
-        transductive=bool(getattr(learner, "transductive", False)),
-        batch_norm=str(getattr(learner, "batch_norm", "running")),
+        transductive=claims.transductive,
+        batch_norm=claims.batch_norm,
     )
 
 
@@ -68,6 +99,12 @@ def describe_backbone(backbone: Any) -> BackboneInfo:
     )
 
 
+def cut_texts(learner: Any, *collections: Collection | None) -> list[str]:
+    """A line for each collection with texts of which the learner's backbone reads only the beginning."""
+    lines = [cut_line(getattr(learner, "backbone", None), data.items) for data in collections if data is not None]
+    return [line for line in dict.fromkeys(lines) if line]
+
+
 def _options(learner: Any) -> dict[str, Any]:
     """Fields of a learner that is a dataclass, as JSON can hold them."""
     if not is_dataclass(learner):
@@ -76,6 +113,7 @@ def _options(learner: Any) -> dict[str, Any]:
 
 
 def _json(value: Any) -> Any:
+    value = plain(value)
     if isinstance(value, (str, int, float, bool, type(None))):
         return value
     if isinstance(value, (list, tuple)):

@@ -7,18 +7,22 @@ from typing import Any
 
 import numpy as np
 
+from fewshot.claims import claims_of
 from fewshot.contract import Learner
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSampler, EpisodeSpec, FixedEpisodes, IndexEpisodes
-from fewshot.errors import EpisodeError, StatisticsError
+from fewshot.errors import EpisodeError
 from fewshot.evaluation.answers import eval_mode
 from fewshot.evaluation.collect import Episodes, Report, answer
-from fewshot.evaluation.describe import describe
+from fewshot.evaluation.describe import cut_texts, describe
 from fewshot.evaluation.embedded import embedded
 from fewshot.evaluation.guard import check_answers, check_items_alone, check_overlap, is_fixed
-from fewshot.evaluation.required import require_collection, require_learner
+from fewshot.evaluation.required import require_collection, require_episodes, require_learner
+from fewshot.evaluation.target import asked_classes, make_sampler, require_alike
+from fewshot.number_checks import seed_number, whole_number
 from fewshot.results.answers import Answers
 from fewshot.results.choice import Choice
+from fewshot.results.interval import check_level
 from fewshot.results.record import Record
 from fewshot.results.summary import further_intervals, open_note, summarize, summarize_open_set
 
@@ -58,7 +62,8 @@ def evaluate(
         spec: Shape of an episode; 5-way 1-shot with 15 queries a class when left out.
         episodes: How many to draw, or a fixed list of them.
         seed: Names the list of episodes.
-        queries: A second collection with the same classes, from which queries are drawn.
+        queries: A second collection with the same classes, the target: queries are drawn from it, and the pool
+            without labels. The record names it, and its classes are guarded like those of the first.
         batch: Episodes that are scored in one call; as many as fill a cache, not memory, when left out.
         keep_scores: Keep every score in the answers, not only predictions.
         allow_seen: Let the learner have been trained on classes that are asked here; the record says so.
@@ -78,7 +83,7 @@ def evaluate(
         ShapeError: If the classifier does not give every query a score of every class.
         LeakageError: If a claim of the learner does not hold, or it has seen the classes,
             or they helped to choose its options.
-        StatisticsError: If there are fewer than two episodes.
+        StatisticsError: If there are fewer than two episodes, or the level of intervals does not lie in (0, 1).
 
     Example:
         >>> from fewshot import Collection, EpisodeSpec, NearestMean
@@ -91,15 +96,19 @@ def evaluate(
     """
     started = time.perf_counter()
     require_learner(learner)
-    for data in (collection,) if queries is None else (collection, queries):
-        require_collection(data)
-    sampler = _sampler(collection, spec or EpisodeSpec(), episodes, seed, queries)
-    count = _count(episodes, sampler)
+    require_collection(collection)
+    if queries is not None:
+        require_collection(queries)
+        require_alike(collection, queries)
+    episodes, seed, level = require_episodes(episodes), seed_number(seed, EpisodeError), check_level(level)
+    batch = None if batch is None else whole_number("batch", batch, 1, error=EpisodeError)
+    sampler = _sampler(collection, EpisodeSpec() if spec is None else spec, episodes, seed, queries)
+    count = episodes if isinstance(episodes, int) else len(episodes)
     if not (sampler[0].query_y < sampler[0].n_way).any():
         raise EpisodeError("an evaluation needs queries, got episodes without one; set query to 1 or more")
-    seen = check_overlap(learner, collection, allow_seen)
+    seen = check_overlap(learner, collection, allow_seen, queries)
     if chosen is not None:
-        chosen.require_new(collection.qualified_names())
+        chosen.require_new(tuple(asked_classes(collection, queries)))
     with eval_mode(learner):
         first = next(iter(sampler.groups(0, min(2, count // 2))))  # of a short list one: it may be costly
         head, support, query = _guarded(learner, collection, queries, first, sampler.seeds(first.index), cache)
@@ -109,13 +118,13 @@ def evaluate(
     summary = summarize(answers, level)
     intervals, notes = further_intervals(answers, apart, level)
     return Record(
-        **describe(learner, collection, sampler, count, seed),
+        **describe(learner, collection, sampler, count, seed, queries),
         correct=answers.correct.tolist(),
         queries=_one_if_equal(answers.queries),
         summary=summary,
         intervals=intervals,
         open_set=summarize_open_set(answers, level),
-        notes=[*notes, *([note] if note else [])],
+        notes=[*notes, *([note] if note else []), *cut_texts(learner, collection, queries)],
         pretraining_classes=seen,
         selection=None if chosen is None else chosen.selection,
         seconds=time.perf_counter() - started,
@@ -126,7 +135,7 @@ def _guarded(
     learner: Learner, collection: Collection, queries: Collection | None, first: IndexEpisodes, seeds: Any, cache: bool
 ) -> tuple[Learner, Collection, Collection]:
     """What answers, with the collections that it takes for support and queries; what it claims is checked."""
-    inductive = not getattr(learner, "transductive", False)
+    inductive = not claims_of(learner).transductive
     backbone = getattr(learner, "backbone", None)
     if inductive and backbone is not None and is_fixed(backbone):
         check_items_alone(backbone, queries or collection, first)
@@ -141,27 +150,7 @@ def _sampler(
 ) -> Episodes:
     if not isinstance(episodes, int):
         return episodes
-    other = None if queries is None else _match(collection, queries)
-    return EpisodeSampler(
-        collection.labels, spec, seed, class_names=collection.class_names, groups=collection.groups, query_labels=other
-    )
-
-
-def _match(collection: Collection, queries: Collection) -> np.ndarray:
-    """Labels of the second collection in class ids of the first, matched by name."""
-    ids = {name: k for k, name in enumerate(collection.class_names)}
-    absent = sorted(set(queries.class_names) - set(ids))
-    if absent:
-        raise EpisodeError(f"both collections need the same class names, got only in the second: {absent[:5]}")
-    matched: np.ndarray = np.array([ids[name] for name in queries.class_names])[queries.labels]
-    return matched
-
-
-def _count(episodes: int | FixedEpisodes, sampler: Episodes) -> int:
-    count = episodes if isinstance(episodes, int) else len(sampler)
-    if count < 2:
-        raise StatisticsError(f"an interval needs at least 2 episodes, got {count}; ask for more")
-    return count
+    return make_sampler(collection, spec, seed, queries)
 
 
 def _batch(collection: Collection, sampler: Episodes) -> int:

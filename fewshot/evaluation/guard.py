@@ -6,11 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fewshot.claims import claims_of
 from fewshot.contract import Learner, prepare
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import IndexEpisodes
 from fewshot.errors import LeakageError
 from fewshot.evaluation.answers import OWN, adapted, support_set
+from fewshot.evaluation.target import asked_classes
 from fewshot.files import digest
 from fewshot.results.record import SeenClasses
 
@@ -48,7 +50,7 @@ def check_answers(
     """
     if not inductive and len(episodes) == 1:
         return
-    support = support_set(collection, episodes, seeds)
+    support = support_set(collection, episodes, seeds, pool=queries)
     query = queries.take(episodes.query[:, :TOGETHER] if inductive else episodes.query)
     ask = adapted(learner, support)
     together = _said(ask(query))
@@ -99,32 +101,30 @@ def _require_same(claim: tuple[str, str], together: dict[str, Tensor], alone: di
             raise LeakageError(f"{must}, got {what} that change by {change:.3g} ({what} reach {scale:.3g}); {remedy}")
 
 
-def classes_seen(learner: Any) -> set[str]:
-    """Qualified names of the classes that a learner, or any part of it, was trained on."""
-    parts = list(learner.modules()) if isinstance(learner, nn.Module) else [learner]
-    heads = [part for name in ("backbone", "head") if (part := getattr(learner, name, None)) is not None]
-    return {name for part in (*parts, *heads) for name in getattr(part, "classes_seen", ())}
-
-
-def check_overlap(learner: Any, collection: Collection, allowed: bool) -> SeenClasses | None:
+def check_overlap(
+    learner: Any, collection: Collection, allowed: bool, queries: Collection | None = None
+) -> SeenClasses | None:
     """What the learner saw in training, refused where it overlaps the classes asked here.
 
     Args:
         learner: Trained, or not.
         collection: Classes of the evaluation.
         allowed: Let an overlap pass; the record then says so.
+        queries: A second collection, whose classes count too.
 
     Raises:
         LeakageError: If classes overlap and that was not allowed.
     """
-    seen = classes_seen(learner)
+    seen = claims_of(learner).classes_seen
     if not seen:
         return None
-    overlap = sorted(seen & set(collection.qualified_names()))
+    asked = asked_classes(collection, queries)
+    names = sorted(seen & set(asked))
+    overlap = {asked[name] for name in names}
     if overlap and not allowed:
         raise LeakageError(
-            f"test classes must be new to the learner, got {len(overlap)} of {len(collection.class_names)} that it was "
-            f"trained on, such as '{overlap[0]}'; choose another split, or allow it with allow_seen=True and say so"
+            f"test classes must be new to the learner, got {len(overlap)} of {len(set(asked.values()))} that it was "
+            f"trained on, such as '{names[0]}'; choose another split, or allow it with allow_seen=True and say so"
         )
     names = sorted(seen)
     return SeenClasses(count=len(names), hash=digest(n.encode() for n in names)[:16], overlap=len(overlap))

@@ -2,11 +2,14 @@
 
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from fewshot.contract import SupportSet
 from fewshot.datasets.collection import Collection
-from fewshot.errors import DataError, FewShotError, ShapeError
+from fewshot.episodes import FixedEpisodes, IndexEpisodes
+from fewshot.errors import DataError, EpisodeError, FewShotError, ShapeError, StatisticsError
+from fewshot.number_checks import whole_number
 
 
 def require_learner(learner: Any) -> None:
@@ -36,6 +39,27 @@ def require_collection(data: Any) -> None:
             f"the data must be a Collection, got {_kind(data)}; load one by its name or path with load_dataset, "
             "or make one of arrays with Collection.from_arrays"
         )
+
+
+def require_episodes(episodes: Any) -> int | FixedEpisodes:
+    """A number of episodes as an ``int``, or a fixed list of them.
+
+    Raises:
+        StatisticsError: If there are fewer than two, which have no interval.
+        EpisodeError: If it is something else.
+    """
+    if isinstance(episodes, FixedEpisodes):
+        count = len(episodes)
+    elif np.ndim(episodes) or isinstance(episodes, (str, IndexEpisodes)):
+        raise EpisodeError(
+            f"episodes must be a number of them, or a list as FixedEpisodes, got {_kind(episodes)}; "
+            "FixedEpisodes(list, name) makes one"
+        )
+    else:
+        count = episodes = whole_number("episodes", episodes, error=EpisodeError)
+    if count < 2:
+        raise StatisticsError(f"an interval needs at least 2 episodes, got {count}; ask for more")
+    return episodes
 
 
 def require_classifier(classify: Any) -> None:

@@ -9,7 +9,9 @@ from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSampler, FixedEpisodes, IndexEpisodes
 from fewshot.errors import RecordError
 from fewshot.evaluation.answers import eval_mode, score, support_set
-from fewshot.results.record import Record
+from fewshot.evaluation.target import manifest_of
+from fewshot.number_checks import seed_number, whole_number
+from fewshot.results.record import DataInfo, Record
 
 TIE = 1e-5  # of the largest score: below it, kernels of another batch size may order two scores differently
 
@@ -42,6 +44,7 @@ def verify(
     collection: Collection,
     sampler: EpisodeSampler | FixedEpisodes,
     *,
+    queries: Collection | None = None,
     episodes: int = 50,
     seed: int = 0,
 ) -> Verdict:
@@ -57,35 +60,54 @@ def verify(
         learner: The one of the record, built anew.
         collection: The items that it was asked.
         sampler: The list of episodes.
+        queries: The second collection of a record that names one.
         episodes: How many to recompute; all, if there are no more.
         seed: Of the choice.
 
     Raises:
-        RecordError: If the collection is not the one of the record.
+        RecordError: If a collection is not that of the record.
     """
-    if collection.hash != record.data.hash:
-        raise RecordError(
-            f"verifying needs the very items of the record, data hash {record.data.hash[:16]}, "
-            f"got {collection.hash[:16]}; the data, their options or their decoder differ"
-        )
+    _require_same("data", record.data, collection)
+    _require_same("queries", record.target, queries)
     count = len(record.correct)
-    if sampler.manifest(0, count, collection.item_names or ()) != record.episodes.manifest:
+    if manifest_of(sampler, count, collection, queries) != record.episodes.manifest:
         return Verdict((), (), 0, ("the manifest is not that of the episodes which the record names",))
-    chosen = np.sort(np.random.default_rng(seed).choice(count, min(episodes, count), replace=False))
+    episodes = whole_number("episodes", episodes, 1, error=RecordError)
+    chosen = np.sort(
+        np.random.default_rng(seed_number(seed, RecordError)).choice(count, min(episodes, count), replace=False)
+    )
     with eval_mode(learner):
-        found = [_recompute(learner, collection, sampler, int(i)) for i in chosen]
+        found = [_recompute(learner, collection, sampler, int(i), queries or collection) for i in chosen]
     stored = np.asarray(record.correct)[chosen]
     different = [int(i) for i, n, (low, high) in zip(chosen, stored, found, strict=True) if not low <= n <= high]
     problems = [*_sums(record), *_counts(different, len(chosen))]
     return Verdict(tuple(chosen.tolist()), tuple(different), sum(high - low for low, high in found), tuple(problems))
 
 
+def _require_same(what: str, known: DataInfo | None, given: Collection | None) -> None:
+    if known is None and given is None:
+        return
+    if known is None or given is None:
+        got, remedy = (
+            ("none", f"its queries are of '{known.name}'") if known else (f"'{given and given.name}'", "leave it out")
+        )
+        raise RecordError(
+            f"{what} must be given where the record names a second collection, and only there, got {got}; {remedy}"
+        )
+    if given.hash != known.hash:
+        raise RecordError(
+            f"verifying needs the very items of the record, {what} hash {known.hash[:16]}, "
+            f"got {given.hash[:16]}; the data, their options or their decoder differ"
+        )
+
+
 def _recompute(
-    learner: Learner, collection: Collection, sampler: EpisodeSampler | FixedEpisodes, i: int
+    learner: Learner, collection: Collection, sampler: EpisodeSampler | FixedEpisodes, i: int, queries: Collection
 ) -> tuple[int, int]:
     """Fewest and most correct answers of one episode; they differ by the queries that ties decide."""
     (batch,) = sampler.groups(i, 1)
-    scores = score(learner, support_set(collection, batch, sampler.seeds(batch.index)), collection.take(batch.query))
+    support = support_set(collection, batch, sampler.seeds(batch.index), pool=queries)
+    scores = score(learner, support, queries.take(batch.query))
     return _correct(scores[0].double().cpu().numpy(), batch)
 
 

@@ -12,22 +12,17 @@ from typing import Any
 import numpy as np
 
 from fewshot.datasets.collection import Collection
-from fewshot.errors import LeakageError
+from fewshot.datasets.seen_unseen import with_choosing
 from fewshot.evaluation.choose import candidates
-from fewshot.evaluation.class_scores import (
-    CALIBRATE,
-    CHOOSE,
-    TEST,
-    Parts,
-    joint_answers,
-    known_scores,
-    teach,
-    zero_shot_counts,
-)
-from fewshot.evaluation.describe import code_hash, describe_backbone, describe_learner, device_of, versions
+from fewshot.evaluation.class_scores import joint_answers, known_scores, learns, teach, zero_shot_counts
+from fewshot.evaluation.describe import code_hash, cut_texts, describe_backbone, describe_learner, device_of, versions
 from fewshot.evaluation.embedded import embedded
 from fewshot.evaluation.guard import check_overlap
+from fewshot.evaluation.parts import CALIBRATE, CHOOSE, TEST, Parts, require_apart, require_no_test
+from fewshot.evaluation.required import require_collection, require_learner
 from fewshot.files import digest
+from fewshot.number_checks import finite_number, seed_number
+from fewshot.results.interval import check_level
 from fewshot.results.open_set import auroc, fpr_at_tpr, resampled
 from fewshot.results.per_class import ClassCounts, bootstrap, harmonic_mean
 from fewshot.results.record import DataInfo, MeanInfo, OpenSetInfo
@@ -51,13 +46,16 @@ def evaluate_zero_shot(
 ) -> ZeroShotRecord:
     """Accuracy on unseen classes by their descriptors, and, where there are held-out items of seen classes, U, S and H.
 
+    For U, S and H all classes of ``parts.base`` compete with the unseen ones. S is the mean over those with held-out items.
+
     Args:
         learner: Anything with ``adapt`` that reads descriptors; one with ``with_base`` learns from ``parts.base`` first.
         data: Items, class descriptors and splits.
         parts: Which splits.
         gamma: What scores of seen classes lose; chosen on ``calibrate`` when left out.
         calibrate: Splits that choose it: validation classes, and held-out items of the classes that the learner saw;
-            None leaves it at 0.
+            None leaves it at 0. Those that the data lack are cut from ``trainval``, see
+            `fewshot.datasets.seen_unseen.with_choosing`.
         selection: How the learner's options were chosen, for the record.
         level: Of all intervals.
         seed: Of the bootstrap.
@@ -66,24 +64,30 @@ def evaluate_zero_shot(
         A record; ``record.save(path)`` writes it.
 
     Raises:
-        DataError: If the classes have no descriptors.
+        DataError: If the classes have no descriptors, or a split has no item.
         UnknownNameError: If there is no such split.
-        LeakageError: If an unseen class is among those that the learner learned from, or its answer to one item depends on others.
+        LeakageError: If an unseen class is among those that the learner learned from, a seen one is not, an item is in two parts
+            or both chooses γ and is judged, or the learner's answer to one item depends on others.
+        FewShotError: If γ or the seed are no such numbers, or the learner is none.
     """
     started = time.perf_counter()
+    require_learner(learner)
+    require_collection(data)
+    gamma, seed, level = None if gamma is None else finite_number("gamma", gamma), seed_number(seed), check_level(level)
+    require_apart(data, parts)
     seen_before = check_overlap(learner, data.split(parts.unseen), allowed=False)
     head, features = embedded(learner, data)
     taught = teach(head, features, parts)
     unseen = zero_shot_counts(taught, features, parts)
     mixed = None
     if parts.seen:
-        gamma, origin = (gamma, "given") if gamma is not None else choose_gamma(head, features, calibrate)
+        gamma, origin = (gamma, "given") if gamma is not None else choose_gamma(head, features, calibrate, parts)
         mixed = _generalised(joint_answers(taught, features, parts), data, gamma, origin)
     return ZeroShotRecord(
         learner=describe_learner(taught),
         backbone=describe_backbone(learner.backbone) if hasattr(learner, "backbone") else None,
         data=_info(data, parts.unseen),
-        base=_info(data, parts.base) if parts.base else None,
+        base=_info(data, parts.base) if learns(head, parts) else None,
         descriptors=_fingerprint(data.descriptors),
         unseen=_named(data, np.unique(data.labels[data.splits[parts.unseen]]), unseen),
         figures=_figures(unseen, mixed, level, seed),
@@ -91,6 +95,7 @@ def evaluate_zero_shot(
         open_set=_open_set(taught, features, parts, level, seed) if parts.open else [],
         pretraining_classes=seen_before,
         selection=selection,
+        notes=[*_notes(data, parts), *cut_texts(learner, data)],
         versions=versions(),
         code=code_hash(),
         device=device_of(learner),
@@ -103,6 +108,7 @@ def choose_options(
     grid: Mapping[str, Sequence[Any]],
     data: Collection,
     parts: Parts = CHOOSE,
+    test: Parts = TEST,
 ) -> tuple[dict[str, Any], str]:
     """The options with the best zero-shot accuracy on validation classes, of equal ones the first; and a line for the record.
 
@@ -110,13 +116,15 @@ def choose_options(
         make_learner: Makes a learner of options.
         grid: Values of each option; every combination is a candidate.
         data: Items, class descriptors and splits.
-        parts: Splits without any test class or item.
+        parts: Splits without any test class or item; those that the data lack are cut from ``trainval``.
+        test: Splits that are judged later.
 
     Raises:
-        LeakageError: If a test split would choose.
+        LeakageError: If an item or an unseen class of the test would choose.
     """
-    if {parts.base, parts.unseen, parts.seen, parts.open} & {TEST.unseen, TEST.seen}:
-        raise LeakageError(f"options must be chosen on validation classes, got {parts}; name splits within trainval")
+    require_collection(data)
+    data = with_choosing(data, parts.named().values(), test.base)
+    require_no_test("options", data, parts, test)
     judged = []
     for options in candidates(grid):
         head, features = embedded(make_learner(**options), data)
@@ -128,19 +136,37 @@ def choose_options(
     return judged[best][1], line
 
 
-def choose_gamma(learner: Any, data: Collection, parts: Parts | None) -> tuple[float, str]:
+def choose_gamma(learner: Any, data: Collection, parts: Parts | None, test: Parts = TEST) -> tuple[float, str]:
     """The γ with the best harmonic mean on validation classes against held-out items of seen ones, and where it comes from.
 
     Args:
         learner: On features; it learns from ``parts.base`` here.
         data: Features, class descriptors and splits.
-        parts: Splits; None for no stacking.
+        parts: Splits without any test class or item; None for no stacking.
+        test: Splits that are judged later.
+
+    Raises:
+        LeakageError: If an item or an unseen class of the test would choose.
     """
     if parts is None:
         return 0.0, "no stacking"
+    data = with_choosing(data, parts.named().values(), test.base)
+    require_no_test("gamma", data, parts, test)
     found = curve(joint_answers(teach(learner, data, parts), data, parts))
     best = float(np.max(harmonic_mean(found.unseen, found.seen)))
     return found.best_gamma(), f"best harmonic mean, {100 * best:.1f} %, of '{parts.unseen}' and '{parts.seen}'"
+
+
+def _notes(data: Collection, parts: Parts) -> list[str]:
+    """What a reader of S must know: which seen classes compete without being asked."""
+    if not parts.seen:
+        return []
+    seen, asked = (len(np.unique(data.labels[data.rows_of(name)])) for name in (parts.base, parts.seen))
+    if seen == asked:
+        return []
+    return [
+        f"{seen - asked} of {seen} seen classes have no held-out item: they compete, and S is the mean over the others"
+    ]
 
 
 def _generalised(answers: JointAnswers, data: Collection, gamma: float, origin: str) -> Generalised:

@@ -20,6 +20,7 @@ from fewshot.contract import Classifier, SupportSet, per_episode, prepare
 from fewshot.errors import EpisodeError, FewShotError, MissingExtraError
 from fewshot.functional import require_every_class
 from fewshot.inner_loop import answer
+from fewshot.number_checks import whole_number
 
 KNOWN = ("MAML", "MetaSGD", "GBML")
 
@@ -104,8 +105,7 @@ def from_learn2learn(
         raise FewShotError(
             f"algorithm must be learn2learn's {', '.join(KNOWN)} around a module, got {type(algorithm).__name__}"
         )
-    if steps < 0:
-        raise FewShotError(f"steps must not be negative, got {steps}")
+    steps = whole_number("steps", steps, 0)
     check_policy(batch_norm)
     return FromLearn2Learn(algorithm, steps, loss, batch_norm, transductive)
 

@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSampler, EpisodeSpec
 from fewshot.errors import DataError, EpisodeError
+from fewshot.number_checks import whole_number
 
 LAYOUTS = ("alternating", "support-first")
 
@@ -76,6 +77,7 @@ def to_learn2learn_tasks(
         EpisodeError: If the spec has unequal counts or too few episodes, or the layout does not fit it.
         DataError: If the items are texts.
     """
+    episodes = whole_number("episodes", episodes, error=EpisodeError)
     _check(spec, episodes, layout)
     if getattr(getattr(collection.items, "dtype", None), "kind", "") in ("T", "U"):
         raise DataError("items must be numbers, got texts; embed the collection first")

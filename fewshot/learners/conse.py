@@ -16,6 +16,7 @@ from fewshot.base_classifier import base_log_probabilities, fit_base_classifier
 from fewshot.contract import Classifier, SupportSet
 from fewshot.descriptors import base_classes, class_descriptors, require_base
 from fewshot.errors import FewShotError
+from fewshot.number_checks import keep_whole_numbers
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,9 @@ class ConSE:
     scores = "rank"
 
     def __post_init__(self) -> None:
-        if not (self.top >= 1 and self.C > 0):
-            raise FewShotError(f"top must be at least 1 and C above 0, got {self.top} and {self.C}")
+        keep_whole_numbers(self, top=1)
+        if not self.C > 0:
+            raise FewShotError(f"C must be above 0, got {self.C}")
 
     def with_base(self, base: SupportSet) -> "ConSE":
         """The same learner with the classifier of the base classes.

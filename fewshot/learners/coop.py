@@ -21,6 +21,7 @@ from fewshot.descriptors import class_texts
 from fewshot.errors import FewShotError
 from fewshot.functional import require_finite
 from fewshot.heads import constant_support
+from fewshot.number_checks import whole_number
 
 
 class CoOp(nn.Module):
@@ -53,8 +54,7 @@ class CoOp(nn.Module):
         scale: float = 100.0,
     ) -> None:
         super().__init__()
-        if not (context >= 1 and steps >= 0):
-            raise FewShotError(f"context must be 1 or more and steps 0 or more, got {context} and {steps}")
+        context, steps = whole_number("context", context, 1), whole_number("steps", steps, 0)
         if not (lr > 0 and scale > 0 and 0 <= momentum < 1 and weight_decay >= 0):
             raise FewShotError(
                 "lr and scale must be above 0, momentum 0 or more and below 1, and weight_decay 0 or more, "

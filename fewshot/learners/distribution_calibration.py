@@ -19,6 +19,7 @@ from fewshot.contract import Classifier, SupportSet
 from fewshot.convex import multinomial_logistic
 from fewshot.errors import FewShotError, NotFittedError
 from fewshot.functional import class_membership, require_every_class, squared_distances
+from fewshot.number_checks import keep_whole_numbers
 from fewshot.transforms import Power
 
 TOGETHER = 2**19  # numbers of the samples that are fitted at once
@@ -53,9 +54,7 @@ class DistributionCalibration:
     roots: tuple[Float[Tensor, "_ dim"], ...] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("neighbours", "samples"):
-            if not (isinstance(getattr(self, name), int) and getattr(self, name) >= 1):
-                raise FewShotError(f"{name} must be a whole number of at least 1, got {getattr(self, name)}")
+        keep_whole_numbers(self, neighbours=1, samples=1)
         for name in ("power", "C"):
             if not getattr(self, name) > 0:
                 raise FewShotError(f"{name} must be above 0, got {getattr(self, name)}")

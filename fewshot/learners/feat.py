@@ -17,6 +17,7 @@ from torch.nn.functional import cross_entropy
 from fewshot.contract import Classifier, SupportSet
 from fewshot.errors import FewShotError, ShapeError
 from fewshot.functional import class_means, squared_distances
+from fewshot.number_checks import whole_number
 
 Drop = Callable[[Tensor, float], Tensor]  # (values, rate) -> values, some of them zero
 
@@ -48,8 +49,7 @@ class FEAT(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if not isinstance(dim, int) or dim < 1:
-            raise FewShotError(f"dim must be the size of the features, a whole number from 1, got {dim!r}")
+        dim = whole_number("dim", dim, 1)
         if not (
             min(temperature, contrast_temperature) > 0 <= balance and 0 <= dropout < 1 and 0 <= attention_dropout < 1
         ):

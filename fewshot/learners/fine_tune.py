@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear
 
 from fewshot.batch_norm import check_policy, support_statistics
-from fewshot.contract import Classifier, SupportSet, per_episode, prepare
+from fewshot.contract import Classifier, SupportSet, per_episode, prepared
 from fewshot.errors import FewShotError
 from fewshot.fine_tuning import HEADS, Copy, Steps, first_head, plain
 from fewshot.freezing import Unfreeze, chosen, rates, thawed
@@ -26,6 +26,7 @@ from fewshot.headed import Headed
 from fewshot.inner_loop import Parameters, answer, run
 from fewshot.inner_optimiser import batches, held_out
 from fewshot.low_rank import low_rank
+from fewshot.number_checks import keep_whole_numbers
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -67,16 +68,16 @@ class FineTune(nn.Module):
         check_policy(batch_norm)
         if head not in HEADS:
             raise FewShotError(f"head must be one of {', '.join(HEADS)}, got '{head}'")
-        numbers = steps, factor, gradual, l2_sp, weight_decay, rank, folds
-        if not min(numbers) >= 0 or folds == 1 or (batch is not None and batch < 1):
-            raise FewShotError(
-                "steps, factor, gradual, l2_sp, weight_decay, rank and folds must be 0 or more, folds not 1 and batch 1 "
-                f"or more, got {numbers} and {batch}"
-            )
+        numbers = factor, l2_sp, weight_decay
+        if not min(numbers) >= 0:
+            raise FewShotError(f"factor, l2_sp and weight_decay must be 0 or more, got {numbers}")
         self.backbone, self.descent, self.head = backbone, Steps(optimiser, lr, momentum), head
         self.steps, self.gradual, self.batch, self.augment = steps, gradual, batch, augment
         self.l2_sp, self.weight_decay, self.rank, self.folds = l2_sp, weight_decay, rank, folds
         self.batch_norm = batch_norm
+        keep_whole_numbers(self, steps=0, gradual=0, rank=0, folds=0, **({} if batch is None else {"batch": 1}))
+        if self.folds == 1:
+            raise FewShotError("folds must be 0, or 2 or more, got 1")
         names = [name for name, _ in backbone.named_parameters()]
         self.moved = chosen(names, unfreeze)
         self.rates = rates(names, lr, factor)
@@ -87,6 +88,7 @@ class FineTune(nn.Module):
         return self.batch_norm == "query-batch"
 
     @per_episode
+    @prepared
     def adapt(self, support: SupportSet) -> Classifier:
         """Take the steps; nothing is differentiated through.
 
@@ -102,7 +104,7 @@ class FineTune(nn.Module):
         """The number of steps with the least cross-entropy of the items held out."""
         total: Tensor | float = 0.0
         for out in held_out(support.y, self.folds, support.generator()):
-            kept = replace(support, x=support.x[~out], y=support.y[~out])
+            kept = replace(support, x=support.x[~out], y=support.y[~out], domain=None)
             scores = [self._logits(copy, kept.x, support.x[out]) for copy in self._path(kept, self.steps)]
             total += torch.stack([cross_entropy(s, support.y[out], reduction="sum") for s in scores])
         return int(torch.as_tensor(total).argmin())
@@ -116,7 +118,7 @@ class FineTune(nn.Module):
         random = self.head == "random" or self.rank or self.batch is not None or self.augment is not None
         generator = support.generator() if random else None
         with torch.no_grad(), support_statistics(self.backbone, self.batch_norm):
-            z = self.backbone(prepare(self.backbone, support.x))
+            z = self.backbone(support.x)
         with torch.random.fork_rng(devices=[]):  # the head that is drawn here is replaced
             network = Headed(self.backbone, support.n_way, z.shape[-1])
         moving = first_head(self.head, z, support.y, support.n_way, generator) | self._of_backbone(generator)

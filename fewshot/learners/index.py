@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from fewshot.errors import FewShotError, UnknownNameError
 from fewshot.names import look_up, plug_ins
+from fewshot.number_checks import plain, seed_number, whole_number
 
 GROUP = "fewshot.learners"
 """The entry points of other packages."""
@@ -138,8 +139,17 @@ def load_learner(name: str, **options: Any) -> Any:
         NearestMean(metric='cosine', temperature=1.0)
     """
     make = find_learner(name)
-    _check_options(name, inspect.signature(make).parameters, options)
-    return make(**options)
+    known = inspect.signature(make).parameters
+    _check_options(name, known, options)
+    return make(**{option: _as_declared(option, value, known) for option, value in options.items()})
+
+
+def _as_declared(option: str, value: Any, known: Any) -> Any:
+    """A scalar of NumPy as Python's own, and a whole number where the learner declares one."""
+    declared = known[option].annotation if option in known else None
+    if declared is int or (declared == int | None and value is not None):
+        return seed_number(value) if option == "seed" else whole_number(option, value)
+    return plain(value)
 
 
 def _check_options(name: str, known: Any, options: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from torch.nn.functional import normalize
 from fewshot.contract import Classifier, SupportSet
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.functional import class_membership, require_every_class
+from fewshot.number_checks import keep_whole_numbers
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,7 @@ class KNearestNeighbours:
     scores = "rank"
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.k, int) and self.k >= 1):
-            raise FewShotError(f"k must be a whole number of at least 1, got {self.k}")
+        keep_whole_numbers(self, k=1)
         if self.weights not in ("uniform", "distance"):
             raise FewShotError(f"weights must be 'uniform' or 'distance', got '{self.weights}'")
         if self.metric not in ("euclidean", "cosine"):

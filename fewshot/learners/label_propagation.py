@@ -18,6 +18,7 @@ from fewshot.contract import Classifier, SupportSet
 from fewshot.errors import FewShotError
 from fewshot.functional import cholesky, class_membership, require_every_class
 from fewshot.gram import gram, neighbours
+from fewshot.number_checks import keep_whole_numbers
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,8 @@ class LabelPropagation:
     def __post_init__(self) -> None:
         if not 0 <= self.alpha < 1:
             raise FewShotError(f"alpha must be 0 or more and below 1, got {self.alpha}")
-        if self.neighbours is not None and self.neighbours < 1:
-            raise FewShotError(f"neighbours must be 1 or more, or None, got {self.neighbours}")
+        if self.neighbours is not None:
+            keep_whole_numbers(self, neighbours=1)
         if not self.sigma > 0:
             raise FewShotError(f"sigma must be above 0, got {self.sigma}")
         if self.normalise not in ("columns", "both"):

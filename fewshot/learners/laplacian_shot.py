@@ -17,6 +17,7 @@ from fewshot.contract import Classifier, SupportSet
 from fewshot.errors import FewShotError, NotFittedError
 from fewshot.functional import rectifying_weights, require_every_class
 from fewshot.gram import class_means, cosines, gram, moved, neighbours, squared_distances, to_the_support, unit
+from fewshot.number_checks import keep_whole_numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +49,7 @@ class LaplacianShot:
     transductive = True
 
     def __post_init__(self) -> None:
-        if self.neighbours < 1 or self.steps < 1:
-            raise FewShotError(f"neighbours and steps must be 1 or more, got {self.neighbours} and {self.steps}")
+        keep_whole_numbers(self, neighbours=1, steps=1)
         if not self.strength >= 0:
             raise FewShotError(f"strength must be 0 or more, got {self.strength}")
         if self.transform not in (None, "CL2N", "L2N", "UN"):

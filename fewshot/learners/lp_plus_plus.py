@@ -21,6 +21,7 @@ from fewshot.descriptors import unit_items_and_descriptors
 from fewshot.errors import FewShotError
 from fewshot.functional import class_membership
 from fewshot.heads import constant_support, slopes
+from fewshot.number_checks import keep_whole_numbers
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,7 @@ class LPPlusPlus:
     scale: float = 100.0
 
     def __post_init__(self) -> None:
-        for name, least in (("steps", 0), ("every", 1)):
-            value = getattr(self, name)
-            if not (value >= least and value == int(value)):
-                raise FewShotError(f"{name} must be a whole number of at least {least}, got {value}")
+        keep_whole_numbers(self, steps=0, every=1)
         if not (0 < self.strength < torch.inf and 0 < self.scale < torch.inf):
             raise FewShotError(f"strength and scale must be finite and above 0, got {self.strength} and {self.scale}")
 

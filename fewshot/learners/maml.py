@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from fewshot.batch_norm import check_policy, is_transductive
-from fewshot.contract import Classifier, SupportSet, per_episode
+from fewshot.contract import Classifier, SupportSet, per_episode, prepared
 from fewshot.errors import FewShotError
 from fewshot.headed import Headed
 from fewshot.inner_loop import Parameters, answer, check_steps, descend, support_loss
@@ -75,6 +75,8 @@ class MAML(nn.Module):
         shapes = {"fixed": [], "tensor": [torch.empty(())] * len(self.fast()), "element": list(self.fast().values())}
         self.rates = nn.ParameterList([nn.Parameter(torch.full_like(p, lr)) for p in shapes[rates]])
 
+    class_symmetric = False  # the head is random, or was trained
+
     @property
     def transductive(self) -> bool:
         """Whether an answer depends on the other queries, through their batch statistics."""
@@ -86,6 +88,7 @@ class MAML(nn.Module):
         return {name: p for name, p in self.network.named_parameters() if wanted(name)}
 
     @per_episode
+    @prepared
     def adapt(self, support: SupportSet) -> Classifier:
         """Take the inner steps; the graph is kept only where gradients are enabled.
 

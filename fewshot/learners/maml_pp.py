@@ -7,6 +7,7 @@ Code: github.com/AntreasAntoniou/HowToTrainYourMAMLPytorch, ``few_shot_learning_
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,10 +16,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from fewshot.batch_norm import check_policy, is_transductive, norm_parameters
-from fewshot.contract import Classifier, SupportSet, per_episode
-from fewshot.errors import FewShotError
+from fewshot.contract import Classifier, SupportSet, per_episode, prepare, prepared
 from fewshot.headed import Headed
 from fewshot.inner_loop import Parameters, answer, check_steps, descend, support_loss
+from fewshot.number_checks import whole_number
 
 LEAST = 0.03  # of an even share: below it the weight of an early step does not fall while weights are annealed
 
@@ -58,8 +59,7 @@ class MAMLPlusPlus(nn.Module):
         super().__init__()
         check_policy(batch_norm)
         check_steps(lr, steps, annealing, first_order_steps)
-        if steps < 1:
-            raise FewShotError(f"steps must be at least 1, got {steps}")
+        steps = whole_number("steps", steps, 1)
         self.network = Headed(backbone, way, dim, seed)
         self.steps, self.batch_norm = steps, batch_norm
         self.annealing, self.first_order_steps = annealing, first_order_steps
@@ -68,6 +68,8 @@ class MAMLPlusPlus(nn.Module):
         self.norms = nn.ParameterList([nn.Parameter(p.detach().repeat(steps - 1, 1)) for p in norms])
         # A float, as the training loop keeps the mean of such buffers over the parts of one step.
         self.register_buffer("progress", torch.zeros(()))
+
+    class_symmetric = False  # the head is random, or was trained
 
     @property
     def transductive(self) -> bool:
@@ -80,6 +82,7 @@ class MAMLPlusPlus(nn.Module):
         return {name: p for name, p in self.network.named_parameters() if name not in slow}
 
     @per_episode
+    @prepared
     def adapt(self, support: SupportSet) -> Classifier:
         """Take all inner steps; the graph is kept only where gradients are enabled.
 
@@ -91,8 +94,10 @@ class MAMLPlusPlus(nn.Module):
 
     def loss(self, support: SupportSet, query: Any, labels: Integer[Tensor, "e q"]) -> Float[Tensor, ""]:
         """Weighted mean of the losses after each step, lower is better; in training ``progress`` grows by one."""
-        weights = self.weights()
-        losses = [self._loss_one(support[k], query[k], labels[k], weights) for k in range(len(support))]
+        weights, ready = self.weights(), partial(prepare, self.network.backbone)
+        losses = [
+            self._loss_one(support[k].map(ready), ready(query[k]), labels[k], weights) for k in range(len(support))
+        ]
         if self.training and torch.is_grad_enabled():
             self.progress += 1
         return torch.stack(losses).mean()

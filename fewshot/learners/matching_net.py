@@ -19,6 +19,7 @@ from fewshot.contract import Classifier, Embedded, SupportSet
 from fewshot.errors import FewShotError, ShapeError
 from fewshot.functional import require_every_class
 from fewshot.learners.matching_attention import MatchingAttention
+from fewshot.number_checks import whole_number
 
 
 def MatchingNet(backbone: Callable[..., Any], fce: bool = False, metric: str = "cosine", temperature: float = 1.0,
@@ -61,8 +62,7 @@ class FullContext(nn.Module):
 
     def __init__(self, dim: int, attention: MatchingAttention, steps: int = 3, seed: int = 0) -> None:
         super().__init__()
-        if steps < 0:
-            raise FewShotError(f"steps must not be negative, got {steps}")
+        steps = whole_number("steps", steps, 0)
         self.dim, self.attention, self.steps = dim, attention, steps
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from fewshot.batch_norm import check_policy, is_transductive, norm_parameters, support_statistics
-from fewshot.contract import Classifier, SupportSet, per_episode, prepare
+from fewshot.contract import Classifier, SupportSet, per_episode, prepared
 from fewshot.errors import FewShotError
 from fewshot.functional import class_means
 from fewshot.headed import check_module
@@ -33,12 +33,8 @@ class _Network(nn.Module):
         self.register_buffer("weight", torch.empty(0), persistent=False)
         self.register_buffer("bias", torch.empty(0), persistent=False)
 
-    def features(self, items: Any) -> Tensor:
-        features: Tensor = self.backbone(prepare(self.backbone, items))
-        return features
-
     def forward(self, items: Any) -> Tensor:
-        return linear(self.features(items), self.weight, self.bias)
+        return linear(self.backbone(items), self.weight, self.bias)
 
 
 class ProtoMAML(nn.Module):
@@ -83,12 +79,13 @@ class ProtoMAML(nn.Module):
     def start(self, support: SupportSet) -> Parameters:
         """What adapts: the backbone without its batch norm, and ``w_k = 2 c_k``, ``b_k = -|c_k|²``."""
         with support_statistics(self.network, self.batch_norm):
-            c = class_means(self.network.features(support.x), support.y, support.n_way)
+            c = class_means(self.network.backbone(support.x), support.y, support.n_way)
         slow = norm_parameters(self.network)
         body = {name: p for name, p in self.network.named_parameters() if name not in slow}
         return {**body, "weight": 2 * c, "bias": -c.square().sum(-1)}
 
     @per_episode
+    @prepared
     def adapt(self, support: SupportSet) -> Classifier:
         """Make the head and take the inner steps; the graph is kept only where gradients are enabled.
 

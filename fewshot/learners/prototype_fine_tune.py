@@ -16,6 +16,7 @@ from fewshot.contract import Classifier, SupportSet
 from fewshot.errors import FewShotError
 from fewshot.functional import class_means, class_membership
 from fewshot.heads import by_vectors, coordinates, cosines, slopes, trainable_support
+from fewshot.number_checks import keep_whole_numbers
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,9 @@ class PrototypeFineTune:
             raise FewShotError(f"optimiser must be 'gradient-descent' or 'adam', got '{self.optimiser}'")
         if not (self.lr > 0 and self.temperature > 0):
             raise FewShotError(f"lr and temperature must be above 0, got {self.lr} and {self.temperature}")
-        if not (self.steps >= 0 and self.weight_decay >= 0):
-            raise FewShotError(f"steps and weight_decay must be 0 or more, got {self.steps} and {self.weight_decay}")
+        keep_whole_numbers(self, steps=0)
+        if not self.weight_decay >= 0:
+            raise FewShotError(f"weight_decay must be 0 or more, got {self.weight_decay}")
 
     def adapt(self, support: SupportSet) -> Classifier:
         """Train a head on each episode's support; nothing is differentiated through.

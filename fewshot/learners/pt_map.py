@@ -17,6 +17,7 @@ from fewshot.contract import Classifier, SupportSet
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.functional import class_membership, require_every_class, sinkhorn
 from fewshot.gram import class_means, gram, moved, squared_distances, unit
+from fewshot.number_checks import keep_whole_numbers
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,10 @@ class PTMAP:
             raise FewShotError(f"marginal must be 'uniform', 'estimated' or numbers, got '{self.marginal}'")
         if not isinstance(self.marginal, str) and not all(share > 0 for share in self.marginal):
             raise FewShotError(f"every share of the marginal must be above 0, got {list(self.marginal)}")
-        if not (self.strength > 0 and self.power > 0 and 0 < self.rate <= 1 and self.epochs >= 0):
+        keep_whole_numbers(self, epochs=0)
+        if not (self.strength > 0 and self.power > 0 and 0 < self.rate <= 1):
             raise FewShotError(
-                "strength, power and rate must be above 0, rate at most 1, epochs 0 or more, "
-                f"got {self.strength}, {self.power}, {self.rate}, {self.epochs}"
+                f"strength, power and rate must be above 0, rate at most 1, got {self.strength}, {self.power}, {self.rate}"
             )
 
     def adapt(self, support: SupportSet) -> Classifier:

@@ -19,6 +19,7 @@ from torch.nn.functional import conv2d, linear, mse_loss
 from fewshot.contract import Classifier, SupportSet
 from fewshot.errors import FewShotError, ShapeError
 from fewshot.functional import class_membership, require_every_class
+from fewshot.number_checks import whole_number
 
 
 class RelationNet(nn.Module):
@@ -118,9 +119,9 @@ class RelationModule(nn.Module):
 
 
 def _shape(dim: int | Sequence[int]) -> tuple[int, ...]:
-    shape = (dim,) if isinstance(dim, int) else tuple(dim) if isinstance(dim, Sequence) else ()
-    whole = len(shape) in (1, 3) and all(isinstance(n, int) and n > 0 for n in shape)
-    if not whole or min(shape[1:], default=4) < 4:
+    sizes = dim if isinstance(dim, Sequence) else (dim,)
+    shape = tuple(whole_number("every number of dim", n, 1) for n in sizes)
+    if len(shape) not in (1, 3) or min(shape[1:], default=4) < 4:
         raise FewShotError(
             f"dim must be the size of a feature vector, or (channels, height, width) with 4 pixels a side, got {dim!r}"
         )

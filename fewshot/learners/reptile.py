@@ -8,6 +8,7 @@ Code: github.com/openai/supervised-reptile, ``supervised_reptile/reptile.py``. A
 """
 
 import copy
+from functools import partial
 
 import torch
 from jaxtyping import Float, Integer
@@ -15,12 +16,13 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from fewshot.batch_norm import batch_statistics
-from fewshot.contract import Classifier, SupportSet, per_episode
+from fewshot.contract import Classifier, SupportSet, per_episode, prepare, prepared
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.functional import require_every_class
 from fewshot.headed import Headed
-from fewshot.inner_loop import Parameters, answer, run
+from fewshot.inner_loop import Parameters, answer, check_steps, run
 from fewshot.inner_optimiser import Moments, batches, require_finite_weights
+from fewshot.number_checks import whole_number
 
 
 class Reptile(nn.Module):
@@ -61,13 +63,14 @@ class Reptile(nn.Module):
             raise FewShotError(f"batch_norm must be each-query, support or query-batch, got '{batch_norm}'")
         if optimiser not in ("adam", "sgd"):
             raise FewShotError(f"optimiser must be 'adam' or 'sgd', got '{optimiser}'")
-        numbers = steps, test_steps, lr, batch, test_batch
-        if not (min(steps, test_steps, lr) >= 0 and min(batch, test_batch) >= 1):
-            raise FewShotError(f"steps and lr must be 0 or more and batches 1 or more, got {numbers}")
+        check_steps(lr, steps, test_steps)
+        batch, test_batch = whole_number("batch", batch, 1), whole_number("test_batch", test_batch, 1)
         self.network = Headed(backbone, way)
         self.moments = Moments(dict(self.network.named_parameters()))
         self.way, self.lr, self.optimiser, self.batch_norm = way, lr, optimiser, batch_norm
         self.steps, self.batch, self.test_steps, self.test_batch = steps, batch, test_steps, test_batch
+
+    class_symmetric = False  # the head is random, or was trained
 
     @property
     def transductive(self) -> bool:
@@ -85,11 +88,14 @@ class Reptile(nn.Module):
         x, y = torch.cat([support.x, query], 1), torch.cat([support.y, labels], 1)
         tasks, ways = SupportSet(x, y, support.n_way, seed=support.seed), []
         for k in range(len(tasks)):
-            end = self._learn(tasks[k], self.steps, self.batch, self.moments)
+            end = self._learn(
+                tasks[k].map(partial(prepare, self.network.backbone)), self.steps, self.batch, self.moments
+            )
             ways += [(p - end[name]).square().sum() / 2 for name, p in self.network.named_parameters()]
         return torch.stack(ways).sum() / len(tasks)
 
     @per_episode
+    @prepared
     def adapt(self, support: SupportSet) -> Classifier:
         """Take the steps of evaluation; nothing is differentiated through.
 

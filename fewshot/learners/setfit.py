@@ -16,6 +16,7 @@ from fewshot.contract import Classifier, Embedded, SupportSet, per_episode
 from fewshot.errors import FewShotError
 from fewshot.functional import require_every_class
 from fewshot.learners.logistic_regression import LogisticRegression
+from fewshot.number_checks import keep_whole_numbers
 from fewshot.pair_training import train_on_pairs
 from fewshot.pairs import PAIRS, count_pairs
 
@@ -54,13 +55,11 @@ class SetFit(nn.Module):
         super().__init__()
         if pairs not in PAIRS:
             raise FewShotError(f"pairs must be one of {', '.join(PAIRS)}, got '{pairs}'")
-        if min(iterations, epochs, batch, most_pairs) < 1 or not learning_rate > 0:
-            raise FewShotError(
-                "iterations, epochs, batch and most_pairs must be at least 1 and learning_rate above 0, got "
-                f"{iterations}, {epochs}, {batch}, {most_pairs} and {learning_rate}"
-            )
+        if not learning_rate > 0:
+            raise FewShotError(f"learning_rate must be above 0, got {learning_rate}")
         self.backbone, self.pairs, self.iterations, self.epochs = backbone, pairs, iterations, epochs
         self.batch, self.learning_rate, self.C, self.most_pairs = batch, learning_rate, C, most_pairs
+        keep_whole_numbers(self, iterations=1, epochs=1, batch=1, most_pairs=1)
 
     @per_episode
     def adapt(self, support: SupportSet[Any]) -> Classifier:

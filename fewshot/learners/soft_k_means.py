@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from fewshot.contract import Classifier, SupportSet
 from fewshot.errors import FewShotError
 from fewshot.functional import class_means, class_membership, squared_distances
+from fewshot.number_checks import keep_whole_numbers
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,7 @@ class SoftKMeans:
     radius: float | None = None
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.steps, int) and self.steps >= 0):
-            raise FewShotError(f"steps must be a whole number of at least 0, got {self.steps}")
+        keep_whole_numbers(self, steps=0)
         if self.radius is not None and not self.radius > 0:
             raise FewShotError(f"radius must be above 0, got {self.radius}")
 

@@ -19,6 +19,7 @@ from fewshot.contract import Classifier, SupportSet
 from fewshot.errors import FewShotError
 from fewshot.functional import cholesky, class_membership, require_every_class
 from fewshot.gram import gram
+from fewshot.number_checks import keep_whole_numbers
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,7 @@ class TiedEM:
             raise FewShotError(f"shrinkage must be above 0 and at most 1, got {self.shrinkage}")
         if self.prior not in ("uniform", "estimated"):
             raise FewShotError(f"prior must be 'uniform' or 'estimated', got '{self.prior}'")
-        if self.steps < 0:
-            raise FewShotError(f"steps must be 0 or more, got {self.steps}")
+        keep_whole_numbers(self, steps=0)
 
     def adapt(self, support: SupportSet) -> Classifier:
         """Keep the support; the mixture is fitted when the queries come.

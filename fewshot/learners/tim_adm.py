@@ -16,6 +16,7 @@ from fewshot.contract import Classifier, SupportSet
 from fewshot.errors import FewShotError
 from fewshot.functional import class_membership, require_every_class
 from fewshot.gram import class_means, gram, unit
+from fewshot.number_checks import keep_whole_numbers
 
 SETTLED = 100  # steps after which prototypes do not leap any more on ordinary features
 
@@ -50,7 +51,8 @@ class TIMADM:
             raise FewShotError(f"temperature must be above 0, got {self.temperature}")
         if not self.support_weight > 0:
             raise FewShotError(f"support_weight must be above 0, got {self.support_weight}")
-        for name in ("marginal_weight", "conditional_weight", "steps"):
+        keep_whole_numbers(self, steps=0)
+        for name in ("marginal_weight", "conditional_weight"):
             if not getattr(self, name) >= 0:
                 raise FewShotError(f"{name} must be 0 or more, got {getattr(self, name)}")
 

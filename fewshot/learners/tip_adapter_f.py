@@ -20,6 +20,7 @@ from fewshot.errors import FewShotError
 from fewshot.functional import class_membership
 from fewshot.heads import constant_support
 from fewshot.learners.tip_adapter import TipAdapter
+from fewshot.number_checks import keep_whole_numbers
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,7 @@ class TipAdapterF(TipAdapter):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (self.steps >= 0 and self.steps == int(self.steps)):
-            raise FewShotError(f"steps must be a whole number of 0 or more, got {self.steps}")
+        keep_whole_numbers(self, steps=0)
         if not (self.lr > 0 and self.weight_decay >= 0):
             raise FewShotError(
                 f"lr must be above 0 and weight_decay 0 or more, got {self.lr} and {self.weight_decay}; "

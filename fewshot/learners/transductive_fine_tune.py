@@ -17,6 +17,7 @@ from torch.nn.functional import normalize, pad
 from fewshot.contract import Classifier, SupportSet
 from fewshot.errors import FewShotError
 from fewshot.functional import class_means, class_membership
+from fewshot.number_checks import keep_whole_numbers
 
 CHUNK = 16  # episodes that are trained together: their numbers stay in the processor's cache
 
@@ -49,10 +50,9 @@ class TransductiveFineTune:
     transductive = True
 
     def __post_init__(self) -> None:
-        if not (self.epochs >= 0 and self.entropy_weight >= 0):
-            raise FewShotError(
-                f"epochs and entropy_weight must be 0 or more, got {self.epochs} and {self.entropy_weight}"
-            )
+        keep_whole_numbers(self, epochs=0)
+        if not self.entropy_weight >= 0:
+            raise FewShotError(f"entropy_weight must be 0 or more, got {self.entropy_weight}")
         if not (self.lr > 0 and self.scale > 0):
             raise FewShotError(f"lr and scale must be above 0, got {self.lr} and {self.scale}")
 

@@ -12,6 +12,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from fewshot.claims import claims_of
 from fewshot.contract import Classifier, SupportSet, episode_loss
 from fewshot.errors import FewShotError
 from fewshot.transforms import Transform, make_transform
@@ -35,6 +36,8 @@ class Transformed(nn.Module):
     transforms: tuple[Transform, ...]
     head: Any
 
+    prepares = False  # transforms calculate with items, whatever the head does with them
+
     def __init__(self, transforms: Any, head: Any, head_options: dict[str, Any] | None = None) -> None:
         super().__init__()
         several = isinstance(transforms, Sequence) and not isinstance(transforms, str)
@@ -53,12 +56,12 @@ class Transformed(nn.Module):
     @property
     def transductive(self) -> bool:
         """As the head says: transforms look at each item alone, or keep lengths and angles."""
-        return bool(getattr(self.head, "transductive", False))
+        return claims_of(self.head).transductive
 
     @property
     def scores(self) -> str:
         """What the head's scores are: ``"log-probability"`` or ``"rank"``."""
-        return str(getattr(self.head, "scores", "log-probability"))
+        return claims_of(self.head).scores
 
     def with_base(self, base: SupportSet) -> "Transformed":
         """New transforms, each fitted to base classes that went through those before it, and the head likewise."""

@@ -17,6 +17,7 @@ from fewshot.contract import Classifier, SupportSet
 from fewshot.descriptors import base_classes, class_descriptors, require_base
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.functional import squared_distances
+from fewshot.number_checks import keep_whole_numbers, seed_number
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,8 @@ class ZeroShotProtoNet:
     class_map: Float[Tensor, "length dim"] | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (("dim", 1), ("way", 2), ("query", 1), ("steps", 1)):
-            count = getattr(self, name)
-            if not (isinstance(count, int) and count >= least) and (name, count) != ("dim", None):
-                raise FewShotError(f"{name} must be a whole number of at least {least}, got {count}")
+        keep_whole_numbers(self, way=2, query=1, steps=1, **({} if self.dim is None else {"dim": 1}))
+        seed_number(self.seed)
         if not self.learning_rate > 0 <= self.weight_decay:
             rates = f"{self.learning_rate} and {self.weight_decay}"
             raise FewShotError(f"learning_rate must be above 0 and weight_decay at least 0, got {rates}")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from fewshot.datasets.index import load_dataset
 from fewshot.errors import RecipeError, RecordError, UnknownNameError
+from fewshot.recipes.rows import load_queries
 from fewshot.recipes.schema import Recipe
 
 
@@ -46,3 +47,7 @@ def require_splits(name: str, recipe: Recipe) -> None:
                 whole.rows_of(split)
             except UnknownNameError as error:
                 raise RecipeError(f"'{name}', 'evaluation.{key}': {error} (split: null asks all items)") from None
+    try:
+        load_queries(recipe)
+    except UnknownNameError as error:
+        raise RecipeError(f"'{name}', 'evaluation.queries': {error}") from None

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from fewshot.backbones.index import load_backbone
+from fewshot.contract import backbone_of
 from fewshot.datasets.index import load_dataset
 from fewshot.evaluation.assemble import assemble, takes_base
 from fewshot.files import cache_folder
@@ -68,11 +69,6 @@ def build_learner(recipe: Recipe, options: dict[str, Any] | None = None) -> Any:
         return assemble(
             recipe.learner, recipe.learner_options | (options or {}), backbone or None, base, recipe.prompts
         )
-
-
-def backbone_of(learner: Any) -> Any:
-    """The backbone inside a learner: its own, or that of its network."""
-    return learner.backbone if hasattr(learner, "backbone") else learner.network.backbone
 
 
 def with_options(recipe: Recipe, options: dict[str, Any], learner: Any) -> Any:

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from fewshot.backbones.index import BACKBONES, load_backbone
-from fewshot.contract import Embedded
+from fewshot.contract import Embedded, backbone_of
 from fewshot.errors import MissingDataError, RecordError
-from fewshot.recipes.build import backbone_of, build_learner, checkpoint_path, with_options
+from fewshot.recipes.build import build_learner, checkpoint_path, with_options
 from fewshot.recipes.schema import Recipe
 from fewshot.recipes.trained import trained_part
 from fewshot.results.record import Record

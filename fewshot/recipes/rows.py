@@ -7,9 +7,10 @@ from typing import Any
 from fewshot.datasets.collection import Collection
 from fewshot.datasets.index import load_dataset, load_episodes
 from fewshot.episodes import FixedEpisodes, training_draws
-from fewshot.errors import RecipeError
+from fewshot.errors import RecipeError, RecordError
 from fewshot.evaluation.choose import choose
 from fewshot.evaluation.evaluate import evaluate
+from fewshot.evaluation.target import same_part
 from fewshot.recipes.build import with_options
 from fewshot.recipes.schema import Recipe, Row
 from fewshot.results.choice import Choice
@@ -35,13 +36,26 @@ def resolved(recipe: Recipe, row: Row) -> dict[str, Any]:
     """All settings that decide a row's record, as JSON."""
     settings: dict[str, Any] = json.loads(recipe.model_dump_json())
     settings["evaluation"]["rows"] = [json.loads(row.model_dump_json())]
+    if recipe.evaluation.queries is None:  # which came later: the settings of older records stay equal
+        del settings["evaluation"]["queries"], settings["evaluation"]["queries_options"]
     return settings
 
 
-def is_done(folder: Path, recipe: Recipe, row: Row) -> bool:
+def has_record(folder: Path, recipe: Recipe, row: Row) -> bool:
     """Whether the record of a row is there, with these settings."""
     path = record_path(folder, recipe, row)
     return path.exists() and is_same(Record.load(path), recipe, row)
+
+
+def is_done(folder: Path, recipe: Recipe, row: Row) -> bool:
+    """Whether the record of a row is there, with these settings, and its answers are whole."""
+    if not has_record(folder, recipe, row):
+        return False
+    try:
+        Record.load(record_path(folder, recipe, row)).check_answers(folder)
+    except RecordError:
+        return False
+    return True
 
 
 def is_same(record: Record, recipe: Recipe, row: Row) -> bool:
@@ -71,7 +85,14 @@ def judge_row(recipe: Recipe, row: Row, learner: Any, known: dict[str, Any]) -> 
     learner = with_options(recipe, options, learner)
     episodes = episodes_of(recipe, row, novel)
     record = evaluate(
-        learner, novel, section.spec(row), episodes, section.seed, chosen=choice, open_interval=section.open_interval
+        learner,
+        novel,
+        section.spec(row),
+        episodes,
+        section.seed,
+        queries=load_queries(recipe),
+        chosen=choice,
+        open_interval=section.open_interval,
     )
     name, trained_with = recipe.test_learner or recipe.learner, {} if recipe.test_learner else recipe.learner_options
     named = {
@@ -81,11 +102,29 @@ def judge_row(recipe: Recipe, row: Row, learner: Any, known: dict[str, Any]) -> 
         "learner": record.learner.model_copy(update={"name": name, "options": trained_with | options}),
         "settings": resolved(recipe, row),
     }
+    if record.target is not None:
+        first, second = record.sources
+        own = {"name": section.queries, "options": section.queries_options, "split": second.split and section.split}
+        shared = {name: getattr(named["data"], name) for name in ("name", "options", "split")}
+        named["sources"] = [first.model_copy(update=shared), second.model_copy(update=own)]
     if record.backbone is not None:
         named["backbone"] = record.backbone.model_copy(update={"name": recipe.backbone})
     if choice is not None and "selection" in known:  # weights, and then options
         named["selection"] = f"{known['selection']}; {record.selection}"
     return record.model_copy(update=known | named).with_answers(record.load_answers())
+
+
+def load_queries(recipe: Recipe) -> Collection | None:
+    """The second collection, where a recipe names one: the split that is asked of the first, or all of it.
+
+    Raises:
+        DataError: If it is not there, or damaged.
+        UnknownNameError: If it has splits, and none of that name.
+    """
+    section = recipe.evaluation
+    if section.queries is None:
+        return None
+    return same_part(load_dataset(section.queries, **section.queries_options), section.split)
 
 
 def episodes_of(recipe: Recipe, row: Row, novel: Collection) -> int | FixedEpisodes:

@@ -4,23 +4,25 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
-from joblib import Parallel, delayed, parallel_config
-
 from fewshot.datasets.index import load_dataset
 from fewshot.errors import RecipeError
 from fewshot.evaluation.guard import is_fixed
+from fewshot.files import cache_folder, content_hash, require_writable
 from fewshot.names import unknown
 from fewshot.recipes.before import refuse_to_replace, require_splits
 from fewshot.recipes.build import build_learner
 from fewshot.recipes.curves import write_curves
 from fewshot.recipes.load import load_recipe
-from fewshot.recipes.rows import is_done, judge_row, record_path
+from fewshot.recipes.rows import has_record, is_done, judge_row, load_queries, record_path, row_name
 from fewshot.recipes.schema import Recipe
 from fewshot.recipes.trained import Announce, trained
+from fewshot.recipes.workers import share
 from fewshot.recipes.zero_shot_schema import ZeroShotRecipe
-from fewshot.results.record import Record
+from fewshot.results.record import ANYTHING, Record
 from fewshot.training.memory import keep_freed_memory
 from fewshot.training.progress import Progress
+
+Replaces = Mapping[Path, str | None]  # of each record to make
 
 
 def run_recipe(
@@ -63,18 +65,22 @@ def run_recipe(
     singles = _chosen(recipe.singles(), only)
     if overrides and not again:
         refuse_to_replace(
-            (record_path(folder, one, row), is_done(folder, one, row)) for one in singles for row in one.evaluation.rows
+            (record_path(folder, one, row), has_record(folder, one, row))
+            for one in singles
+            for row in one.evaluation.rows
         )
-    pending = [one for one in singles if again or not all(is_done(folder, one, row) for row in one.evaluation.rows)]
+    pending = [(one, replaces) for one in singles if (replaces := _to_make(one, folder, again))]
     if pending:
         require_splits(name, recipe)
+        require_writable(folder)
+        require_writable(cache_folder())
     if not pending:
         announce(f"already done: records in '{folder}'")
     elif jobs == 1 or len(pending) == 1:
-        for one in pending:
-            run_single(one, folder, again, report, announce)
+        for one, replaces in pending:
+            run_single(one, folder, replaces, report, announce)
     else:
-        _run_many(pending, folder, again, announce, jobs)
+        _run_many(pending, folder, announce, jobs)
     return [Record.load(record_path(folder, one, row)) for one in singles for row in one.evaluation.rows]
 
 
@@ -86,6 +92,18 @@ def _chosen(singles: list[Recipe], only: Collection[str]) -> list[Recipe]:
     return [one for one, label in zip(singles, labels, strict=True) if not only or label in only]
 
 
+def names_of(recipe: Recipe, only: Collection[str] = ()) -> list[str]:
+    """Names of the records that `run_recipe` gives, in their order."""
+    return [row_name(one, row) for one in _chosen(recipe.singles(), only) for row in one.evaluation.rows]
+
+
+def _to_make(recipe: Recipe, folder: Path, again: bool) -> Replaces:
+    """Records of one learner that are to be made, and what each may replace: what is there now, or with ``again`` anything."""
+    rows = [row for row in recipe.evaluation.rows if again or not is_done(folder, recipe, row)]
+    paths = [record_path(folder, recipe, row) for row in rows]
+    return {path: ANYTHING if again else content_hash(path) for path in paths}
+
+
 def folder_of(recipe: Recipe | ZeroShotRecipe, out: Path | None = None) -> Path:
     """Where the records of a recipe are written."""
     return out or Path("fewshot-results") / recipe.name
@@ -94,31 +112,42 @@ def folder_of(recipe: Recipe | ZeroShotRecipe, out: Path | None = None) -> Path:
 def run_single(
     recipe: Recipe,
     folder: Path,
-    again: bool = False,
+    replaces: Replaces,
     report: Callable[[Progress], None] = lambda progress: None,
     announce: Announce = lambda text: None,
 ) -> str:
-    """Run a recipe of one learner; its label, or its name, comes back."""
+    """Run a recipe of one learner; its label, or its name, comes back.
+
+    Args:
+        recipe: Of one learner.
+        folder: For the records.
+        replaces: Records to make, and what they may replace; by `fewshot.files.content_hash`.
+        report: Called after every training step.
+        announce: Told in a line what happens next.
+
+    Raises:
+        RecordError: If another run has written a record meanwhile.
+    """
     keep_freed_memory()
     learner, known = trained(recipe, report, announce)
     for row in recipe.evaluation.rows:
-        if again or not is_done(folder, recipe, row):
-            announce(f"evaluating {record_path(folder, recipe, row).stem}")
-            judge_row(recipe, row, learner, known).save(record_path(folder, recipe, row))
+        path = record_path(folder, recipe, row)
+        if path in replaces:
+            announce(f"evaluating {path.stem}")
+            judge_row(recipe, row, learner, known).save(path, replaces[path])
     write_curves(recipe, folder)
     return recipe.label or recipe.name
 
 
-def _run_many(pending: list[Recipe], folder: Path, again: bool, announce: Announce, jobs: int) -> None:
+def _run_many(pending: list[tuple[Recipe, Replaces]], folder: Path, announce: Announce, jobs: int) -> None:
     announce(f"{len(pending)} learners by {jobs} processes")
-    _embed_once(pending[0], announce)
+    _embed_once(pending[0][0], announce)
     started = time.perf_counter()
-    with parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=1):
-        work = (delayed(run_single)(one, folder, again) for one in pending)
-        for k, label in enumerate(Parallel(return_as="generator_unordered", batch_size=1)(work), 1):
-            seconds = time.perf_counter() - started
-            left = seconds / k * (len(pending) - k) / 60
-            announce(f"{k} of {len(pending)} learners after {seconds:.0f} s, about {left:.1f} min left: {label}")
+    calls = [(one, folder, replaces) for one, replaces in pending]
+    for k, label in enumerate(share(run_single, calls, jobs), 1):
+        seconds = time.perf_counter() - started
+        left = seconds / k * (len(pending) - k) / 60
+        announce(f"{k} of {len(pending)} learners after {seconds:.0f} s, about {left:.1f} min left: {label}")
 
 
 def _embed_once(recipe: Recipe, announce: Announce) -> None:
@@ -130,5 +159,7 @@ def _embed_once(recipe: Recipe, announce: Announce) -> None:
     chosen_on = recipe.validation.split if recipe.validation else None
     parts = [part for part in dict.fromkeys([section.split, section.ask, recipe.base, chosen_on]) if part is not None]
     needed = data if len(parts) != 1 else data.split(parts[0])
-    announce(f"features of {needed.name}")
-    needed.embed(backbone)
+    for one in (needed, load_queries(recipe)):
+        if one is not None:
+            announce(f"features of {one.name}")
+            one.embed(backbone)

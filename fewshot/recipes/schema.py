@@ -147,6 +147,9 @@ class EvaluationSection(_Section):
         data: Name of other data than those of the training, or a path.
         data_options: Of these.
         split: Novel classes; none for a collection without splits.
+        queries: Name of a second collection with the same classes, or a path: queries and pool come from it, of the same
+            split where it has splits.
+        queries_options: Of these.
         ask: A split of the same classes, all of which every episode asks, with examples drawn from ``split``: then
             a row's way is the number of classes, and its query is not looked at.
         episodes: Number of episodes, or ``"fixed"`` for the list that comes with the data.
@@ -160,6 +163,8 @@ class EvaluationSection(_Section):
     data: str | None = None
     data_options: dict[str, Any] = {}
     split: str | None = "test"
+    queries: str | None = None
+    queries_options: dict[str, Any] = {}
     ask: str | None = None
     episodes: int | Literal["fixed"] = 1000
     query: int = Field(15, ge=1)
@@ -167,6 +172,14 @@ class EvaluationSection(_Section):
     dirichlet: float | None = Field(None, gt=0)
     open_interval: bool = True
     rows: list[Row] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _queries_are_drawn(self) -> "EvaluationSection":
+        if self.queries is not None and (self.ask is not None or self.episodes == "fixed"):
+            raise ValueError("queries of a second collection are drawn, got 'ask' or fixed episodes beside 'queries'")
+        if self.queries is None and self.queries_options:
+            raise ValueError("queries_options are for 'queries', got no 'queries'")
+        return self
 
     def spec(self, row: Row) -> EpisodeSpec:
         """Shape of the episodes of a row."""

@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 
-from fewshot.contract import Embedded
+from fewshot.contract import Embedded, backbone_of
 from fewshot.datasets.collection import Collection
 from fewshot.datasets.crop_flip import crop_flip
 from fewshot.datasets.index import load_dataset
 from fewshot.episodes import EpisodeSpec
 from fewshot.evaluation.evaluate import evaluate
 from fewshot.learners.nearest_mean import NearestMean
-from fewshot.recipes.build import backbone_of, build_learner, checkpoint_path
+from fewshot.recipes.build import build_learner, checkpoint_path
 from fewshot.recipes.schema import Recipe
 from fewshot.results.record import LAST_WEIGHTS, TrainingInfo
 from fewshot.training.episodic import EpisodicTraining, train

@@ -4,20 +4,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from joblib import Parallel, delayed, parallel_config
-
 from fewshot.backbones.index import load_backbone
 from fewshot.backbones.prompts import Prompts
 from fewshot.contract import Embedded
 from fewshot.datasets.index import load_dataset
 from fewshot.errors import RecordError
 from fewshot.evaluation.assemble import takes_base
-from fewshot.evaluation.class_scores import CHOOSE, TEST, Parts
+from fewshot.evaluation.parts import CHOOSE, TEST, Parts
 from fewshot.evaluation.zero_shot import choose_options, evaluate_zero_shot
+from fewshot.files import cache_folder, content_hash, require_writable
 from fewshot.learners.index import load_learner
 from fewshot.learners.transformed import Transformed
 from fewshot.recipes.before import refuse_to_replace
+from fewshot.recipes.workers import share
 from fewshot.recipes.zero_shot_schema import ZeroShotLearner, ZeroShotRecipe, ZeroShotRow
+from fewshot.results.record import ANYTHING
 from fewshot.results.zero_shot import Counts, ZeroShotRecord
 
 Announce = Callable[[str], None]
@@ -40,10 +41,14 @@ def run_zero_shot(
     """
     pairs = [(row, one) for row in recipe.zero_shot.rows for one in recipe.learners]
     pending = [pair for pair in pairs if again or not is_done(recipe, folder, *pair)]
-    with parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=1 if jobs > 1 else None):
-        work = (delayed(judge)(recipe, folder, row, one) for row, one in pending)
-        for k, name in enumerate(Parallel(return_as="generator_unordered", batch_size=1)(work), 1):
-            announce(f"{k} of {len(pending)}: {name}")
+    if pending:
+        require_writable(folder)
+        require_writable(cache_folder())
+    calls = [
+        (recipe, folder, *pair, ANYTHING if again else content_hash(path_of(recipe, folder, *pair))) for pair in pending
+    ]
+    for k, name in enumerate(share(judge, calls, jobs), 1):
+        announce(f"{k} of {len(pending)}: {name}")
     if not pending:
         announce(f"already done: records in '{folder}'")
     return [ZeroShotRecord.load(path_of(recipe, folder, *pair)) for pair in pairs]
@@ -78,10 +83,12 @@ def is_done(recipe: ZeroShotRecipe, folder: Path, row: ZeroShotRow, one: ZeroSho
     return path.exists() and ZeroShotRecord.load(path).settings == settings_of(recipe, row, one)
 
 
-def judge(recipe: ZeroShotRecipe, folder: Path, row: ZeroShotRow, one: ZeroShotLearner) -> str:
+def judge(
+    recipe: ZeroShotRecipe, folder: Path, row: ZeroShotRow, one: ZeroShotLearner, replaces: str | None = ANYTHING
+) -> str:
     """Choose options, evaluate, save; the name of the record comes back."""
     path = path_of(recipe, folder, row, one)
-    evaluated(recipe, row, one).save(path)
+    evaluated(recipe, row, one).save(path, replaces)
     return path.stem
 
 
@@ -98,7 +105,8 @@ def evaluated(
     """
     data_options = recipe.data_options | row.data_options
     data = load_dataset(recipe.data, **data_options)
-    base, seen = TEST.base if takes_base(one.learner) else "", TEST.seen if row.generalised else ""
+    base = TEST.base if row.generalised or takes_base(one.learner) else ""
+    seen = TEST.seen if row.generalised else ""
     parts = Parts(base, TEST.unseen, seen, row.open)
     backbone = None if recipe.backbone is None else load_backbone(recipe.backbone, **recipe.backbone_options)
 

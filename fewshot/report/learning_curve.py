@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from fewshot.errors import DataError
+from fewshot.reading import in_one_sentence
 from fewshot.results.figures import COLOURS
 from fewshot.results.pictures import blank
 
@@ -44,13 +45,17 @@ def read_curve(path: Path) -> LearningCurve:
     Raises:
         DataError: If the file is missing, or lacks a column, rows or a number.
     """
-    try:
+    needed, remedy = (
+        f"'{path}' must be a table with columns {', '.join(NEEDED)}",
+        "name the CSV that training has written",
+    )
+    with in_one_sentence(needed, remedy):
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         steps, losses = (np.array([float(row[name]) for row in rows]) for name in ("step", "loss"))
         told = [(float(r["step"]), float(r["validation_accuracy"])) for r in rows if r["validation_accuracy"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"'{path}' must be a table with columns {', '.join(NEEDED)}, got {error!r}") from None
+    if not np.isfinite([*steps, *losses, *(number for pair in told for number in pair)]).all():
+        raise DataError(f"{needed} and finite numbers, got nan or infinity; {remedy}")
     if not rows:
         raise DataError(f"'{path}' must have a row for each step, got none")
     validated = np.array(told, dtype=np.float64).reshape(-1, 2)

@@ -66,7 +66,8 @@ def _origin(key: str, record: Record | ZeroShotRecord, facts: Mapping[str, str],
 
 def _few_shot_facts(record: Record) -> dict[str, str]:
     facts = {row[0]: row[1] for row in facts_table(record).rows}
-    return facts | {"data hash": record.data.hash, "batch norm": record.learner.batch_norm}
+    target = {} if record.target is None else {"hash of the queries' data": record.target.hash}
+    return facts | {"data hash": record.data.hash} | target | {"batch norm": record.learner.batch_norm}
 
 
 def _zero_shot_facts(record: ZeroShotRecord) -> dict[str, str]:
@@ -110,6 +111,7 @@ def _evaluate_options(record: Record) -> list[str]:
     words += [w for name, value in e.spec.items() if name in FLAGS and value for w in (FLAGS[name], str(value))]
     words += ["--episodes", str(e.count), "--seed", str(e.seed), "--split", record.data.split or "all"]
     words += ["--base", base.split] if base else []
+    words += ["--queries", record.target.name] if record.target else []
     return words + _pairs("--option", record.learner.options) + _pairs("--data-option", record.data.options)
 
 

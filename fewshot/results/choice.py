@@ -1,15 +1,15 @@
 """A choice of hyper-parameters: the candidates, how each did on validation classes, and which was taken; a JSON file."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from fewshot.errors import LeakageError, RecordError
 from fewshot.files import write_json
-from fewshot.results.record import BackboneInfo, DataInfo, EpisodesInfo, MeanInfo
+from fewshot.reading import of_form
+from fewshot.results.record import BackboneInfo, DataInfo, EpisodesInfo, MeanInfo, read_content
 
 FORMAT = 1
 
@@ -99,13 +99,10 @@ class Choice(_Part):
         Raises:
             RecordError: If the file is missing, torn, or no choice.
         """
-        try:
-            return cls.model_validate(json.loads(Path(path).read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
-            what = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
-            raise RecordError(
-                f"'{path}' must be a choice that fewshot-bench tune has written, got: {what}; run it again"
-            ) from None
+        what = "a choice that fewshot-bench tune has written"
+        content = read_content(path, what)
+        choice: Choice = of_form(cls, content, f"'{path}' must be {what}", "run it again with --again", RecordError)
+        return choice
 
 
 def as_text(options: dict[str, Any]) -> str:

@@ -27,7 +27,7 @@ def compare(records: Mapping[str, Record], reference: str, *, level: float = 0.9
 
     Raises:
         UnknownNameError: If no record has the reference's name.
-        RecordError: If there is only one record, or the manifests differ.
+        RecordError: If there is only one record, or the manifests or the collections of the queries differ.
     """
     if reference not in records:
         raise unknown("reference", reference, records)
@@ -35,6 +35,11 @@ def compare(records: Mapping[str, Record], reference: str, *, level: float = 0.9
         raise RecordError(f"a comparison needs at least two records, got {len(records)}; name another one")
     base = records[reference]
     for name, record in records.items():
+        if _hash(record) != _hash(base):
+            raise RecordError(
+                f"records can be compared only on the same queries, got those of {_target(record)} in {name} and of "
+                f"{_target(base)} in {reference}; evaluate both with the very same queries="
+            )
         if record.episodes.manifest != base.episodes.manifest:
             raise RecordError(
                 "records can be compared only on the same episodes, got "
@@ -45,6 +50,14 @@ def compare(records: Mapping[str, Record], reference: str, *, level: float = 0.9
     if base.episodes.spec.get("disjoint"):
         return compare_all(base.accuracies, others, OPEN, rng=np.random.default_rng(0), level=level)
     return compare_all(base.accuracies, others, CLOSED, level=level)
+
+
+def _hash(record: Record) -> str:
+    return "" if record.target is None else record.target.hash
+
+
+def _target(record: Record) -> str:
+    return "no second collection" if record.target is None else f"'{record.target.name}' ({record.target.hash[:12]})"
 
 
 def compare_over_classes(

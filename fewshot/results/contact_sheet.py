@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fewshot.errors import ShapeError
-from fewshot.results.pictures import RIGHT, WRONG, as_pixels, blank, short
+from fewshot.results.pictures import RIGHT, WRONG, as_pixels, blank, short_names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,10 +39,10 @@ def contact_sheet(
         )
     order = sorted(range(len(labels)), key=lambda k: confidence[k])[:MOST]
     order.sort(key=lambda k: (unsure[k], labels[k], -confidence[k]))
-    axes = _axes(len(order))
+    names, axes = short_names(labels, 16), _axes(len(order))
     for place, k in enumerate(order):
         sure = "> 99 %" if confidence[k] > 0.99 else f"{100 * confidence[k]:.0f} %"
-        caption = f"{'? ' if unsure[k] else ''}{short(labels[k], 16)}\n{sure}"
+        caption = f"{'? ' if unsure[k] else ''}{names[labels[k]]}\n{sure}"
         _thumbnail(axes, images[k], divmod(place, ACROSS), caption, unsure[k])
     if len(order) < len(labels):
         axes.set_title(f"the {len(order)} least sure of {len(labels)} images", fontsize=9, loc="left")

@@ -45,7 +45,8 @@ def _backbone(record: Record) -> str:
 
 
 def _data(record: Record) -> str:
-    return f"{data_name(record)}: {record.data.classes} classes, {record.data.items} items"
+    both = [record.data.items, *([] if record.target is None else [record.target.items])]
+    return f"{data_name(record)}: {record.data.classes} classes, {' and '.join(map(str, both))} items"
 
 
 def _episodes(record: Record) -> str:

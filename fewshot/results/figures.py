@@ -78,7 +78,10 @@ def _comparable(records: Sequence[Record]) -> int:
     """The one way of all records."""
     if not records:
         raise RecordError("a figure needs at least one record, got none")
-    kinds = {(str(r.episodes.way), r.data.hash, r.summary.level, r.summary.estimand) for r in records}
+    kinds = {
+        (str(r.episodes.way), r.data.hash, r.target and r.target.hash, r.summary.level, r.summary.estimand)
+        for r in records
+    }
     if len(kinds) > 1 or not isinstance(records[0].episodes.way, int):
         ways = sorted({str(r.episodes.way) for r in records})
         raise RecordError(

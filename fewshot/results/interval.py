@@ -1,6 +1,7 @@
 """The interval itself: ends, level, and the population that the level holds for."""
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Literal, get_args
 
 import numpy as np
@@ -79,7 +80,7 @@ def check_level(level: float) -> float:
     Raises:
         StatisticsError: If it does not.
     """
-    if not 0 < level < 1:
+    if not isinstance(level, Real) or not 0 < level < 1:
         raise StatisticsError(f"a level lies between 0 and 1, got {level}; 95 % is 0.95")
     return level
 

@@ -1,6 +1,7 @@
 """A picture of one episode: support, queries, and what was answered."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -112,3 +113,40 @@ def short(name: str, most: int = 22) -> str:
     """A long name with its middle left out, and dollar signs as they are, not as formulas."""
     whole = name if len(name) <= most else name[: most // 2] + "…" + name[-(most - most // 2 - 1) :]
     return whole.replace("$", r"\$")
+
+
+def short_names(names: Iterable[str], most: int) -> dict[str, str]:
+    """Names of at most so many letters, such that different ones stay different.
+
+    Names that `short` makes equal keep what follows their common beginning instead, and a number where that is equal too.
+
+    Args:
+        names: Any, some of them equal.
+        most: Letters of a short name, of which at least 8.
+    """
+    shortened = {name: short(name, most) for name in dict.fromkeys(names)}
+    for way in (_from_difference, _numbered):
+        for same in _equal(shortened):
+            shortened |= way(same, most)
+    return shortened
+
+
+def _equal(shortened: dict[str, str]) -> list[list[str]]:
+    """Groups of names whose short forms are equal."""
+    groups: dict[str, list[str]] = {}
+    for name, form in shortened.items():
+        groups.setdefault(form, []).append(name)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _from_difference(names: list[str], most: int) -> dict[str, str]:
+    """The end of each name, or where that would be equal, what follows the beginning that all share."""
+    ends = {name: name[-(most - 1) :] for name in names}
+    if len(set(ends.values())) < len(names):
+        start = max(0, len(os.path.commonprefix(names)) - 2)  # noqa: RUF071
+        ends = {name: name[start : start + most - 2] for name in names}
+    return {name: short(f"…{end}", most) for name, end in ends.items()}
+
+
+def _numbered(names: list[str], most: int) -> dict[str, str]:
+    return {name: f"{short(name, most - 4)} #{k + 1}" for k, name in enumerate(names)}

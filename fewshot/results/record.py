@@ -2,25 +2,66 @@
 
 import hashlib
 import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, model_validator
+from typing_extensions import TypedDict
 
 from fewshot.errors import RecordError
-from fewshot.files import write_bytes, write_json
+from fewshot.files import content_hash, one_at_a_time, write_bytes, write_json
+from fewshot.reading import in_one_sentence, of_form
 from fewshot.results.answers import Answers
 
-SCHEMA = 1
+SCHEMA, NEWEST = 1, 2
+"""Of a record of one collection, and of one that names several: version 0.1.0 refuses that in a sentence."""
+DATA, SUPPORT, QUERIES = "data", "support", "queries"
+"""What a record names collections for: all items of an episode, or some of them; ``data/NAME`` is a part of a join."""
 MARKS = ("learner", "data", "episodes", "correct")
 """Keys that every record of episodes has, of any schema; other JSON with a schema lacks some of them."""
 LAST_WEIGHTS = "last weights"
 """The selection of a training run whose weights nothing chose."""
+NAMED = 16
+"""Digits of their hash in the name of the answers' file."""
+ANYTHING = "anything"
+"""What `Record.save` may replace when nothing else is said."""
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+Whole = Annotated[int, Field(ge=0, lt=2**53)]
+Counts = Whole | Annotated[list[Whole], Field(min_length=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Level = Annotated[float, Field(gt=0, lt=1)]
+
+
+class _Spec(TypedDict, total=False):
+    way: Counts
+    shot: Counts
+    shots: Annotated[list[Whole], Field(min_length=1)]
+    query: Counts
+    dirichlet: float | None
+    unlabelled: Whole
+    distractors: Whole
+    open_way: Whole
+    open_query: Whole | None
+
+
+def _is_spec(spec: dict[str, Any]) -> dict[str, Any]:
+    TypeAdapter(_Spec).validate_python(spec)
+    return spec  # itself, for its keys keep their order
+
+
+def _is_file_name(name: str) -> str:
+    if name != Path(name).name or not name.isprintable():
+        raise ValueError(f"answers lie beside their record, got the place {name!r}")
+    return name
 
 
 class LearnerInfo(_Part):
@@ -47,22 +88,29 @@ class DataInfo(_Part):
     options: dict[str, Any] = {}
     hash: str
     split: str | None = None
-    classes: int
-    items: int
+    classes: Whole
+    items: Whole
+
+
+class SourceInfo(DataInfo):
+    """One of several collections: what it gives to episodes, and what its class names belong to."""
+
+    part: str
+    origin: str
 
 
 class EpisodesInfo(_Part):
     """Which episodes; two records can be compared only where their manifests are equal."""
 
-    way: int | list[int]
-    shot: int | list[int]
-    query: int | list[int]
+    way: Counts
+    shot: Counts
+    query: Counts
     query_distribution: str
-    count: int
+    count: Whole
     seed: int
     manifest: str
-    spec: dict[str, Any] = {}
-    rejected_draws: int = 0
+    spec: Annotated[dict[str, Any], AfterValidator(_is_spec)] = {}
+    rejected_draws: Whole = 0
 
 
 class IntervalInfo(_Part):
@@ -70,10 +118,10 @@ class IntervalInfo(_Part):
 
     low: float
     high: float
-    level: float
+    level: Level
     interval: str
     estimand: str
-    count: int
+    count: Whole
 
 
 class Summary(IntervalInfo):
@@ -136,10 +184,16 @@ class Exposure(_Part):
 
 
 class AnswersInfo(_Part):
-    """The file with the answer to every query, and its SHA-256."""
+    """The file with the answer to every query, which lies beside the record, and its SHA-256."""
 
-    file: str
+    file: Annotated[str, AfterValidator(_is_file_name)]
     hash: str
+
+    @classmethod
+    def of(cls, path: Path, content: bytes) -> "AnswersInfo":
+        """Of the answers to a record: the name holds their hash, so that a record never meets those of another run."""
+        found = hashlib.sha256(content).hexdigest()
+        return cls(file=f"{path.stem}.{found[:NAMED]}.npz", hash=found)
 
 
 class Record(_Part):
@@ -147,6 +201,9 @@ class Record(_Part):
 
     Attributes:
         settings: The recipe with all its settings resolved, where a recipe made the record.
+        data: What support items come from, and queries too unless ``sources`` say more.
+        sources: All collections, where queries and pool come from a second one, or several were joined; else empty,
+            and not in the file.
         correct: Correct answers of each episode.
         queries: Queries of an episode that have a right answer, which those of open classes have not;
             a list where episodes differ.
@@ -168,9 +225,10 @@ class Record(_Part):
     learner: LearnerInfo
     backbone: BackboneInfo | None = None
     data: DataInfo
+    sources: list[SourceInfo] = []
     episodes: EpisodesInfo
-    correct: list[int]
-    queries: int | list[int]
+    correct: Annotated[list[Whole], Field(min_length=1)]
+    queries: Counts
     summary: Summary
     intervals: list[IntervalInfo] = []
     open_set: list[OpenSetInfo] = []
@@ -188,6 +246,23 @@ class Record(_Part):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
     _answers: Answers | None = PrivateAttr(None)
 
+    @model_validator(mode="after")
+    def _counts_fit(self) -> "Record":
+        episodes = self.episodes.count
+        asked = self.queries if isinstance(self.queries, list) else [self.queries] * episodes
+        if not len(self.correct) == len(asked) == episodes:
+            raise ValueError(
+                f"{episodes} episodes need as many counts, got {len(self.correct)} of right answers, {len(asked)} of queries"
+            )
+        odd = next(
+            (k for k, (right, n) in enumerate(zip(self.correct, asked, strict=True)) if not right <= n or not n), None
+        )
+        if odd is not None:
+            raise ValueError(
+                f"right answers must be among the queries, got {self.correct[odd]} of {asked[odd]} in episode {odd}"
+            )
+        return self
+
     @property
     def accuracy(self) -> float:
         """Mean accuracy over the episodes, a fraction."""
@@ -198,6 +273,11 @@ class Record(_Part):
         """Accuracy of each episode, ``(episodes,)``."""
         accuracies: np.ndarray = np.asarray(self.correct, np.float64) / np.asarray(self.queries)
         return accuracies
+
+    @property
+    def target(self) -> SourceInfo | None:
+        """The second collection, which queries and pool come from, where there is one."""
+        return next((source for source in self.sources if source.part == QUERIES), None)
 
     @property
     def backbone_name(self) -> str | None:
@@ -221,36 +301,76 @@ class Record(_Part):
         """
         if self._answers is not None:
             return self._answers
-        path = None if self.answers is None else Path(folder) / self.answers.file
-        if path is None or self.answers is None or not path.exists():
-            raise RecordError(f"the answers of the record must lie beside it, got no file '{path}'; run it again")
-        content = path.read_bytes()
+        if self.answers is None:
+            raise RecordError(
+                "a record must name its answers, got one that was saved without; run it again with --again"
+            )
+        path = Path(folder) / self.answers.file
+        if not path.is_file():
+            raise RecordError(
+                f"the answers of the record must lie beside it, got no file '{path}'; run it again with --again"
+            )
+        with in_one_sentence(f"'{path}' must be readable", "run it again with --again", RecordError):
+            content = path.read_bytes()
         if hashlib.sha256(content).hexdigest() != self.answers.hash:
-            raise RecordError(f"'{path}' must be the file that the record names, got another content; run it again")
-        return Answers.from_bytes(content)
+            raise RecordError(
+                f"'{path}' must be the file that the record names, got another content; run it again with --again"
+            )
+        with in_one_sentence(f"'{path}' must be whole answers", "run it again with --again", RecordError):
+            answers = Answers.from_bytes(content)
+            right = answers.correct.tolist()
+        if right != self.correct:
+            raise RecordError(
+                f"the answers in '{self.answers.file}' must have the right ones that the record counts, "
+                f"got {sum(right)} where it has {sum(self.correct)}; run it again with --again"
+            )
+        return answers
 
-    def save(self, path: Path | str) -> "Record":
-        """Write the JSON file, and the answers beside it where they are in memory.
+    def check_answers(self, folder: Path | str) -> None:
+        """See that the answers beside the record are whole and its own.
+
+        Args:
+            folder: Where the record is.
+
+        Raises:
+            RecordError: If they are not there, are others, or have other numbers of right ones.
+        """
+        if self.answers is None:
+            return
+        self.with_answers(None).load_answers(folder)
+
+    def save(self, path: Path | str, replaces: str | None = ANYTHING) -> "Record":
+        """Write the answers, where they are in memory, and then the JSON file that names them.
+
+        Until the JSON file is whole, the record that was there keeps its own answers; those are removed afterwards.
 
         Args:
             path: The ``.json`` file.
+            replaces: `fewshot.files.content_hash` of what may be there; whatever is there when left out.
 
         Returns:
             The record with the name and hash of its answers' file.
+
+        Raises:
+            DataError: If a file cannot be written.
+            RecordError: If something else is there.
         """
         path, record = Path(path), self
-        if self._answers is not None:
-            content = self._answers.to_bytes()
-            name = path.with_suffix(".npz").name
-            write_bytes(path.with_name(name), content)
-            info = AnswersInfo(file=name, hash=hashlib.sha256(content).hexdigest())
-            record = self.model_copy(update={"answers": info})
-        write_json(path, record.as_json())
+        with replacing(path, replaces):
+            if self._answers is not None:
+                content = self._answers.to_bytes()
+                record = self.model_copy(update={"answers": AnswersInfo.of(path, content)})
+                assert record.answers is not None
+                write_bytes(path.with_name(record.answers.file), content)
+            others = _other_answers(path, record)
+            write_json(path, record.as_json())
+            for file in others:
+                file.unlink(missing_ok=True)
         return record
 
     def as_json(self) -> dict[str, Any]:
         """What the file holds."""
-        return self.model_dump(by_alias=True, mode="json")
+        return self.model_dump(by_alias=True, mode="json", exclude=None if self.sources else {"sources"})
 
     @classmethod
     def load(cls, path: Path | str) -> "Record":
@@ -261,14 +381,48 @@ class Record(_Part):
         """
         content = read_content(path, "a record in JSON")
         _require_schema(path, content)
-        try:
-            return cls.model_validate(content)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
+        record: Record = of_form(
+            cls, content, f"'{path}' must be a whole record", "run it again with --again", RecordError
+        )
+        return record
+
+
+@contextmanager
+def replacing(path: Path, what: str | None) -> Iterator[None]:
+    """Hold the folder of a record while it is written, if what is there may be replaced.
+
+    Args:
+        path: Of the record.
+        what: `fewshot.files.content_hash` of what may be there, or ``ANYTHING``.
+
+    Raises:
+        RecordError: If another run has written it meanwhile.
+    """
+    with one_at_a_time(path.parent):
+        if what != ANYTHING and content_hash(path) != what:
             raise RecordError(
-                f"'{path}' must be a whole record, got at '{where}': {first['msg']}; run it again"
-            ) from None
+                f"'{path}' must be as it was when this run began, got what another run has written meanwhile; "
+                "give another folder with --out, or --again to replace it"
+            )
+        yield
+
+
+def _other_answers(path: Path, record: Record) -> list[Path]:
+    """Answers of the record that is there, and of runs that ended before they had written theirs."""
+    old = _stored_answers(path)
+    named = re.compile(rf"{re.escape(path.stem)}\.[0-9a-f]{{{NAMED}}}\.npz")
+    files = [file for file in path.parent.glob("*.npz") if named.fullmatch(file.name)]
+    if old is not None and content_hash(path.with_name(old.file)) == old.hash:  # in 0.1.0 the name had no hash
+        files.append(path.with_name(old.file))
+    return [file for file in files if record.answers is None or file.name != record.answers.file]
+
+
+def _stored_answers(path: Path) -> AnswersInfo | None:
+    """What the record that is there says of its answers, if it is one and has any."""
+    try:
+        return AnswersInfo.model_validate(json.loads(path.read_text(encoding="utf-8"))["answers"])
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None
 
 
 def _require_schema(path: Path | str, content: Any) -> None:
@@ -276,11 +430,12 @@ def _require_schema(path: Path | str, content: Any) -> None:
     schema = content.get("schema") if isinstance(content, dict) else None
     if schema is not None and (type(schema) is not int or schema < 1):
         raise RecordError(
-            f"'{path}' must be a record whose schema is a whole number from 1 to {SCHEMA}, got {schema!r}; run it again"
+            f"'{path}' must be a record whose schema is a whole number from 1 to {NEWEST}, got {schema!r}; "
+            "run it again with --again"
         )
-    if schema is not None and schema > SCHEMA:
+    if schema is not None and schema > NEWEST:
         raise RecordError(
-            f"'{path}' must be a record of schema {SCHEMA} or older, got {schema}; update fewshot to read it"
+            f"'{path}' must be a record of schema {NEWEST} or older, got {schema}; update fewshot to read it"
         )
     if not is_record(content):
         raise RecordError(f"'{path}' is no record of episodes, got JSON without {_lacking(content)}; name another file")
@@ -310,7 +465,5 @@ def read_content(path: Path | str, what: str) -> Any:
     if not path.is_file():
         got = "a folder; name a file in it" if path.is_dir() else "nothing there; check the path"
         raise RecordError(f"'{path}' must be {what}, got {got}")
-    try:
+    with in_one_sentence(f"'{path}' must be {what}", "run it again with --again", RecordError):
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RecordError(f"'{path}' must be {what}, got {error}; run the evaluation again") from None

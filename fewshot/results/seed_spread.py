@@ -72,7 +72,8 @@ def _is_trained(record: Record) -> bool:
 
 def kind_of(record: Record) -> tuple[str, ...]:
     """Learner, network and data, within which the spread is taken to be one."""
-    return record.learner.name, record.backbone_name or "", record.data.name
+    queries = record.data if record.target is None else record.target
+    return record.learner.name, record.backbone_name or "", record.data.name, queries.name
 
 
 def setting_of(record: Record) -> str:

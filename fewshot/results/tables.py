@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from fewshot.results.interval import CLOSED
 from fewshot.results.paired import Comparison
-from fewshot.results.record import EpisodesInfo, IntervalInfo, LearnerInfo, MeanInfo, Record
+from fewshot.results.record import DataInfo, EpisodesInfo, IntervalInfo, LearnerInfo, MeanInfo, Record
 from fewshot.results.seen import NOTHING, seen_cell
 
 ABSENT = "–"
@@ -135,9 +135,13 @@ def _error_line(record: Record) -> str:
 
 
 def data_name(record: Record) -> str:
-    """Data, split and options: ``omniglot/test rotations=none``."""
-    name = record.data.name + (f"/{record.data.split}" if record.data.split else "")
-    return " ".join([name, *(f"{option}={value}" for option, value in record.data.options.items())])
+    """Data, split and options: ``omniglot/test rotations=none``; an arrow leads to those of the queries where they are others."""
+    return " → ".join(_named(data) for data in (record.data, record.target) if data is not None)
+
+
+def _named(data: DataInfo) -> str:
+    name = data.name + (f"/{data.split}" if data.split else "")
+    return " ".join([name, *(f"{option}={value}" for option, value in data.options.items())])
 
 
 def comparison_table(records: Mapping[str, Record], reference: str, comparisons: Sequence[Comparison]) -> Table:

@@ -1,24 +1,28 @@
 """The record of a zero-shot evaluation: one fixed test set, counts of each class, the harmonic mean where classes are mixed."""
 
-import json
+import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fewshot.errors import RecordError
 from fewshot.files import write_json
+from fewshot.reading import of_form
 from fewshot.results.interval import Interval
 from fewshot.results.per_class import ClassCounts
 from fewshot.results.record import (
+    ANYTHING,
     BackboneInfo,
     DataInfo,
     IntervalInfo,
     LearnerInfo,
     OpenSetInfo,
     SeenClasses,
+    Whole,
     read_content,
+    replacing,
 )
 
 FORMAT = 1
@@ -39,9 +43,22 @@ class Counts(_Part):
     """
 
     classes: list[str]
-    correct: list[int]
-    items: list[int]
+    correct: list[Whole]
+    items: list[Whole]
     answers: str | None = None
+
+    @model_validator(mode="after")
+    def _fit(self) -> "Counts":
+        if not len(self.classes) == len(self.correct) == len(self.items):
+            raise ValueError(
+                f"every class needs two counts, got {len(self.correct)} and {len(self.items)} for {len(self.classes)} classes"
+            )
+        if self.answers is not None and not re.fullmatch(f"[0-9a-f]{{{2 * -(-sum(self.items) // 8)}}}", self.answers):
+            raise ValueError(
+                f"answers must be one bit for each of {sum(self.items)} items, got {len(self.answers)} digits"
+            )
+        _ = self.counts  # which add up, or say why not
+        return self
 
     @classmethod
     def of(cls, classes: list[str], counts: ClassCounts) -> "Counts":
@@ -84,7 +101,7 @@ class Generalised(_Part):
     unseen: Counts
     seen: Counts
     area: float
-    curve: list[tuple[float, float]]
+    curve: Annotated[list[tuple[float, float]], Field(min_length=1)]
     plain: tuple[float, float]
 
 
@@ -103,7 +120,7 @@ class ZeroShotRecord(_Part):
         seconds: Time of fitting and evaluation, in seconds.
     """
 
-    zero_shot: int = FORMAT
+    zero_shot: Literal[1] = FORMAT
     recipe: str | None = None
     settings: dict[str, Any] | None = None
     learner: LearnerInfo
@@ -112,7 +129,7 @@ class ZeroShotRecord(_Part):
     base: DataInfo | None = None
     descriptors: str
     unseen: Counts
-    figures: list[Figure]
+    figures: Annotated[list[Figure], Field(min_length=1)]
     generalised: Generalised | None = None
     open_set: list[OpenSetInfo] = []
     pretraining_classes: SeenClasses | None = None
@@ -141,9 +158,10 @@ class ZeroShotRecord(_Part):
             f"the record must have a figure '{name}' for {estimand}, got {[f.name for f in self.figures]}"
         )
 
-    def save(self, path: Path | str) -> "ZeroShotRecord":
-        """Write the JSON file."""
-        write_json(Path(path), self.model_dump(mode="json"))
+    def save(self, path: Path | str, replaces: str | None = ANYTHING) -> "ZeroShotRecord":
+        """Write the JSON file; see `fewshot.results.record.Record.save`."""
+        with replacing(Path(path), replaces):
+            write_json(path, self.model_dump(mode="json"))
         return self
 
     @classmethod
@@ -154,19 +172,16 @@ class ZeroShotRecord(_Part):
             RecordError: If the file is missing, torn, or no such record.
         """
         content = read_content(path, "a record of a zero-shot evaluation")
-        try:
-            return cls.model_validate(content)
-        except ValidationError as error:
-            raise RecordError(
-                f"'{path}' must be a record of a zero-shot evaluation, got: {error.errors()[0]['msg']}; run it again"
-            ) from None
+        needed = f"'{path}' must be a record of a zero-shot evaluation"
+        record: ZeroShotRecord = of_form(cls, content, needed, "run it again with --again", RecordError)
+        return record
 
 
 def is_zero_shot(path: Path | str) -> bool:
     """Whether a file is such a record, of any version."""
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = read_content(path, "JSON")
+    except RecordError:
         return False
     return isinstance(content, dict) and "zero_shot" in content
 

@@ -31,7 +31,9 @@ class PairCounts:
             StatisticsError: If single answers are not known, or the items are others.
         """
         if first.answers is None or second.answers is None:
-            raise StatisticsError("a paired difference needs every single answer, got counts alone; run it again")
+            raise StatisticsError(
+                "a paired difference needs every single answer, got counts alone; run it again with --again"
+            )
         if not np.array_equal(first.items, second.items):
             raise StatisticsError(
                 f"a paired difference needs the same items, got {first.items.sum()} and {second.items.sum()} in "

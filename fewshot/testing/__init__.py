@@ -25,7 +25,7 @@ __all__ = ["check_learner"]
 def check_learner(
     learner: Learner,
     *,
-    class_symmetric: bool = True,
+    class_symmetric: bool | None = None,
     order_invariant: bool = True,
     absent_class: str = "raises",
     learns: bool = True,
@@ -45,7 +45,8 @@ def check_learner(
 
     Args:
         learner: What to check; it is left as it is.
-        class_symmetric: Renaming the classes must permute the columns. False for random heads.
+        class_symmetric: Renaming the classes must permute the columns. False for random heads; left out, what the
+            learner itself claims.
         order_invariant: The order of support and queries must not matter. False for learners that
             read them in sequence.
         absent_class: ``"raises"`` if a class without support examples is an ``EpisodeError``;

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fewshot.claims import claims_of
 from fewshot.contract import SupportSet
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.evaluation.required import require_classifier, require_scores
@@ -61,17 +62,15 @@ def scores_have_one_row_a_query_and_one_column_a_class(trial: Trial) -> None:
 
 
 def claims_are_known_words(trial: Trial) -> None:
-    """``scores`` and ``transductive`` say what the evaluator understands.
+    """The learner claims what the evaluator understands.
 
     Finite scores always have a softmax, so a claim of log-probabilities needs no other check here; whether
     they are good ones is a question of calibration.
     """
-    require(
-        trial.meaning in ("log-probability", "rank"),
-        f"scores must be 'log-probability' or 'rank', got '{trial.meaning}'",
-    )
-    declared = getattr(trial.learner, "transductive", False)
-    require(isinstance(declared, bool), f"transductive must be True or False, got {declared!r}")
+    try:
+        claims_of(trial.learner)
+    except FewShotError as error:
+        raise AssertionError(str(error)) from None
 
 
 def the_same_call_has_the_same_answer(trial: Trial) -> None:
@@ -97,7 +96,7 @@ def episodes_of_a_batch_do_not_mix(trial: Trial) -> None:
 
 def classes_can_be_renamed(trial: Trial) -> None:
     """Column k belongs to label k, whatever the label's number."""
-    if not trial.claims.class_symmetric:
+    if not trial.class_symmetric:
         return
     for one, first in zip(trial.rounds, trial.first, strict=True):
         n = one.support.n_way

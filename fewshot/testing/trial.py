@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fewshot.claims import claims_of
 from fewshot.contract import Classifier, Embedded, SupportSet
 
 EPISODES, QUERIES, BASE_CLASSES, BASE_SHOT = 3, 7, 12, 8
@@ -85,7 +86,7 @@ class Maker:
 class Claims:
     """What the author says of a learner; see ``check_learner``."""
 
-    class_symmetric: bool
+    class_symmetric: bool | None
     order_invariant: bool
     absent_class: str
     learns: bool
@@ -129,12 +130,18 @@ class Trial:
     @property
     def transductive(self) -> bool:
         """What the learner claims: whether other queries may change an answer."""
-        return bool(getattr(self.learner, "transductive", False))
+        return claims_of(self.learner).transductive
+
+    @property
+    def class_symmetric(self) -> bool:
+        """What the author says of renamed classes; where nothing, what the learner claims."""
+        said = self.claims.class_symmetric
+        return claims_of(self.learner).class_symmetric if said is None else said
 
     @property
     def meaning(self) -> str:
         """What the learner says that its scores are."""
-        return str(getattr(self.learner, "scores", "log-probability"))
+        return claims_of(self.learner).scores
 
     @cached_property
     def first(self) -> tuple[Tensor, ...]:

@@ -6,15 +6,28 @@ best validation) and ``optimizer.*``; the rest is JSON in the file's metadata.
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from pydantic import ConfigDict, Field, NonNegativeFloat, NonNegativeInt
 from torch import Tensor, nn
+from typing_extensions import TypedDict
 
 from fewshot.errors import CheckpointError
-from fewshot.files import write_bytes
+from fewshot.reading import in_one_sentence, of_form
+from fewshot.sealed import read_tensors, write_tensors
+
+
+class SavedProgress(TypedDict):
+    """What the JSON of a checkpoint must say; names and settings of the run are compared with those of the run."""
+
+    __pydantic_config__ = ConfigDict(extra="allow", strict=True)  # type: ignore[misc]  pydantic's way
+    step: NonNegativeInt
+    threads: Annotated[int, Field(ge=1, le=4096)]
+    losses: list[float]
+    rates: list[float]
+    validations: list[Annotated[list[float], Field(min_length=2, max_length=2)]]
+    seconds: NonNegativeFloat
 
 
 def save_checkpoint(path: Path, tensors: dict[str, Tensor], progress: dict[str, Any]) -> None:
@@ -25,8 +38,7 @@ def save_checkpoint(path: Path, tensors: dict[str, Tensor], progress: dict[str, 
         tensors: By name; any memory format.
         progress: What JSON can hold.
     """
-    plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    write_bytes(path, save(plain, {"fewshot": json.dumps(progress, ensure_ascii=False)}))
+    write_tensors(path, tensors, {"fewshot": json.dumps(progress, ensure_ascii=False)})
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -35,13 +47,40 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises:
         CheckpointError: If the file is not a whole checkpoint of this package.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a mapping
-            progress = json.loads((file.metadata() or {})["fewshot"])
-    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"'{path}' must be a whole checkpoint, got {error}; delete it to start anew") from None
+    needed, remedy = f"'{path}' must be a whole checkpoint", "delete it to start anew"
+    with in_one_sentence(needed, remedy, CheckpointError):
+        tensors, metadata = read_tensors(path)
+        progress = json.loads(metadata["fewshot"])
+    of_form(SavedProgress, progress, needed, remedy, CheckpointError)
     return tensors, progress
+
+
+def check_tensors(path: Path, tensors: dict[str, Tensor], learner: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Let a checkpoint pass only if all its tensors fit, so that nothing is restored of one that does not.
+
+    Raises:
+        CheckpointError: If a weight of the learner is absent or of another shape or type, or a state belongs to no parameter.
+    """
+    wanted = learner.state_dict()
+    for prefix in ("weights", "best", "average"):
+        found = part(tensors, prefix)
+        wrong = [name for name in {**wanted, **found} if not _fits(found.get(name), wanted.get(name))]
+        if wrong and (found or prefix == "weights"):
+            raise _misfit(path, f"{prefix}.{sorted(wrong)[0]}")
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for key, value in part(tensors, "optimizer").items():
+        number, _, name = key.partition(".")
+        known = number.isdecimal() and int(number) < len(parameters)
+        if not known or not name or (value.ndim and value.shape != parameters[int(number)].shape):
+            raise _misfit(path, f"optimizer.{key}")
+
+
+def _fits(found: Tensor | None, wanted: Tensor | None) -> bool:
+    return found is not None and wanted is not None and (found.shape, found.dtype) == (wanted.shape, wanted.dtype)
+
+
+def _misfit(path: Path, name: str) -> CheckpointError:
+    return CheckpointError(f"'{path}' must be a whole checkpoint, got another or no '{name}'; delete it to start anew")
 
 
 def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ the step began with, and those after it are the mean over the passes.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from fewshot.contract import SupportSet, episode_loss
+from fewshot.contract import SupportSet, episode_loss, taken
 from fewshot.datasets.collection import Collection
 from fewshot.datasets.rotation import EpisodeRotation
 from fewshot.episodes import EpisodeSampler, EpisodeSpec
@@ -83,7 +84,7 @@ def train(
         mine = settings.tasks // accelerator.num_processes
         start = step * settings.tasks + accelerator.process_index * mine
         parts = [range(k, k + at_once) for k in range(start, start + mine, at_once)]
-        return [_batch(collection, sampler, settings, part, accelerator.device) for part in parts]
+        return [_batch(learner, collection, sampler, settings, part, accelerator.device) for part in parts]
 
     return optimise(learner, EpisodicLoss(learner), shares, collection, settings, accelerator, unit=settings.tasks,
                     validate=validate, checkpoint=checkpoint, report=report)  # fmt: skip
@@ -115,9 +116,14 @@ def _at_once(learner: nn.Module, settings: EpisodicTraining, accelerator: Accele
 
 
 def _batch(
-    collection: Collection, sampler: EpisodeSampler, settings: EpisodicTraining, rows: range, device: torch.device
+    learner: Any,
+    collection: Collection,
+    sampler: EpisodeSampler,
+    settings: EpisodicTraining,
+    rows: range,
+    device: torch.device,
 ) -> tuple[Any, ...]:
-    """Some episodes of the list, on their device."""
+    """Some episodes of the list, on their device, with items as the learner takes them."""
     episodes = sampler.batch(rows.start, len(rows))
     support = support_set(collection, episodes, sampler.seeds(episodes.index))
     query, labels = collection.take(episodes.query), torch.from_numpy(episodes.query_y)
@@ -126,4 +132,5 @@ def _batch(
         x, query = turn(support.x, support.y, query, labels, support.seed)
         support = replace(support, x=x)
     query = query.to(device) if isinstance(query, Tensor) else query
-    return support.to(device), query, labels.to(device)
+    take = partial(taken, learner)
+    return support.to(device).map(take), take(query), labels.to(device)

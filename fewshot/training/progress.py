@@ -14,6 +14,7 @@ from fewshot.datasets.collection import Collection
 from fewshot.errors import CheckpointError
 from fewshot.files import write_text
 from fewshot.training.checkpoint import (
+    check_tensors,
     memory_format,
     optimizer_tensors,
     part,
@@ -70,6 +71,12 @@ class TrainingState:
                     f"'{path}' must belong to this run, got {key} {progress.get(key)!r} where the run has {now!r}; "
                     "delete it, or give another checkpoint"
                 )
+        check_tensors(path, tensors, learner, optimizer)
+        if not len(progress["losses"]) == len(progress["rates"]) == progress["step"]:
+            raise CheckpointError(
+                f"'{path}' must have a loss and a rate for each of {progress['step']} steps, got {len(progress['losses'])} and "
+                f"{len(progress['rates'])}; delete it to start anew"
+            )
         torch.set_num_threads(progress["threads"])
         learner.load_state_dict(part(tensors, "weights"))
         restore_optimizer(optimizer, tensors)

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from fewshot.errors import FewShotError, NotFittedError
+from fewshot.number_checks import keep_whole_numbers
 
 Features = Float[Tensor, "*e n dim"]
 
@@ -54,8 +55,7 @@ class PCA:
     directions: Float[Tensor, "features dim"] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.dim, int) and self.dim >= 1):
-            raise FewShotError(f"dim must be a whole number of at least 1, got {self.dim}")
+        keep_whole_numbers(self, dim=1)
 
     def fit(self, x: Float[Tensor, "n features"]) -> "PCA":
         """Mean and principal directions of all rows.

@@ -1,0 +1,1 @@
+"""Random damage to every kind of file that the package reads; see ``scripts/fuzz``."""

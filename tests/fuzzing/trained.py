@@ -1,0 +1,102 @@
+"""What training and fitting write: weights, checkpoints, saved classifiers."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from fewshot import FewShotClassifier
+from fewshot.backbones.weights import load_weights, save_weights
+from fewshot.contract import Embedded
+from fewshot.datasets.collection import Collection
+from fewshot.episodes import EpisodeSpec
+from fewshot.learners.nearest_mean import NearestMean
+from fewshot.training.checkpoint import read_checkpoint, save_checkpoint
+from fewshot.training.episodic import EpisodicTraining, train
+
+ROWS = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
+LABELS = np.array(["a", "b", "c"] * 4)
+PICTURES = np.random.default_rng(0).integers(0, 256, (6, 3, 8, 8), np.uint8)
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+
+
+def write_weights(folder: Path) -> None:
+    made = network()
+    made.classes_seen = ("d:a", "d:b")
+    save_weights(folder / "w.safetensors", made, {"steps": 2})
+
+
+def write_pickled(folder: Path) -> None:
+    torch.save(network().state_dict(), folder / "w.pth")
+
+
+def read_weights(folder: Path) -> Any:
+    (path,) = folder.glob("w.*")
+    into = network()
+    facts = load_weights(path, into)
+    return facts, into.classes_seen, [value.tolist() for value in into.state_dict().values()]
+
+
+def write_checkpoint(folder: Path) -> None:
+    """A whole run; its seconds are set, so that the file is the same every time."""
+    run(folder, 2)
+    tensors, progress = read_checkpoint(folder / "c.safetensors")
+    save_checkpoint(folder / "c.safetensors", tensors, progress | {"seconds": 1.0})
+
+
+def run(folder: Path, steps: int) -> Any:
+    data = Collection.from_arrays(ROWS, LABELS, name="rows")
+    torch.manual_seed(0)
+    learner = Embedded(nn.Linear(3, 2), NearestMean())
+    settings = EpisodicTraining(steps=steps, spec=EpisodeSpec(2, 1, 1), average=0.5, validate_every=1, save_every=1)
+    accuracies = iter([0.5, 0.25, 0.5, 0.5])
+    state = train(
+        learner, data, settings, checkpoint=folder / "c.safetensors", validate=lambda _: next(accuracies, 0.5)
+    )
+    return state.log(), [value.tolist() for value in learner.state_dict().values()]
+
+
+def write_classifier(folder: Path) -> None:
+    FewShotClassifier("none", "ridge", reject_below=0.4).fit(ROWS, LABELS).save(folder / "f.safetensors")
+
+
+def write_described(folder: Path) -> None:
+    said = {label: ROWS[k] for k, label in enumerate("abc")}
+    FewShotClassifier("none", descriptions=said).fit(ROWS, LABELS).save(folder / "f.safetensors")
+
+
+def write_declared(folder: Path) -> None:
+    made = FewShotClassifier("none", "nearest-mean").partial_fit(ROWS, np.arange(12) % 3, classes=[0, 1, 2, 3])
+    made.save(folder / "f.safetensors")
+
+
+def read_classifier(folder: Path) -> Any:
+    found = FewShotClassifier.load(folder / "f.safetensors")
+    sets = found.predict_set(ROWS[:2], 0.5)
+    return found.predict(ROWS).tolist(), found.predict_proba(ROWS).tolist(), found.classes_.tolist(), sets, repr(found)
+
+
+def write_of_pictures(folder: Path) -> None:
+    FewShotClassifier("pixels", "nearest-mean").fit(PICTURES, list("abcabc")).save(folder / "f.safetensors")
+
+
+def read_of_pictures(folder: Path) -> Any:
+    found = FewShotClassifier.load(folder / "f.safetensors")
+    return found.predict(PICTURES).tolist(), found.predict_proba(PICTURES).tolist()
+
+
+KINDS = [
+    ("weights", write_weights, read_weights, 12),
+    ("pickled weights", write_pickled, read_weights, 10),
+    ("checkpoint", write_checkpoint, lambda folder: run(folder, 2), 8, (".safetensors",)),
+    ("classifier", write_classifier, read_classifier, 8),
+    ("classifier of descriptions", write_described, read_classifier, 6),
+    ("classifier of declared classes", write_declared, read_classifier, 6),
+    ("classifier of images", write_of_pictures, read_of_pictures, 6),
+]
