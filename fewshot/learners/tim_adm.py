@@ -4,7 +4,8 @@ Paper: Boudiaf, Masud, Rony, Dolz, Piantanida and Ben Ayed, "Transductive Inform
     Learning", NeurIPS 2020, eqs. 5 to 7.
 Code: github.com/mboudiaf/TIM, ``src/tim.py``, ``TIM_ADM`` with its default settings. As there, exponents follow the
     weights, and features have length 1. Intended difference: where features differ little, as around a large common
-    offset, prototypes leap to and fro for ever; such episodes are solved with shorter steps, in float64.
+    offset, prototypes leap to and fro for ever; where the misfit rises by half in a late step, an episode is solved with
+    shorter steps, in float64.
 """
 
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from fewshot.functional import class_membership, require_every_class
 from fewshot.gram import class_means, gram, unit
 from fewshot.number_checks import keep_whole_numbers
 
-SETTLED = 100  # steps after which prototypes do not leap any more on ordinary features
+SETTLED = 18  # steps, a multiple of 3, after which the misfit falls on ordinary features
 
 
 @dataclass(frozen=True)
@@ -80,22 +81,24 @@ class TIMADM:
         w, leaps = class_means(support.y, support.n_way, k), torch.zeros_like(k[..., :1, :1], dtype=torch.bool)
         weight = torch.full_like(k[..., :1, :], self.support_weight / (1 + self.conditional_weight))
         weight[..., s:] = s / (n - s)
+        q, before = torch.zeros_like(w), torch.zeros_like(k[..., :1, :1])
         for step in range(self.steps):
-            p = self._log_p(k, w).exp()
+            log_p = self._log_p(k, w)
+            if step > SETTLED and step % 3 == 1:
+                leaps = leaps | ((q * log_p).sum((-2, -1), keepdim=True) < 1.5 * before)
+            p = log_p.exp()
             q = weight * torch.cat([y, self._assignments(p[..., s:])], -1)
+            if step >= SETTLED and step % 3 == 0:
+                before = (q * log_p).sum((-2, -1), keepdim=True)  # minus the misfit that the step is to make smaller
             mass = q.sum(-1, keepdim=True)
             after = (q - weight * p + w * (weight * p).sum(-1, keepdim=True)) / mass
             if damped:
-                w = w + (after - w) / (1 + self._curvature(k, w, weight * p * (1 - p) / mass))
-            elif step >= SETTLED and step % 5 == 0:
-                leaps = leaps | (self._curvature(k, w, weight * p * (1 - p) / mass) > 2)
-                w = after
-            else:
-                w = after
+                after = w + (after - w) / (1 + self._curvature(k, w, weight * p * (1 - p) / mass))
+            w = after
         return w, leaps
 
     def _curvature(self, k: Tensor, w: Tensor, share: Tensor) -> Tensor:
-        """Most that the misfit bends along a step of length 1, which falls without leaps as long as this is below 2."""
+        """Bound of how much the misfit bends along a whole step; it falls without leaps on steps shorter than 2 over that."""
         products = w @ k
         apart = k.diagonal(dim1=-2, dim2=-1).unsqueeze(-2) - 2 * products + (products * w).sum(-1, keepdim=True)
         return self.temperature * (share * apart).sum(-1, keepdim=True).amax(-2, keepdim=True)
