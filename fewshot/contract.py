@@ -31,6 +31,8 @@ Classifier = Callable[[ItemsT], Tensor]  # (e, q, *item) -> scores (e, q, n_way)
 AXES = ("x", "y", "descriptors", "unlabelled", "seed", "domain")
 """Fields of a support set that lead with the episode axis."""
 
+WIDE = (torch.int32, torch.int64, torch.uint32, torch.uint64)  # whole numbers that float32 cannot hold
+
 
 @dataclass(frozen=True, eq=False)
 class SupportSet(Generic[ItemsT]):
@@ -199,14 +201,29 @@ def features_of(backbone: Any, items: Any) -> Tensor:
     return found
 
 
-def taken(learner: Any, items: Any) -> Any:
-    """Items as a learner takes them: as they are where it prepares them itself, else uint8 pixels divided by 255.
+def taken(learner: Any, items: Any, like: Any = None) -> Any:
+    """Items as a learner takes them: as they are where it prepares them itself, else floats of one type.
 
-    Whoever hands items of a collection to a learner sends them through here, and nothing else decides.
+    Whoever hands items of a collection to a learner sends them through here, and nothing else decides. uint8 pixels
+    are divided by 255; half precision becomes float32, and whole numbers the type that holds them exactly.
+
+    Args:
+        learner: Any.
+        items: Of a support, a pool, or queries.
+        like: The support's items, whose type queries get; None for those of the support.
     """
-    if isinstance(items, Tensor) and items.dtype == torch.uint8 and not claims_of(learner).prepares:
-        return items.float() / 255
-    return items
+    if not isinstance(items, Tensor) or claims_of(learner).prepares:
+        return items
+    items = items.float() / 255 if items.dtype == torch.uint8 else floats(items)
+    mixed = isinstance(like, Tensor) and like.is_floating_point() and items.is_floating_point()
+    return items.to(like.dtype) if mixed else items
+
+
+def floats(items: Tensor) -> Tensor:
+    """Numbers as learners on features compute with them: float32 or float64, whatever else they were stored in."""
+    if items.dtype in (torch.float32, torch.float64) or items.is_complex():
+        return items
+    return items.to(torch.float64 if items.dtype in WIDE else torch.float32)
 
 
 def backbone_of(learner: Any) -> Any:
