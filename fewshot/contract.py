@@ -124,6 +124,8 @@ class Learner(Protocol):
 
     Optional members, used where they exist:
     ``transductive: bool = False`` (scores may depend on the other queries of the call),
+    ``assumes_balanced_queries: bool = False`` (a transductive learner that is at home only where each class has as many
+    queries; what it answers is shown with a warning),
     ``batch_norm: str = "running"``, ``scores: str = "log-probability"`` or ``"rank"``,
     ``with_base(base: SupportSet) -> Learner`` (a new learner that has seen base classes),
     ``loss(support, query, labels) -> Tensor`` (default: `episode_loss`).
@@ -238,6 +240,11 @@ class Embedded(nn.Module):
     def transductive(self) -> bool:
         """As the head says: the embedding of one item never depends on others."""
         return bool(getattr(self.head, "transductive", False))
+
+    @property
+    def assumes_balanced_queries(self) -> bool:
+        """As the head says."""
+        return bool(getattr(self.head, "assumes_balanced_queries", False))
 
     @property
     def scores(self) -> str:

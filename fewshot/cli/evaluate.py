@@ -53,7 +53,10 @@ def evaluate(
     episodes: Annotated[int | None, typer.Option(help="Number of episodes.", show_default="1000")] = None,
     seed: Annotated[int, typer.Option(help="Names the list of episodes.")] = 0,
     split: Annotated[
-        str | None, typer.Option(help="Which classes; left out: test where the data have splits; 'all': every item.")
+        str | None,
+        typer.Option(
+            help="Which classes; left out: test where the data have splits, and what --tuned left; 'all': every item."
+        ),
     ] = None,
     base: Annotated[str | None, typer.Option(help="Split whose classes the learner sees beforehand.")] = None,
     ci: Annotated[
@@ -113,6 +116,7 @@ def _finished_or_new(
     from fewshot.cli.setting import named_settings
     from fewshot.results.record import Record
 
+    setting = setting if chosen is None else _beside(setting, chosen)
     whole, asked = setting.load()
     if chosen is not None:
         setting, extra = _tuned(setting, chosen, whole), extra | {"selection": chosen.selection}
@@ -125,6 +129,19 @@ def _finished_or_new(
             return path, record
     record = judge(setting, spec, extra, whole, asked, chosen).model_copy(update={"settings": settings})
     return path, record.save(path)
+
+
+def _beside(setting: "Setting", chosen: "Choice") -> "Setting":
+    """The setting with the other half of the classes, where half of those of the same data made the choice."""
+    from dataclasses import replace
+
+    from fewshot.datasets.class_splits import HALF
+
+    half = HALF.fullmatch(chosen.data.split or "")
+    if half is None or setting.split is not None or Path(setting.data).resolve() != Path(chosen.data.name).resolve():
+        return setting
+    note(f"split: test:{half[2]}, the classes of '{setting.data}' that did not help to choose the options")
+    return replace(setting, split=f"test:{half[2]}")
 
 
 def _tuned(setting: "Setting", chosen: "Choice", whole: "Collection") -> "Setting":

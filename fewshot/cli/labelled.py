@@ -36,6 +36,8 @@ def answers_of(classifier: "FewShotClassifier", items: "Unlabelled", coverage: f
 
 def about(classifier: "FewShotClassifier") -> dict[str, Any]:
     """What answered, for JSON and for the line below the table."""
+    from fewshot.evaluation.describe import assumptions
+
     model = classifier.model_
     return {
         "kind": model.kind,
@@ -46,6 +48,7 @@ def about(classifier: "FewShotClassifier") -> dict[str, Any]:
         "examples": len(model.labels),
         "left_out": {"right": model.calibration.right, "asked": model.calibration.asked},
         "temperature": model.calibration.temperature,
+        "notes": assumptions(model.learner),
     }
 
 
@@ -93,6 +96,7 @@ def answer_table(classifier: "FewShotClassifier", answers: list[Answer], coverag
     notes = [f"{made}, from {known['examples']} examples of {len(known['classes'])} classes"]
     if known["left_out"]["asked"]:
         notes.append("examples left out and answered rightly: {right} of {asked}".format(**known["left_out"]))
+    notes += known["notes"]
     if classifier.reject_below is not None:
         notes.append(f"no label where its probability lies below {100 * classifier.reject_below:g} %")
     if coverage is not None:

@@ -1,5 +1,6 @@
 """``FewShotClassifier``: few labelled items of a user's own become a classifier."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from fewshot.estimator.parts import DEFAULTS, NONE, default_learner, make_backbo
 from fewshot.estimator.rows import read_rows
 from fewshot.estimator.saving import load_model, save_model
 from fewshot.estimator.sets import cross_sets, split_sets
+from fewshot.evaluation.describe import assumptions
 
 
 class UnfittedError(NotFittedError, SklearnNotFittedError):  # type: ignore[misc]
@@ -207,6 +209,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             items = read_rows(self, X, backbone, True) if kind == ROWS else read(X, kind, backbone)
             labels = checked_labels(y, len(items), type(self).__name__)
         declared = None if classes is None else sorted_classes(classes)
+        for sentence in assumptions(learner):
+            warnings.warn(sentence, UserWarning, stacklevel=3)
         return self._know(Model(kind, backbone, learner, items, labels, declared, described, self.seed, self.calibrate))
 
     def _kind_asked(self) -> str:

@@ -14,6 +14,7 @@ from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSampler, FixedEpisodes
 from fewshot.evaluation.exposure import exposure
 from fewshot.files import PACKAGE, digest
+from fewshot.results.balance import ASSUMES_BALANCE
 from fewshot.results.record import BackboneInfo, DataInfo, EpisodesInfo, LearnerInfo
 
 
@@ -56,6 +57,11 @@ def describe_learner(learner: Any) -> LearnerInfo:
         transductive=bool(getattr(learner, "transductive", False)),
         batch_norm=str(getattr(learner, "batch_norm", "running")),
     )
+
+
+def assumptions(learner: Any) -> list[str]:
+    """What a reader of the learner's answers must know of it, by its own claims."""
+    return [ASSUMES_BALANCE] if getattr(learner, "assumes_balanced_queries", False) else []
 
 
 def describe_backbone(backbone: Any) -> BackboneInfo:

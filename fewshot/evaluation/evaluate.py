@@ -13,7 +13,7 @@ from fewshot.episodes import EpisodeSampler, EpisodeSpec, FixedEpisodes, IndexEp
 from fewshot.errors import EpisodeError, StatisticsError
 from fewshot.evaluation.answers import eval_mode
 from fewshot.evaluation.collect import Episodes, Report, answer
-from fewshot.evaluation.describe import describe
+from fewshot.evaluation.describe import assumptions, describe
 from fewshot.evaluation.embedded import embedded
 from fewshot.evaluation.guard import check_answers, check_items_alone, check_overlap, is_fixed
 from fewshot.evaluation.required import require_collection, require_learner
@@ -115,7 +115,7 @@ def evaluate(
         summary=summary,
         intervals=intervals,
         open_set=summarize_open_set(answers, level),
-        notes=[*notes, *([note] if note else [])],
+        notes=[*assumptions(learner), *notes, *([note] if note else [])],
         pretraining_classes=seen,
         selection=None if chosen is None else chosen.selection,
         seconds=time.perf_counter() - started,

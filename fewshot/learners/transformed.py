@@ -56,6 +56,11 @@ class Transformed(nn.Module):
         return bool(getattr(self.head, "transductive", False))
 
     @property
+    def assumes_balanced_queries(self) -> bool:
+        """As the head says."""
+        return bool(getattr(self.head, "assumes_balanced_queries", False))
+
+    @property
     def scores(self) -> str:
         """What the head's scores are: ``"log-probability"`` or ``"rank"``."""
         return str(getattr(self.head, "scores", "log-probability"))
@@ -111,4 +116,6 @@ def _learner(head: Any, options: dict[str, Any] | None) -> Any:
         return load_learner(head, **(options or {}))
     if options:
         raise FewShotError(f"head_options are for a head that is named, got {type(head).__name__} and {options}")
+    if not callable(getattr(head, "adapt", None)):
+        raise FewShotError(f"a head must be a learner, or the name of one, got {head!r}; take 'nearest-mean'")
     return head

@@ -61,7 +61,7 @@ def scores_have_one_row_a_query_and_one_column_a_class(trial: Trial) -> None:
 
 
 def claims_are_known_words(trial: Trial) -> None:
-    """``scores`` and ``transductive`` say what the evaluator understands.
+    """``scores``, ``transductive`` and ``assumes_balanced_queries`` say what the evaluator understands.
 
     Finite scores always have a softmax, so a claim of log-probabilities needs no other check here; whether
     they are good ones is a question of calibration.
@@ -72,6 +72,12 @@ def claims_are_known_words(trial: Trial) -> None:
     )
     declared = getattr(trial.learner, "transductive", False)
     require(isinstance(declared, bool), f"transductive must be True or False, got {declared!r}")
+    balanced = getattr(trial.learner, "assumes_balanced_queries", False)
+    require(isinstance(balanced, bool), f"assumes_balanced_queries must be True or False, got {balanced!r}")
+    require(
+        declared or not balanced,
+        "a learner that assumes balanced queries must be transductive, got one that answers each query by itself",
+    )
 
 
 def the_same_call_has_the_same_answer(trial: Trial) -> None:
