@@ -319,6 +319,11 @@ class Embedded(nn.Module):
         return claims_of(self.head).transductive
 
     @property
+    def assumes_balanced_queries(self) -> bool:
+        """As the head says."""
+        return claims_of(self.head).assumes_balanced_queries
+
+    @property
     def scores(self) -> str:
         """What the head's scores are: ``"log-probability"`` or ``"rank"``."""
         return claims_of(self.head).scores

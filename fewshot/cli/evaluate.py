@@ -53,7 +53,10 @@ def evaluate(
     episodes: Annotated[int | None, typer.Option(help="Number of episodes.", show_default="1000")] = None,
     seed: Annotated[int, typer.Option(help="Names the list of episodes.")] = 0,
     split: Annotated[
-        str | None, typer.Option(help="Which classes; left out: test where the data have splits; 'all': every item.")
+        str | None,
+        typer.Option(
+            help="Which classes; left out: test where the data have splits, and what --tuned left; 'all': every item."
+        ),
     ] = None,
     queries: Annotated[
         str | None,
@@ -118,6 +121,7 @@ def _finished_or_new(
     from fewshot.files import content_hash, require_writable
     from fewshot.results.record import ANYTHING, Record
 
+    setting = setting if chosen is None else _beside(setting, chosen)
     whole, asked = setting.load()
     queries = setting.load_queries(whole)
     if chosen is not None:
@@ -145,6 +149,19 @@ def _is_whole(record: "Record", folder: Path) -> bool:
         note(f"not done: {error}")
         return False
     return True
+
+
+def _beside(setting: "Setting", chosen: "Choice") -> "Setting":
+    """The setting with the other half of the classes, where half of those of the same data made the choice."""
+    from dataclasses import replace
+
+    from fewshot.datasets.class_splits import HALF
+
+    half = HALF.fullmatch(chosen.data.split or "")
+    if half is None or setting.split is not None or Path(setting.data).resolve() != Path(chosen.data.name).resolve():
+        return setting
+    note(f"split: test:{half[2]}, the classes of '{setting.data}' that did not help to choose the options")
+    return replace(setting, split=f"test:{half[2]}")
 
 
 def _tuned(setting: "Setting", chosen: "Choice", whole: "Collection") -> "Setting":

@@ -12,6 +12,7 @@ from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSpec
 from fewshot.errors import FewShotError, LeakageError
 from fewshot.evaluation.evaluate import evaluate
+from fewshot.results.balance import ASSUMES_BALANCE
 from fewshot.results.choice import Candidate, Choice
 from fewshot.results.compare import compare
 from fewshot.results.interval import Interval
@@ -81,6 +82,7 @@ def choose(
         candidates=_judged(options, records, best, level),
         options=options[best],
         classes=list(collection.qualified_names()),
+        notes=[note for note in chosen.notes if note == ASSUMES_BALANCE],
         versions=chosen.versions,
         code=chosen.code,
         seconds=time.perf_counter() - started,

@@ -47,6 +47,11 @@ class TIMADM:
 
     transductive = True
 
+    @property
+    def assumes_balanced_queries(self) -> bool:
+        """Whether the entropy of the mean prediction counts, which is largest for classes that are equally frequent."""
+        return self.marginal_weight > 0
+
     def __post_init__(self) -> None:
         if not self.temperature > 0:
             raise FewShotError(f"temperature must be above 0, got {self.temperature}")
