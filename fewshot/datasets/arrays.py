@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +40,7 @@ def load_arrays(path: str | Path, name: str | None = None, ignore: str | Sequenc
             f"'{path}' must hold the arrays 'x' and 'y', got {sorted(arrays)}; np.savez(path, x=..., y=...)"
         )
     _require_known(path, arrays, [ignore] if isinstance(ignore, str) else list(ignore))
-    known = {key: arrays[key] for key in ("descriptors", "groups", "class_names") if key in arrays}
+    known: dict[str, Any] = {key: arrays[key] for key in ("descriptors", "groups", "class_names") if key in arrays}
     splits = split_rows(_split(path, arrays)) if "split" in arrays else {}
     return Collection.from_arrays(arrays["x"], arrays["y"], name=name or path.stem, splits=splits, **known)
 

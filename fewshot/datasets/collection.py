@@ -114,7 +114,9 @@ class Collection:
         """
         labels, ids = np.unique(as_labels(y), return_inverse=True)
         names, place = named_classes(labels, class_names)
-        about = {what: by_class(known[what], what, names, place) for what in ("descriptors", "groups") if what in known}
+        about: dict[str, Any] = {
+            what: by_class(known[what], what, names, place) for what in ("descriptors", "groups") if what in known
+        }
         return cls(as_items(x), ids.astype(np.int64), names, name=name, **{**known, **about})
 
     @classmethod

@@ -276,7 +276,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if (
             not isinstance(self.reject_below, Real)
             or isinstance(self.reject_below, bool)
-            or not 0 <= self.reject_below <= 1
+            or not 0 <= float(self.reject_below) <= 1
         ):
             raise FewShotError(f"reject_below must be a probability in 0..1, got {self.reject_below!r}; 0.6 is 60 %")
 
