@@ -164,9 +164,7 @@ def declared():
     for name in LEARNERS:
         known = inspect.signature(find_learner(name)).parameters
         needed = {
-            option: 8
-            for option, p in known.items()
-            if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD
+            option: 8 for option, p in known.items() if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD
         }
         yield from ((name, option, needed) for option, p in known.items() if p.annotation in (int, int | None))
 
