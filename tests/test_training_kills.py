@@ -135,7 +135,7 @@ def test_a_handler_that_goes_on_is_heard_once_and_the_run_goes_on(tmp_path):
 def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bits(tmp_path):
     """Only the clock saves; each process is killed at a random time after it has saved once."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["fewshot.training.episodic"])  # torch is read once
+    context.set_forkserver_preload(["fewshot.training.episodic", "torch._dynamo"])  # torch is read once
     path, rng, kills = tmp_path / "run.safetensors", np.random.default_rng(0), 0
     while True:
         child = context.Process(target=killed_training.run_and_exit, args=(path,))
