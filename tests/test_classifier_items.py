@@ -210,7 +210,9 @@ def by_tone(items=None):
 
 
 def by_word(texts):
-    return torch.tensor([[float(word in text) for word in ("card", "balance")] + [0.1] for text in texts.tolist()])
+    return torch.tensor(
+        [[float(word in text) for word in ("card", "balance")] + [len(text) / 100] for text in texts.tolist()]
+    )
 
 
 TEXTS = ["I lost my card", "my card was stolen", "show my balance", "what balance is left"]
