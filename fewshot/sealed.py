@@ -128,7 +128,9 @@ def read_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:
     except (SafetensorError, OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
         raise Damaged(str(error) or type(error).__name__) from None
     own = [name for name in metadata if name.startswith("fewshot")]
-    if not sealed and own and len(metadata) > 1:  # a file of 0.1.0 has one entry: here the mark itself is damaged
+    if (
+        not sealed and own and (len(metadata) > 1 or KEY in metadata)
+    ):  # a file of 0.1.0 has one entry: here the mark itself is damaged
         raise Damaged("metadata in which its SHA-256 is not legible")
     metadata.pop(KEY, None)
     return tensors, metadata

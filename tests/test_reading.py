@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 import warnings
+import zipfile
 
 import numpy as np
 import pytest
@@ -188,8 +189,6 @@ def test_pickles_that_overflow(tmp_path):
     ],
 )
 def test_headers_of_arrays(tmp_path, header):
-    import zipfile
-
     whole = header.encode() + b" " * (118 - len(header)) + b"\n" if len(header) < 118 else header.encode()
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         archive.writestr("x.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(whole)) + whole + bytes(64))
@@ -198,6 +197,18 @@ def test_headers_of_arrays(tmp_path, header):
             DataError, match=r"must be a whole \.npz file without Python objects, got: .*; save it again"
         ):
             read(tmp_path / "a.npz")
+
+
+def test_members_that_are_no_arrays(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("x.npy", b"plain bytes")
+    with pytest.raises(DataError, match=r"must hold arrays only, got other bytes in 'x'; save it again"):
+        load_dataset(tmp_path / "a.npz")
+
+
+def test_one_number_for_all_classes():
+    with pytest.raises(DataError, match="groups must be 2, one for each item or class, got one alone"):
+        Collection.from_arrays(np.eye(4, dtype=np.float32), [0, 1, 0, 1], groups=np.array(3))
 
 
 def test_images_whose_inside_is_damaged(tmp_path):
@@ -368,7 +379,7 @@ def test_a_checkpoint_without_a_hash_resumes(checkpoint):
 @pytest.mark.parametrize(
     "other",
     [
-        {"step": "2"}, {"step": 1}, {"threads": 0}, {"losses": [1.0]}, {"losses": None}, {"validations": [[1]]}, {"validations": [3]},
+        {"step": "2"}, {"step": 1}, {"threads": 0}, {"losses": [1.0]}, {"losses": None}, {"validations": [[1]]}, {"validations": [3]}, {"validations": [[float("nan"), 0.5]]},
         {"rates": {}}, {"seconds": -1}, {"more": {"optimizer.9.step": torch.zeros(())}}, {"more": {"optimizer.x.step": torch.zeros(())}},
         {"more": {"optimizer.0.exp_avg": torch.zeros(5)}}, {"more": {"best.x": torch.zeros(2)}}, {"without": ("weights.backbone.bias",)},
         {"more": {"weights.backbone.bias": torch.zeros(2, dtype=torch.int64)}},

@@ -80,7 +80,7 @@ class ClassSplit:
 
 def hash_of(parts: dict[str, tuple[str, ...]]) -> str:
     """SHA-256 over the names of the parts and their classes."""
-    return digest(text.encode() for part, classes in parts.items() for text in (part, *classes))
+    return digest(text.encode("utf-8", "surrogatepass") for part, classes in parts.items() for text in (part, *classes))
 
 
 def load_class_split(name: str) -> ClassSplit:

@@ -7,6 +7,7 @@ import numpy as np
 
 from fewshot.datasets.collection import Collection
 from fewshot.datasets.folder import split_rows
+from fewshot.datasets.image_files import is_file
 from fewshot.datasets.resizing import read_images
 from fewshot.datasets.table_rows import Row, table_rows
 from fewshot.datasets.texts import is_unicode
@@ -127,7 +128,7 @@ def images_of(path: Path, rows: list[Row], names: list[str], size: int) -> np.nd
         MissingDataError: If one is not there; the line is named.
     """
     for (number, _), name in zip(rows, names, strict=True):
-        if not (path.parent / name).is_file():
+        if not is_file(path.parent / name):
             raise MissingDataError(
                 f"'{path}' must name images beside it, got '{name}' at line {number}, which is not there"
             )

@@ -63,7 +63,7 @@ def _is_spec(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_file_name(name: str) -> str:
-    if name in ("", "..") or name != Path(name).name or not name.isprintable():
+    if name in ("", "..") or name != Path(name).name or not name.isprintable() or len(name.encode()) > 250:
         raise ValueError(f"answers lie beside their record, got the place {name!r}")
     return name
 

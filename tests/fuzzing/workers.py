@@ -13,7 +13,7 @@ from fuzzing.kinds import KINDS
 from fuzzing.trial import Outcome, attempt, whole_answer
 
 Attempt = Callable[[int, int], Outcome]
-START_SECONDS, SECONDS = 600, 20
+START_SECONDS, SECONDS = 900, 60
 """For imports and whole files; for one input, of which none needs a hundredth of it on a free core."""
 MORE_MEMORY = 2**31
 """Bytes beyond those of the imports: what a damaged header asks for beyond it is refused by the system."""
