@@ -5,6 +5,7 @@ same arguments: the weights come out the same.
 """
 
 import math
+import re
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -147,6 +148,24 @@ def _step(
     accelerator.log({"loss": state.losses[-1], "learning_rate": rate}, step=state.step)
 
 
+def _backward(accelerator: Accelerator, loss: Tensor) -> None:
+    """Add the gradients of a loss to those that are there.
+
+    Raises:
+        FewShotError: If a layer has no second derivative, and the loss holds gradients itself.
+    """
+    try:
+        accelerator.backward(loss)
+    except RuntimeError as error:
+        told = re.search(r"derivative for (\S+) is not implemented", str(error))
+        if told is None:
+            raise
+        raise FewShotError(
+            f"a learner that differentiates its own gradients needs a network with second derivatives, got {told[1]} "
+            "without one; train with first_order=True, or take another network"
+        ) from error
+
+
 def _gradients(
     loss_of: nn.Module, shares: list[tuple[Any, ...]], learner: nn.Module, accelerator: Accelerator
 ) -> Tensor:
@@ -156,7 +175,7 @@ def _gradients(
         with nullcontext() if k == len(shares) - 1 else accelerator.no_sync(loss_of):
             with accelerator.autocast():
                 loss = _differentiable(loss_of(*share)) / len(shares)
-            accelerator.backward(loss)
+            _backward(accelerator, loss)
         total = total + loss.detach()
         buffers.passed()
     buffers.settle(accelerator)
