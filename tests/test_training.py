@@ -299,16 +299,16 @@ def test_torn_checkpoint_is_named(tmp_path):
         train(network(), made(), settings(), checkpoint=path)
 
 
-def test_checkpoint_restores_the_number_of_threads(tmp_path):
+def test_a_resumed_run_has_the_threads_of_its_checkpoint_and_gives_them_back(tmp_path):
     path, before = tmp_path / "run.safetensors", torch.get_num_threads()
     train(network(), made(), settings(), checkpoint=path)
     tensors, progress = read_checkpoint(path)
-    save_checkpoint(path, tensors, progress | {"threads": before + 1})
-    try:
-        train(network(), made(), settings(), checkpoint=path)
-        assert torch.get_num_threads() == before + 1
-    finally:
-        torch.set_num_threads(before)
+    earlier = {"step": 7, "losses": progress["losses"][:7], "rates": progress["rates"][:7]}
+    save_checkpoint(path, tensors, progress | earlier | {"threads": before + 1})
+    seen = []
+    train(network(), made(), settings(), checkpoint=path, report=lambda _: seen.append(torch.get_num_threads()))
+    assert set(seen) == {before + 1}
+    assert torch.get_num_threads() == before
 
 
 def test_seen_classes_are_kept(tmp_path):

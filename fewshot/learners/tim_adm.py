@@ -4,8 +4,8 @@ Paper: Boudiaf, Masud, Rony, Dolz, Piantanida and Ben Ayed, "Transductive Inform
     Learning", NeurIPS 2020, eqs. 5 to 7.
 Code: github.com/mboudiaf/TIM, ``src/tim.py``, ``TIM_ADM`` with its default settings. As there, exponents follow the
     weights, and features have length 1. Intended difference: where features differ little, as around a large common
-    offset, prototypes leap to and fro for ever; where the misfit rises by half in a late step, an episode is solved with
-    shorter steps, in float64.
+    offset, prototypes leap to and fro for ever; where a late step trebles the misfit, an episode is solved with shorter
+    steps, in float64.
 """
 
 from dataclasses import dataclass
@@ -90,7 +90,7 @@ class TIMADM:
         for step in range(self.steps):
             log_p = self._log_p(k, w)
             if step > SETTLED and step % 3 == 1:
-                leaps = leaps | ((q * log_p).sum((-2, -1), keepdim=True) < 1.5 * before)
+                leaps = leaps | ((q * log_p).sum((-2, -1), keepdim=True) < 3 * before)
             p = log_p.exp()
             q = weight * torch.cat([y, self._assignments(p[..., s:])], -1)
             if step >= SETTLED and step % 3 == 0:

@@ -7,8 +7,8 @@ same arguments: the weights come out the same.
 import math
 import re
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,17 @@ def default_accelerator(settings: TrainingSettings) -> Accelerator:
     return Accelerator(cpu=no_card, mixed_precision=settings.precision, kwargs_handlers=handlers)
 
 
+@contextmanager
+def threads_kept() -> Iterator[None]:
+    """The number of threads is the caller's again afterwards: a resumed run computes with that of its checkpoint."""
+    was = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(was)
+
+
+@threads_kept()
 def optimise(
     learner: nn.Module,
     loss: nn.Module,
