@@ -90,8 +90,8 @@ def _parsed(text: str) -> tuple[yaml.Node | None, Any]:
     loader = yaml.SafeLoader(text)
     try:
         tree = loader.get_single_node()
-        # a copy, for keys that are merged in by << would stand twice in the tree
-        return tree, None if tree is None else loader.construct_document(copy.deepcopy(tree))
+        # of a copy where keys are merged in by <<, for in the tree they would stand twice
+        return tree, None if tree is None else loader.construct_document(copy.deepcopy(tree) if "<<" in text else tree)
     finally:
         loader.dispose()
 

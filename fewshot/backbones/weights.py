@@ -21,7 +21,7 @@ from fewshot.sealed import read_tensors, write_tensors
 class Facts(TypedDict, total=False):
     """What the facts beside weights must say, where they say it; all else is free."""
 
-    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]  pydantic's way
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]  # pydantic's way
     classes_seen: list[str]
 
 

@@ -54,11 +54,11 @@ def _binary(folder: Path, names: tuple[str, ...]) -> np.ndarray:
 
 def _of_2009(folder: Path, whole: Collection) -> dict[str, np.ndarray]:
     """All items of the 40 classes, and of the ten; every fourth of the 40 in order of the names validates."""
-    unseen = [name for name in _lines(folder / "testclasses.txt") if name.strip()]
-    odd = sorted(set(unseen) - set(whole.class_names))
-    if odd or not unseen:
+    listed = [name for name in _lines(folder / "testclasses.txt") if name.strip()]
+    odd = sorted(set(listed) - set(whole.class_names))
+    if odd or not listed:
         raise DataError(f"testclasses.txt must list classes of att_splits.mat, got {odd[:1] or 'none'}; fetch it again")
-    unseen = [whole.class_names.index(name) for name in unseen]
+    unseen = [whole.class_names.index(name) for name in listed]
     rows = np.flatnonzero(~np.isin(whole.labels, unseen))
     by_name = sorted(np.unique(whole.labels[rows]).tolist(), key=lambda c: whole.class_names[c])
     test = np.flatnonzero(np.isin(whole.labels, unseen))

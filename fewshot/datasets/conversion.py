@@ -157,7 +157,7 @@ def _plain_numbers(items: np.ndarray) -> np.ndarray:
 def as_numpy(items: Any) -> np.ndarray:
     """The same values as an array; bfloat16, which NumPy lacks, bit by bit."""
     if not isinstance(items, Tensor):
-        return items  # type: ignore[no-any-return]
+        return items if isinstance(items, np.ndarray) else np.asarray(items)
     items = items.detach().cpu()
     return (items.view(torch.int16) if items.dtype == torch.bfloat16 else items).numpy()  # type: ignore[no-any-return]
 

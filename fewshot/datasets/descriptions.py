@@ -59,6 +59,6 @@ def _numbers(path: Path, row: Row, attributes: list[str]) -> list[float]:
             values.append(float(text))
         except ValueError:
             values.append(float("nan"))
-        if not np.isfinite(values[-1]):
+        if not abs(values[-1]) <= np.finfo(np.float32).max:
             raise DataError(f"'{path}' must hold finite numbers, got '{text}' for '{attribute}' at line {row[0]}")
     return values

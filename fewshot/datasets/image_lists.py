@@ -3,7 +3,7 @@
 from pathlib import Path, PurePosixPath
 
 from fewshot.datasets.folder import SPLITS
-from fewshot.datasets.image_files import SUFFIXES
+from fewshot.datasets.image_files import SUFFIXES, is_file
 from fewshot.datasets.parts import PARTS, Part
 from fewshot.datasets.tables import cell, read_table
 from fewshot.datasets.trees import Tree
@@ -28,9 +28,9 @@ def read_lists(folder: Path, images: Path) -> tuple[dict[str, Part], list[str]]:
     """
     parts = {part: _listed(folder / f"{part}.csv") for part in PARTS}
     pairs = [pair for part in parts.values() for pair in zip(*part, strict=True)]
-    flat = images.name == "images" and (images / pairs[0][1]).is_file()
+    flat = images.name == "images" and is_file(images / pairs[0][1])
     files = [name if flat else f"{label}/{name}" for label, name in pairs]
-    absent = next((file for file in files if not (images / file).is_file()), None)
+    absent = next((file for file in files if not is_file(images / file)), None)
     if absent is not None:
         raise MissingDataError(
             f"the lists in '{folder}' must name images below '{images}', got '{absent}', which is not there; Ravi's names "

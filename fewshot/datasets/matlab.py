@@ -61,7 +61,7 @@ def _converted(path: Path, target: Path) -> str:
 
 
 @lru_cache(maxsize=1)
-def _reader(of: int) -> "subprocess.Popen[str]":
+def _reader(of: int) -> subprocess.Popen[str]:
     """The process that serves a process, until this one ends: it takes longer to start than to read."""
     reader = subprocess.Popen(
         [sys.executable, "-c", READER, json.dumps(sys.path)],
@@ -74,7 +74,7 @@ def _reader(of: int) -> "subprocess.Popen[str]":
     return reader
 
 
-def _end(reader: "subprocess.Popen[str]") -> None:
+def _end(reader: subprocess.Popen[str]) -> None:
     """Close its input, at which it ends, and wait; the input of one that has ended cannot be closed."""
     with suppress(OSError), reader:
         pass
@@ -115,5 +115,5 @@ def from_one(numbers: np.ndarray, count: int, what: str) -> np.ndarray:
     known = numbers.ravel()
     if not len(known) or not (np.isfinite(known) & (known == np.floor(known)) & (known >= 1) & (known <= count)).all():
         got = f"{known.min()}..{known.max()}" if len(known) else "none"
-        raise DataError(f"{what} must be whole numbers from 1 to {count}, got {got}; add 1 if they count from 0")
+        raise DataError(f"{what} must count from 1 to {count}, got {got}; add 1 if they count from 0")
     return known.astype(np.int64) - 1

@@ -29,8 +29,8 @@ def main() -> None:
 
 
 def _convert(source: str, target: str) -> None:
-    known = {key: _plain(value) for key, value in loadmat(source).items() if not key.startswith("__")}
-    np.savez(target, **{PREFIX + key: value for key, value in known.items()})
+    known = {PREFIX + key: _plain(value) for key, value in loadmat(source).items() if not key.startswith("__")}
+    np.savez(target, **known)  # type: ignore[arg-type]  # names of arrays, of which none is that of an argument
 
 
 def _plain(value: Any) -> np.ndarray:

@@ -18,7 +18,7 @@ from fewshot.estimator.labels import named
 class Columns(NamedTuple):
     """The columns of a table: how many, and their names where all are texts."""
 
-    count: int
+    count: int  # type: ignore[assignment]  # a tuple counts, too
     names: tuple[str, ...] | None = None
 
     @classmethod

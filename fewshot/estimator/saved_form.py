@@ -1,14 +1,15 @@
 """The form of the JSON in a saved classifier."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, field_validator
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from fewshot.estimator.rows import Columns
 
-SCHEMA = 3  # 2: without the names of columns, and without a hash
+SCHEMA = 3  # with the columns of tables
+UNSEALED = 2  # of version 0.1.0, whose files carry no hash
 Label = bool | int | float | str
 
 
@@ -29,9 +30,9 @@ class Descriptions(TypedDict):
 class Known(TypedDict):
     """See `fewshot.estimator.model.Calibration`."""
 
-    temperature: float | None
-    right: int
-    asked: int
+    temperature: Annotated[float, Field(gt=0)] | None
+    right: NonNegativeInt
+    asked: NonNegativeInt
 
 
 class Parameters(BaseModel):

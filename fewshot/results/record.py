@@ -42,6 +42,7 @@ Level = Annotated[float, Field(gt=0, lt=1)]
 
 
 class _Spec(TypedDict, total=False):
+    __pydantic_config__ = ConfigDict(extra="allow", strict=True)  # type: ignore[misc]  # pydantic's way
     way: Counts
     shot: Counts
     shots: Annotated[list[Whole], Field(min_length=1)]
@@ -53,13 +54,16 @@ class _Spec(TypedDict, total=False):
     open_query: Whole | None
 
 
+SPEC: TypeAdapter = TypeAdapter(_Spec)
+
+
 def _is_spec(spec: dict[str, Any]) -> dict[str, Any]:
-    TypeAdapter(_Spec).validate_python(spec)
+    SPEC.validate_python(spec)
     return spec  # itself, for its keys keep their order
 
 
 def _is_file_name(name: str) -> str:
-    if name != Path(name).name or not name.isprintable():
+    if name in ("", "..") or name != Path(name).name or not name.isprintable():
         raise ValueError(f"answers lie beside their record, got the place {name!r}")
     return name
 

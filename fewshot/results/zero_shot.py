@@ -25,7 +25,7 @@ from fewshot.results.record import (
     replacing,
 )
 
-FORMAT = 1
+FORMAT: Literal[1] = 1
 
 
 class _Part(BaseModel):

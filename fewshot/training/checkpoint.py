@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from pydantic import ConfigDict, Field, NonNegativeFloat, NonNegativeInt
+from pydantic import ConfigDict, Field, NonNegativeInt
 from torch import Tensor, nn
 from typing_extensions import TypedDict
 
@@ -17,17 +17,19 @@ from fewshot.errors import CheckpointError
 from fewshot.reading import in_one_sentence, of_form
 from fewshot.sealed import read_tensors, write_tensors
 
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
 
 class SavedProgress(TypedDict):
     """What the JSON of a checkpoint must say; names and settings of the run are compared with those of the run."""
 
-    __pydantic_config__ = ConfigDict(extra="allow", strict=True)  # type: ignore[misc]  pydantic's way
+    __pydantic_config__ = ConfigDict(extra="allow", strict=True)  # type: ignore[misc]  # pydantic's way
     step: NonNegativeInt
     threads: Annotated[int, Field(ge=1, le=4096)]
-    losses: list[float]
-    rates: list[float]
-    validations: list[Annotated[list[float], Field(min_length=2, max_length=2)]]
-    seconds: NonNegativeFloat
+    losses: list[Finite]
+    rates: list[Finite]
+    validations: list[Annotated[list[Finite], Field(min_length=2, max_length=2)]]
+    seconds: Annotated[Finite, Field(ge=0)]
 
 
 def save_checkpoint(path: Path, tensors: dict[str, Tensor], progress: dict[str, Any]) -> None:

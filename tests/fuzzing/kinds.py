@@ -26,7 +26,7 @@ class Kind:
     name: str
     make: Callable[[Path], object]
     read: Callable[[Path], Any]
-    weight: int = 10
+    weight: float = 10
     only: tuple[str, ...] = ()
     sealed: bool = False
 

@@ -67,6 +67,11 @@ def write_table(folder: Path) -> None:
         csv.writer(file).writerows([("text", "label", "split"), *rows])
 
 
+def write_tabs(folder: Path) -> None:
+    rows = [(WORDS[k % 6], "xyz"[k % 3]) for k in range(6)]
+    (folder / "t.tsv").write_text("\n".join("\t".join(row) for row in [("text", "label"), *rows]), encoding="utf-8")
+
+
 def write_lines(folder: Path) -> None:
     rows = [{"text": WORDS[k % 6], "label": "xyz"[k % 3], "split": ("train", "test")[k % 2]} for k in range(9)]
     (folder / "t.jsonl").write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
@@ -96,11 +101,10 @@ def write_arrays(folder: Path) -> None:
     x, y = np.arange(24, dtype=np.float32).reshape(8, 3), np.array([0, 1, 2, 0, 1, 2, 0, 1])
     split = np.array(["train", "test"] * 4)
     np.savez(folder / "a.npz", x=x, y=y, split=split, descriptors=np.eye(3), groups=np.array([0, 0, 1]))
-    np.savez_compressed(folder / "b.npz", x=x.astype(np.uint8), y=np.array(list("abcabcab")))
 
 
 def read_arrays(folder: Path) -> Any:
-    return [seen(load_dataset(folder / name)) for name in ("a.npz", "b.npz")], items(folder / "a.npz")
+    return seen(load_dataset(folder / "a.npz")), items(folder / "a.npz")
 
 
 def items(path: Path) -> Any:
@@ -109,7 +113,7 @@ def items(path: Path) -> Any:
 
 
 def write_folder(folder: Path) -> None:
-    for k, ending in enumerate(ENDINGS):
+    for k, ending in enumerate(ENDINGS[:4]):
         place = folder / "own" / ("train" if k % 2 else "test") / "ab"[k // 2 % 2]
         place.mkdir(parents=True, exist_ok=True)
         (place / f"{k}.{ending}").write_bytes(picture(ending, k))
@@ -121,13 +125,12 @@ def write_zip(folder: Path) -> None:
             archive.writestr(zipfile.ZipInfo(f"own/{'ab'[k % 2]}/{k}.{ending}"), picture(ending, k))
 
 
-def write_images(folder: Path) -> None:
-    for k, ending in enumerate(ENDINGS):
-        (folder / f"{k}.{ending}").write_bytes(picture(ending, 4 * k + k % 4))
+def write_image(ending: str, seed: int) -> Any:
+    return lambda folder: (folder / f"one.{ending}").write_bytes(picture(ending, seed))
 
 
-def read_images(folder: Path) -> Any:
-    return [items(path) for path in sorted(folder.iterdir()) if path.is_file()]
+def read_image(ending: str) -> Any:
+    return lambda folder: items(folder / f"one.{ending}")
 
 
 def write_mat(folder: Path) -> None:
@@ -187,16 +190,17 @@ def read_features(folder: Path) -> Any:
 
 KINDS = [
     ("csv of texts", write_table, lambda folder: (seen(load_dataset(folder / "t.csv")), items(folder / "t.csv")), 12),
+    ("tsv of texts", write_tabs, lambda folder: seen(load_dataset(folder / "t.tsv")), 6),
     ("jsonl of texts", write_lines, lambda folder: (seen(load_dataset(folder / "t.jsonl")), items(folder / "t.jsonl")), 12),
     ("csv of images", write_image_table, lambda folder: seen(load_dataset(folder / "t.csv", size=8)), 6, (".csv",)),
     ("csv of descriptors", write_described, read_described, 8, ("words.csv", "numbers.csv")),
-    ("txt", write_text, lambda folder: items(folder / "t.txt"), 6),
-    ("npz of features", write_arrays, read_arrays, 14),
+    ("txt", write_text, lambda folder: items(folder / "t.txt"), 12),
+    ("npz of features", write_arrays, read_arrays, 20),
     ("folder of images", write_folder, lambda folder: seen(load_dataset(folder / "own", size=8)), 8),
     ("zip of images", write_zip, read_zip, 10),
-    ("images", write_images, read_images, 10),
+    *((f"{ending} {k + 1}", write_image(ending, k), read_image(ending), 4) for ending in ENDINGS for k in range(4 if ending in ("png", "tif") else 2)),
     ("mat", write_mat, lambda folder: seen(load_dataset(folder / "own")), 2),
     ("Hugging Face folder", write_hugging_face, lambda folder: seen(load_dataset(folder / "own")), 3),
-    ("cache of pixels", write_pixel_cache, read_old_zip, 6, (".npy",)),
-    ("cache of features", write_feature_cache, read_features, 6, (".safetensors",)),
+    ("cache of pixels", write_pixel_cache, read_old_zip, 6, (".npy",), True),
+    ("cache of features", write_feature_cache, read_features, 6, (".safetensors",), True),
 ]  # fmt: skip

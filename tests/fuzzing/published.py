@@ -11,10 +11,11 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+import yaml
 from old_pickles import old_pickle
 
 from fewshot.datasets import banking77, cifar100, cub, fewrel, tiered_imagenet
-from fewshot.datasets.class_splits import load_class_split
+from fewshot.datasets.class_splits import hash_of, load_class_split, read_class_split
 from fewshot.datasets.image_caches import cache_pixels, read_caches
 from fewshot.datasets.image_lists import read_lists
 from fewshot.datasets.lake_runs import read_answers
@@ -111,6 +112,12 @@ def write_lists(folder: Path) -> None:
             (folder / "images" / f"{part}{k}.jpg").write_bytes(picture("jpg", k))
 
 
+def write_split(folder: Path) -> None:
+    parts = {part: (f"{part} a", f"{part} b") for part in PARTS}
+    content = {"rule": "by name", **{part: list(names) for part, names in parts.items()}, "sha256": hash_of(parts)}
+    (folder / "split.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+
+
 def write_runs(folder: Path) -> None:
     for run in range(1, 21):
         place = folder / "all_runs" / f"run{run:02d}"
@@ -183,6 +190,7 @@ KINDS = [
     ("pickles of CIFAR-100", write_cifar, read_cifar, 3),
     ("archive of CIFAR-100", write_cifar_archive, read_cifar, 2),
     ("lists of splits", write_lists, lambda folder: read_lists(folder, folder / "images"), 8, (".csv",)),
+    ("list of a split", write_split, lambda folder: read_class_split(folder / "split.yaml").parts, 5, (), True),
     ("published episodes", write_runs, lambda folder: read_answers(Tree(folder / "all_runs")).tolist(), 2),
     ("lists of CUB", write_cub, read_cub, 8),
     ("texts of FewRel and BANKING77", write_texts, read_texts, 8, (".json", ".csv")),

@@ -1,6 +1,7 @@
 """What people and commands write of results: recipes, papers, records with their answers, choices, learning curves."""
 
 import io
+import shutil
 from contextlib import redirect_stderr, redirect_stdout
 from functools import cache
 from pathlib import Path
@@ -14,14 +15,20 @@ from fewshot.cli.at_hand import Known
 from fewshot.cli.episodes_beside import view, worst_classes
 from fewshot.cli.main import app
 from fewshot.errors import FewShotError
+from fewshot.files import write_json
 from fewshot.recipes.load import load_recipe
 from fewshot.recipes.schema import Recipe
 from fewshot.report.learning_curve import describe_curve, read_curve
 from fewshot.report.results import group_results, name_results
 from fewshot.results.choice import Candidate, Choice
+from fewshot.results.class_tables import class_table
+from fewshot.results.compare import compare
+from fewshot.results.facts import facts_table, interval_table, open_set_table
 from fewshot.results.papers import load_paper
 from fewshot.results.record import MeanInfo, Record
+from fewshot.results.tables import comparison_table, plain
 from fewshot.results.zero_shot import Counts, Figure, Generalised, ZeroShotRecord
+from fewshot.results.zero_shot_table import classes_table, figures_table, zero_shot_table
 
 BASE = {"level": 0.95, "interval": "t", "estimand": "new images", "count": 2}
 
@@ -51,8 +58,8 @@ data_options: {size: 8}
 backbone: conv4
 backbone_options: {width: 8}
 learners:
-  - {label: trained, learner: protonet, training: {way: 3, shot: 1, query: 2, episodes: 10, tasks: 2, learning_rate: 1.0e-3, rotation: class}}
-  - {learner: ridge, learner_options: {C: 2.0}, choose: {C: [1, 10]}, pretraining: {steps: 5, batch_size: 4, augment: crop-flip}}
+  - {label: trained, learner: protonet, training: {way: 3, shot: 1, query: 2, episodes: 10, tasks: 2, rotation: class}}
+  - {learner: ridge, learner_options: {C: 2.0}, choose: {C: [1, 10]}, pretraining: {steps: 5}}
 reference: trained
 validation: {way: 3, episodes: 20}
 evaluation:
@@ -139,9 +146,28 @@ def write_records(folder: Path) -> None:
             learner,
         )
         (made,) = (folder / learner).glob("*.json")
-        Record.model_validate(Record.load(made).as_json() | {"seconds": 1.0}).save(made)
-        made.rename(folder / f"{learner}.json")
-        made.with_suffix(".npz").rename(folder / made.with_suffix(".npz").name)
+        record = Record.load(made)
+        (made.parent / record.answers.file).rename(folder / record.answers.file)
+        write_json(folder / f"{learner}.json", record.as_json() | {"seconds": 1.0})
+        shutil.rmtree(made.parent)
+
+
+def read_record(folder: Path) -> Any:
+    record, other = (Record.load(folder / f"{name}.json") for name in ("nearest-mean", "ridge"))
+    answers = record.load_answers(folder)
+    tables = [
+        facts_table(record),
+        interval_table(record),
+        open_set_table(record),
+        class_table(answers.true, answers.predicted, None),
+    ]
+    differences = compare({"one": record, "two": other}, "one")
+    return (
+        record.as_json(),
+        [plain(table) for table in tables],
+        differences,
+        plain(comparison_table({"one": record, "two": other}, "one", differences)),
+    )
 
 
 def read_records(folder: Path) -> Any:
@@ -171,6 +197,12 @@ def zero_shot_record(right: tuple[int, int]) -> ZeroShotRecord:
 
 
 def read_zero_shot_record(folder: Path) -> Any:
+    record, other = (ZeroShotRecord.load(folder / f"{name}.json") for name in ("one", "two"))
+    tables = [figures_table(record), classes_table(record), zero_shot_table([record, other], None)]
+    return record.model_dump(), [plain(table) for table in tables]
+
+
+def read_zero_shot_records(folder: Path) -> Any:
     one, two = folder / "one.json", folder / "two.json"
     return (
         bench("show", one),
@@ -224,9 +256,11 @@ KINDS = [
     ("recipe", write_recipe, read_recipe, 8),
     ("zero-shot recipe", write_zero_shot_recipe, read_recipe, 6),
     ("paper", write_paper, read_paper, 6),
-    ("record and answers", write_records, read_records, 10, ("nearest-mean.json", ".npz")),
-    ("zero-shot record", write_zero_shot_record, read_zero_shot_record, 8, ("one.json",)),
+    ("record and answers", write_records, read_record, 12, ("nearest-mean.json", ".npz")),
+    ("record by commands", write_records, read_records, 0.3, ("nearest-mean.json", ".npz")),
+    ("zero-shot record", write_zero_shot_record, read_zero_shot_record, 12, ("one.json",)),
+    ("zero-shot record by commands", write_zero_shot_record, read_zero_shot_records, 1, ("one.json",)),
     ("choice", write_choice, read_choice, 8),
     ("learning curve", write_curve, read_curve_of, 6),
-    ("report", write_report, read_report, 1),
+    ("report", write_report, read_report, 0.02),
 ]

@@ -13,7 +13,7 @@ PACKAGES = ("fewshot", "numpy", "pillow", "pydantic", "pyyaml", "safetensors", "
 BAD = ("raw", "hang", "death", "silent")
 
 
-def fuzz(seed: int, inputs: int, seconds: float, say: Any = print) -> dict[str, Any]:
+def fuzz(seed: int, inputs: int, seconds: float, say: Any = print, jobs: int = 1) -> dict[str, Any]:
     """Damage files and read them, as often as the time allows.
 
     Args:
@@ -21,12 +21,13 @@ def fuzz(seed: int, inputs: int, seconds: float, say: Any = print) -> dict[str, 
         inputs: At most so many.
         seconds: No input is begun after them.
         say: Takes a line for each input that came out badly.
+        jobs: Processes at once.
 
     Returns:
         The record: inputs by kind, outcomes, and what must be empty: raw exceptions by place.
     """
     started, by_kind, bad = time.monotonic(), {name: Counter() for name in KINDS}, Counter()
-    for number, outcome in outcomes(seed, inputs, started + seconds):
+    for number, outcome in outcomes(seed, inputs, started + seconds, jobs=jobs):
         kind, _ = nth(seed, number)
         what = "silent" if kind.sealed and outcome.what == "another answer" else outcome.what
         by_kind[kind.name][what] += 1

@@ -15,11 +15,11 @@ from pathlib import Path
 from random import Random
 
 from fewshot import names
-from fewshot.errors import FewShotError
+from fewshot.errors import FewShotError, FewShotWarning
 from fuzzing.damage import damaged
 from fuzzing.kinds import KINDS, Kind
 
-MOST = 1000
+MOST = 2000
 """Letters of a sentence."""
 
 
@@ -57,10 +57,10 @@ def attempt(seed: int, number: int) -> Outcome:
         del made[name]
     expected = whole_answer(kind.name)
     with place(made) as folder:
-        return _judged(kind, folder, expected)
+        return judged(kind, folder, expected)
 
 
-def _judged(kind: Kind, folder: Path, expected: str) -> Outcome:
+def judged(kind: Kind, folder: Path, expected: str) -> Outcome:
     try:
         found = answer(kind, folder)
     except FewShotError as error:
@@ -85,6 +85,7 @@ def answer(kind: Kind, folder: Path) -> str:
     """Hash of what the reader returns; warnings are errors."""
     with warnings.catch_warnings(), _settings(folder):
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", FewShotWarning)
         found = repr(kind.read(folder)).replace(str(folder), "")
     return hashlib.sha256(found.encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -151,8 +152,10 @@ def place(files: dict[str, bytes]) -> Iterator[Path]:
 
 
 def _place(error: BaseException) -> str:
-    own = [frame for frame in traceback.extract_tb(error.__traceback__) if f"{os.sep}fewshot{os.sep}" in frame.filename]
+    frames = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    own = [(Path(name), line) for name, line in frames if f"{os.sep}fewshot{os.sep}" in name]
     if not own:
         return "elsewhere"
-    path = Path(own[-1].filename)
-    return f"{'/'.join(path.parts[path.parts.index('fewshot', -4) if 'fewshot' in path.parts[-4:] else -2 :])}:{own[-1].lineno}"
+    path, line = own[-1]
+    inside = path.parts[len(path.parts) - path.parts[::-1].index("fewshot") - 1 :]
+    return f"{'/'.join(inside)}:{line}"
