@@ -39,7 +39,8 @@ def ridge(
     if large and not (torch.is_grad_enabled() and x.requires_grad):
         u, s, vt = torch.linalg.svd(x, full_matrices=False)
         shrunk: Tensor = (s / (s.square() + penalty)).unsqueeze(-1)
-        return vt.mT @ (shrunk * (u.mT @ target))
+        short: Tensor = vt.mT @ (shrunk * (u.mT @ target))
+        return short
     factor = cholesky(gram + penalty * torch.eye(gram.shape[-1], dtype=x.dtype, device=x.device))
     solved: Tensor = torch.cholesky_solve(target if dual else x.mT @ target, factor)
     if dual:

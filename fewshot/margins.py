@@ -37,7 +37,8 @@ def largest_margins(
     size = z.abs().amax(-2, keepdim=True)
     size = torch.where(size > 0, size, 1)
     each = max(1, TOGETHER // (target.shape[-2] ** 2 * z.shape[-1] * z.shape[-2]))
-    chunks = zip((z / size).split(each), target.split(each), (1 / (C * size.square())).split(each), strict=True)
+    parts = (torch.split(part, each) for part in (z / size, target, 1 / (C * size.square())))
+    chunks = zip(*parts, strict=True)
     weights = torch.cat([_solve(Margins(*chunk), steps) for chunk in chunks]) / size @ axes.mT
     return _filled(weights, x, target)
 
