@@ -24,6 +24,8 @@ class Claims:
         class_symmetric: Whether renaming the classes only permutes the scores; not so with a random head.
         prepares: Whether it takes items as the collection holds them, uint8 pixels too, and prepares them for its
             network itself. Left out: whether a part of it has a ``preprocess``.
+        assumes_balanced_queries: Whether a transductive learner is at home only where each class has as many queries; what
+            it answers is then shown with a warning.
         classes_seen: Qualified names of the classes that it, or a part of it, was trained on.
     """
 
@@ -32,6 +34,7 @@ class Claims:
     batch_norm: str = "running"
     class_symmetric: bool = True
     prepares: bool = False
+    assumes_balanced_queries: bool = False
     classes_seen: frozenset[str] = frozenset()
 
 
@@ -44,8 +47,15 @@ def claims_of(learner: Any) -> Claims:
     scores, batch_norm, found = _claim(learner, "scores"), _claim(learner, "batch_norm"), parts(learner)
     if scores not in SCORES:
         raise FewShotError(f"scores must be '{SCORES[0]}' or '{SCORES[1]}', got {scores!r} in {_name(learner)}")
+    transductive, balanced = _truth(learner, "transductive"), _truth(learner, "assumes_balanced_queries")
+    if balanced and not transductive:
+        raise FewShotError(
+            "a learner that assumes balanced queries must be transductive, got one that answers each query by itself: "
+            f"{_name(learner)}"
+        )
     return Claims(
-        transductive=_truth(learner, "transductive"),
+        transductive=transductive,
+        assumes_balanced_queries=balanced,
         scores=scores,
         batch_norm=batch_norm if isinstance(batch_norm, str) else Claims.batch_norm,  # a layer of that name is no claim
         class_symmetric=_truth(learner, "class_symmetric"),

@@ -31,6 +31,8 @@ Classifier = Callable[[ItemsT], Tensor]  # (e, q, *item) -> scores (e, q, n_way)
 AXES = ("x", "y", "descriptors", "unlabelled", "seed", "domain")
 """Fields of a support set that lead with the episode axis."""
 
+WIDE = (torch.int32, torch.int64, torch.uint32, torch.uint64)  # whole numbers that float32 cannot hold
+
 
 @dataclass(frozen=True, eq=False)
 class SupportSet(Generic[ItemsT]):
@@ -177,14 +179,51 @@ def prepare(backbone: Any, items: Any) -> Any:
     return items
 
 
-def taken(learner: Any, items: Any) -> Any:
-    """Items as a learner takes them: as they are where it prepares them itself, else uint8 pixels divided by 255.
+def features_of(backbone: Any, items: Any) -> Tensor:
+    """Features ``(n, *feature)`` of items, prepared as the backbone expects them.
 
-    Whoever hands items of a collection to a learner sends them through here, and nothing else decides.
+    Raises:
+        ShapeError: If the backbone gives no tensor, or no row of features an item.
+        EpisodeError: If items are on another device than the backbone's parameters.
     """
-    if isinstance(items, Tensor) and items.dtype == torch.uint8 and not claims_of(learner).prepares:
-        return items.float() / 255
-    return items
+    found = backbone(prepare(backbone, items))
+    name = getattr(backbone, "name", type(backbone).__name__)
+    if not isinstance(found, Tensor):
+        raise ShapeError(
+            f"the backbone '{name}' must give one tensor of features, got a {type(found).__name__}; wrap it in a function "
+            "that picks the tensor"
+        )
+    if found.ndim < 2 or len(found) != len(items):
+        raise ShapeError(
+            f"the backbone '{name}' must give a row of features an item, got shape {tuple(found.shape)} for {len(items)} "
+            "items; keep their axis, and let features have one"
+        )
+    return found
+
+
+def taken(learner: Any, items: Any, like: Any = None) -> Any:
+    """Items as a learner takes them: as they are where it prepares them itself, else floats of one type.
+
+    Whoever hands items of a collection to a learner sends them through here, and nothing else decides. uint8 pixels
+    are divided by 255; half precision becomes float32, and whole numbers the type that holds them exactly.
+
+    Args:
+        learner: Any.
+        items: Of a support, a pool, or queries.
+        like: The support's items, whose type queries get; None for those of the support.
+    """
+    if not isinstance(items, Tensor) or claims_of(learner).prepares:
+        return items
+    items = items.float() / 255 if items.dtype == torch.uint8 else floats(items)
+    mixed = isinstance(like, Tensor) and like.is_floating_point() and items.is_floating_point()
+    return items.to(like.dtype) if mixed else items
+
+
+def floats(items: Tensor) -> Tensor:
+    """Numbers as learners on features compute with them: float32 or float64, whatever else they were stored in."""
+    if items.dtype in (torch.float32, torch.float64) or items.is_complex():
+        return items
+    return items.to(torch.float64 if items.dtype in WIDE else torch.float32)
 
 
 def backbone_of(learner: Any) -> Any:
@@ -280,6 +319,11 @@ class Embedded(nn.Module):
         return claims_of(self.head).transductive
 
     @property
+    def assumes_balanced_queries(self) -> bool:
+        """As the head says."""
+        return claims_of(self.head).assumes_balanced_queries
+
+    @property
     def scores(self) -> str:
         """What the head's scores are: ``"log-probability"`` or ``"rank"``."""
         return claims_of(self.head).scores
@@ -325,8 +369,7 @@ class Embedded(nn.Module):
 
 
 def _features(backbone: Any, items: Any, lead: int) -> Tensor:
-    flat = items.reshape(-1, *items.shape[lead:])
-    z = cast(Tensor, backbone(prepare(backbone, flat)))
+    z = features_of(backbone, items.reshape(-1, *items.shape[lead:]))
     return z.reshape(*items.shape[:lead], *z.shape[1:])
 
 

@@ -39,7 +39,8 @@ def ridge(
     if large and not (torch.is_grad_enabled() and x.requires_grad):
         u, s, vt = torch.linalg.svd(x, full_matrices=False)
         shrunk: Tensor = (s / (s.square() + penalty)).unsqueeze(-1)
-        return vt.mT @ (shrunk * (u.mT @ target))
+        short: Tensor = vt.mT @ (shrunk * (u.mT @ target))
+        return short
     factor = cholesky(gram + penalty * torch.eye(gram.shape[-1], dtype=x.dtype, device=x.device))
     solved: Tensor = torch.cholesky_solve(target if dual else x.mT @ target, factor)
     if dual:
@@ -126,15 +127,23 @@ def _coordinates(centred: Tensor, large: bool) -> tuple[Tensor, Tensor | None]:
     and those of which rounding spoils the factor, are turned by orthogonal matrices instead.
     """
     if centred.shape[-2] > centred.shape[-1]:
-        axes = _principal_axes(centred)
-        return centred @ axes, axes if large else None
+        coordinates, axes = orthogonal(centred)
+        return coordinates, axes if large else None
     if not large:
         root, failed = _square_root(centred @ centred.mT)
         if not bool(failed.any()):
             return root, None
-    span, triangle = torch.linalg.qr(centred.mT)
-    axes = span @ _principal_axes(triangle.mT)
-    return centred @ axes, axes
+    return orthogonal(centred)
+
+
+def orthogonal(x: Float[Tensor, "*e s dim"]) -> tuple[Float[Tensor, "*e s k"], Float[Tensor, "*e dim k"]]:
+    """Coordinates along orthonormal axes, ``k = min(s, dim)``, in which ``xᵀ x`` is nearly diagonal; no digit is lost."""
+    if x.shape[-2] > x.shape[-1]:
+        axes = _principal_axes(x)
+    else:
+        span, triangle = torch.linalg.qr(x.mT)
+        axes = span @ _principal_axes(triangle.mT)
+    return x @ axes, axes
 
 
 def _principal_axes(centred: Tensor) -> Tensor:

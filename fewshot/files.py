@@ -226,10 +226,12 @@ def cache_folder() -> Path:
 
 
 def packaged(*parts: str) -> Path:
-    """A file of ``data/`` or ``benchmarks/recipes/``, from a wheel and from a checkout alike.
+    """A file of ``data/``, ``benchmarks/recipes/`` or ``benchmarks/results/``, from a wheel and from a checkout alike.
+
+    Of the results, a wheel has the records that published tables cite.
 
     Args:
-        parts: ``"data"`` or ``"recipes"`` first, then the path below it.
+        parts: ``"data"``, ``"recipes"`` or ``"results"`` first, then the path below it.
     """
     return PACKAGE.joinpath(f"_{parts[0]}", *parts[1:])
 

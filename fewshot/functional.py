@@ -53,6 +53,7 @@ def cholesky(matrix: Float[Tensor, "*e n n"]) -> Float[Tensor, "*e n n"]:
     Raises:
         EpisodeError: If a matrix is not positive definite, as where rounding of large features outgrows a penalty.
     """
+    factor: Tensor
     factor, failed = torch.linalg.cholesky_ex(matrix)
     if bool(failed.any()):
         raise EpisodeError(

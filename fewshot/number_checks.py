@@ -62,6 +62,20 @@ def keep_whole_numbers(owner: Any, **least: int) -> None:
         object.__setattr__(owner, name, whole_number(name, getattr(owner, name), bound))
 
 
+def keep_finite_numbers(owner: Any, **intervals: str) -> None:
+    """Check attributes of an object, a frozen one too, and keep them as ``float``.
+
+    Args:
+        owner: Has the attributes.
+        intervals: Where each must lie, as ``"[0, 1)"``.
+
+    Raises:
+        FewShotError: If one is no finite number, or lies outside.
+    """
+    for name, interval in intervals.items():
+        object.__setattr__(owner, name, finite_number(name, getattr(owner, name), interval))
+
+
 def finite_number(
     name: str, value: Any, interval: str = "(-inf, inf)", error: type[FewShotError] = FewShotError
 ) -> float:

@@ -80,7 +80,7 @@ def test_arrays_of_other_names_are_refused_unless_they_are_passed_over(tmp_path)
     path = save(tmp_path / "r.npz", x=X, y=Y, splits=Y, attributes=X)
     with pytest.raises(
         DataError,
-        match=r"called x, y, split, descriptors, groups, got \['attributes', 'splits'\].*ignore=\[attributes,splits\]",
+        match=r"called x, y, split, descriptors, groups, class_names, got \['attributes', 'splits'\].*ignore=\[attributes,splits\]",
     ):
         load_arrays(path)
     with pytest.raises(DataError, match=r"got \['splits'\]"):

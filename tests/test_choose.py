@@ -1,5 +1,6 @@
 """Choosing options on validation classes: which one, on which episodes, what is refused, and what a record says."""
 
+import hashlib
 import json
 import sys
 from dataclasses import replace
@@ -9,6 +10,7 @@ import pytest
 from cli import as_json, call, refused
 from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 
+from fewshot.datasets.class_splits import halved
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSampler, EpisodeSpec
 from fewshot.errors import FewShotError, LeakageError, RecordError
@@ -101,6 +103,15 @@ def test_test_classes_must_not_choose():
         choose(NearestMean, {}, made().split("test"), SPEC, 10)
 
 
+def test_items_of_the_test_must_not_choose_under_another_name():
+    data = made()
+    test, val = data.splits["test"], data.splits["val"]
+    for rows in (test, np.append(val, test[-1])):
+        renamed = replace(data, splits=dict(data.splits, val=rows))
+        with pytest.raises(LeakageError, match=r"got item \d+ of 'made/test' in 'made/val'; give another split"):
+            choose(NearestMean, {}, renamed.split("val"), SPEC, 10)
+
+
 def test_an_evaluation_says_how_options_were_chosen_and_refuses_the_classes_that_did(choice, tmp_path):
     record = evaluate(LogisticRegression(**choice.options), made().split("test"), SPEC, 10, chosen=choice)
     for part in ("best of 3", "split 'val' of made", "C=0.001", "C=0.1", "C=10.0", choice.episodes.manifest):
@@ -179,7 +190,12 @@ def test_a_finished_choice_is_printed_again(named):
         (("--split", "test"), "got split 'test', which shares 8 classes with the test split; choose another split"),
         (("--split", "all"), "chosen on validation classes, got 'all' of 'made'"),
         (("--split", "vall"), "did you mean 'val'"),
-        (("--data", "unsplit"), "got 'no split' of 'unsplit' with the splits none"),
+        (("--data", "unsplit", "--split", "train"), "the split must be left out, got 'train'; made has no splits"),
+        (("--data", "unsplit", "--split", "test:3"), "got split 'test:3', which shares 12 classes with the test split"),
+        (
+            ("--data", "unsplit", "--way", 13),
+            "half of the classes must be enough for --way 13, got 12 of 24 in 'unsplit'",
+        ),
         (("--data", "mixed"), "got split 'val', which shares 24 classes with the test split"),
         (("--option", "c=1"), "options of learner 'logistic-regression' must be among 'C', got 'c'"),
         (("--option", "C=0"), "C must be above 0, got 0.0"),
@@ -211,6 +227,54 @@ def test_what_cannot_choose_is_refused(named, change, message):
 def test_a_choice_for_something_else_is_refused(named, change, message):
     written = as_json(*TUNE)["file"]
     assert message in refused("evaluate", *ASKED, "--episodes", 5, "--tuned", written, *change)
+
+
+def by_hash(seed):
+    """The classes of ``unsplit`` in the order of the rule, by a hash that is written out."""
+
+    def key(name):
+        parts = (str(seed).encode(), name.encode())
+        return hashlib.sha256(b"".join(len(p).to_bytes(8, "little") + p for p in parts)).hexdigest()
+
+    return sorted(map(str, range(24)), key=key)
+
+
+HALF = ("--data", "unsplit", *ASKED[2:], "--episodes", 10)
+
+
+def test_data_without_splits_are_halved_by_class_and_the_other_half_is_judged(named):
+    first = call("tune", *HALF, "--seed", 3, "--option", "C=0.1,10")
+    (path,) = (named / "fewshot-results").glob("*/tuned-unsplit*.json")
+    written = json.loads(path.read_text())
+    classes = by_hash(3)[:12]
+    assert written["data"]["split"] == "val:3" and set(written["classes"]) == {f"made:{name}" for name in classes}
+    for told in (first.stdout, "\n".join(written["notes"])):
+        (line,) = (line for line in told.splitlines() if "val:3 is half of its classes" in line)
+        assert line.rpartition(": ")[2].split(", ") == sorted(classes)
+        assert "the other 12 classes are untouched" in told
+    judged = call("evaluate", *HALF, "--tuned", path, "--json")
+    record = json.loads(judged.stdout)
+    assert "test:3" in judged.stderr
+    assert record["data"]["split"] == "test:3" and record["data"]["classes"] == 12
+    assert record["selection"].startswith("C=")
+    assert as_json("verify", "fewshot-results")[0]["outcome"] == "holds"
+
+
+def test_the_halves_are_those_of_name_and_seed_alone(named):
+    whole = replace(made(), splits={})
+    halves = [halved(whole, seed) for seed in (0, 0, 1)]
+    names = [set(half.split(f"val:{seed}").class_names) for half, seed in zip(halves, (0, 0, 1), strict=True)]
+    assert names == [set(by_hash(seed)[:12]) for seed in (0, 0, 1)] and names[1] != names[2]
+    turned = whole.subset(np.arange(len(whole))[::-2])  # fewer items, in another order
+    assert set(halved(turned, 1).split("val:1").class_names) == names[2]
+    for half, seed in zip(halves, (0, 0, 1), strict=True):
+        assert set(half.split(f"test:{seed}").class_names) == set(whole.class_names) - names[seed and 2]
+
+
+def test_all_classes_after_a_choice_on_half_of_them_are_refused(named):
+    written = as_json("tune", *HALF, "--option", "C=0.1,10")["file"]
+    assert "got 12 in both" in refused("evaluate", *HALF, "--split", "all", "--tuned", written)
+    assert "got 12 in both" in refused("evaluate", *HALF, "--split", "val:0", "--tuned", written)
 
 
 def test_items_that_a_backbone_cannot_take_are_told_before_anything_is_computed(named, no_shape_hook):

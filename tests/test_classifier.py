@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import csr_array
 from torch import nn
 
-from fewshot import NearestMean, SupportSet, per_episode
+from fewshot import NearestMean, SupportSet, from_function, per_episode
 from fewshot.errors import DataError, EpisodeError, FewShotError, StatisticsError, UnknownNameError
 from fewshot.estimator.classifier import FewShotClassifier
 
@@ -131,6 +132,79 @@ def test_a_limit_that_is_no_probability_is_refused():
     x, ids, query = blobs()
     with pytest.raises(FewShotError, match=r"reject_below must be a probability in 0..1, got 60; 0.6 is 60 %"):
         FewShotClassifier(reject_below=60).fit(x, ids).predict(query)
+
+
+@pytest.mark.parametrize("limit", ["0.6", float("nan"), True, -0.1, [0.5]])
+def test_what_is_no_limit_is_refused_by_fit_and_by_predict(limit):
+    x, ids, query = blobs()
+    with pytest.raises(FewShotError, match=r"reject_below must be a probability in 0..1, got"):
+        FewShotClassifier(reject_below=limit).fit(x, ids)
+    with pytest.raises(FewShotError, match=r"reject_below must be a probability in 0..1, got"):
+        FewShotClassifier().fit(x, ids).set_params(reject_below=limit).predict(query)
+
+
+def test_scores_that_only_rank_cannot_reject():
+    x, ids, query = blobs()
+    rank = from_function(lambda x, y, q: -torch.cdist(q, torch.stack([x[y == k].mean(0) for k in range(3)]), p=1))
+    classifier = FewShotClassifier(learner=rank, calibrate=False, reject_below=0.5).fit(x, ids)
+    with pytest.raises(
+        StatisticsError, match=r"reject_below=0.5 needs probabilities, got a learner whose scores only rank"
+    ):
+        classifier.predict(query)
+    assert FewShotClassifier(learner=rank, reject_below=0.5).fit(x, ids).predict(query).shape == (8,)
+
+
+@pytest.mark.parametrize("label", [None, "unknown", -1])
+def test_rejected_items_count_as_wrong_in_the_score(label):
+    x, ids, query = blobs(spread=1.5, queries=40)
+    sure = FewShotClassifier(learner="nearest-mean").fit(x, NAMES[ids])
+    truth = sure.predict(query)
+    limit = float(np.median(sure.predict_proba(query).max(1)))
+    some = FewShotClassifier(learner="nearest-mean", reject_below=limit, reject_label=label).fit(x, NAMES[ids])
+    kept = sure.predict_proba(query).max(1) >= limit
+    assert sure.score(query, truth) == 1 and some.score(query, truth) == kept.mean()
+    assert some.score(query, truth, sample_weight=1 + kept) == pytest.approx(2 * kept.sum() / (1 + kept).sum())
+    if label == "unknown":
+        assert some.score(query, np.where(kept, truth, "unknown")) == 1
+    with pytest.raises(DataError, match="labels must be all texts or all numbers, got 0 after 'ant'"):
+        some.score(query, np.zeros(40, int))
+
+
+@pytest.mark.parametrize("seed", [None, "0", -1, 0.5, np.random.RandomState(0)])
+def test_a_seed_is_a_whole_number(seed):
+    x, ids, _ = blobs()
+    with pytest.raises(FewShotError, match=r"seed must be a whole number in 0\.\.2\^63-1, got"):
+        FewShotClassifier(seed=seed).fit(x, ids)
+    assert FewShotClassifier(seed=np.int64(3)).fit(x, ids).model_.seed == 3
+
+
+@pytest.mark.parametrize("coverage", ["0.9", None, float("nan"), True, 0, 1, [0.9]])
+def test_a_coverage_is_a_number_between_0_and_1(coverage):
+    x, ids, query = blobs()
+    classifier = FewShotClassifier(learner="nearest-mean").fit(x, ids)
+    for calibration in (None, (x + 0.1, ids)):
+        with pytest.raises(StatisticsError, match="coverage must be a number between 0 and 1, got"):
+            classifier.predict_set(query, coverage, calibration)
+
+
+@pytest.mark.parametrize(
+    "kind", ["bfloat16", "csr", "sparse tensor", "rows turned round", "columns turned round", "half"]
+)
+def test_rows_in_other_arrays(kind):
+    x, ids, query = blobs()
+    x = np.round(4 * x) / 4  # what bfloat16 holds
+    forms = {
+        "bfloat16": lambda x: torch.tensor(x).bfloat16(),
+        "half": lambda x: x.astype(np.float16),
+        "csr": csr_array,
+        "sparse tensor": lambda x: torch.tensor(x).to_sparse(),
+        "rows turned round": lambda x: np.ascontiguousarray(x[::-1])[::-1],
+        "columns turned round": lambda x: np.ascontiguousarray(x[:, ::-1])[:, ::-1],
+    }
+    classifier = FewShotClassifier().fit(forms[kind](x), ids)
+    query = np.round(4 * query) / 4
+    wanted = FewShotClassifier().fit(x, ids).predict_proba(query)
+    np.testing.assert_allclose(classifier.predict_proba(forms[kind](query)), wanted, atol=1e-4)
 
 
 @dataclass(frozen=True)

@@ -210,7 +210,9 @@ def by_tone(items=None):
 
 
 def by_word(texts):
-    return torch.tensor([[float(word in text) for word in ("card", "balance")] + [0.1] for text in texts.tolist()])
+    return torch.tensor(
+        [[float(word in text) for word in ("card", "balance")] + [len(text) / 100] for text in texts.tolist()]
+    )
 
 
 TEXTS = ["I lost my card", "my card was stolen", "show my balance", "what balance is left"]
@@ -264,7 +266,7 @@ def test_containers_of_texts():
         torch.testing.assert_close(model.model_.items, wanted.model_.items)
     with pytest.raises(DataError, match="must have an order, got a set"):
         wanted.predict(set(TEXTS))
-    with pytest.raises(DataError, match=r"items must be texts, got a ndarray of shape \(2, 3\)"):
+    with pytest.raises(DataError, match=r"items must be texts, got ndarray of shape \(2, 3\)"):
         wanted.predict(np.zeros((2, 3)))
 
 
@@ -338,3 +340,26 @@ def test_tokens_are_counted_as_the_model_counts_them():
     words = ["card " * 254, "card " * 255, "émoji😀" * 40, "short", "i" * 400]
     tokens = [len(backbone.model.tokenizer(text, truncation=False)["input_ids"]) for text in words]
     assert backbone.most_tokens == 256 and backbone.too_long(words) == sum(n > 256 for n in tokens) == 1
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (np.ma.array(np.eye(4), mask=np.eye(4) > 0), "must all be there, got an array with masked values"),
+        ([[10**400, 1.0]] * 4, "a row must be numbers, got list in row 0"),
+        ([Image.new("RGB", (0, 5))] * 4, "an image must have pixels, got 0 x 5 in 'image 0'"),
+    ],
+)
+def test_what_is_not_there_is_refused(x, message):
+    with pytest.raises(DataError, match=message):
+        FewShotClassifier("pixels").fit(x, list("aabb"))
+
+
+def test_images_of_truth_values_are_zeros_and_ones():
+    x = RNG.random((4, 5, 5)) > 0.5
+    np.testing.assert_array_equal(read(x, "images", None).numpy(), x[:, None].astype(np.float32))
+
+
+def test_texts_for_a_backbone_of_images():
+    with pytest.raises(DataError, match="the backbone 'pixels' must take texts, got an error"):
+        FewShotClassifier("pixels").fit(TEXTS, list("aabb"))

@@ -147,7 +147,9 @@ def test_names_of_columns_and_a_delimiter(tmp_path, monkeypatch, own_cache):
             ("someone took my card, help", "card"), ("show my balance", "money"),
         ]  # fmt: skip
     assert "got ['question', 'intent']" in refused("classify", "known.csv", "new.csv")
-    assert "must have 1 cells" in refused("classify", "known.csv", "new.csv", *names, "--data-option", "delimiter=tab")
+    assert "got ['question;intent']" in refused(
+        "classify", "known.csv", "new.csv", *names, "--data-option", "delimiter=tab"
+    )
 
 
 def test_texts_of_several_lines_and_of_many_tokens(tmp_path, monkeypatch, own_cache):
@@ -221,7 +223,7 @@ def test_a_picture_is_refused_before_any_work_and_drawn_after_the_answers(photos
     monkeypatch.setattr(classify, "write_sheet", fail)
     result = call("classify", "photos", "new", *PIXELS, "--sheet", "a.PNG", code=2)
     assert "unclear.png" in result.stdout and "no room for a picture" in result.stderr
-    monkeypatch.setattr(classify, "_classifier", lambda *given: pytest.fail("work"))
+    monkeypatch.setattr(classify, "_read", lambda *given: pytest.fail("work"))
     assert "rename it" in refused("classify", "photos", "new", *PIXELS, "--sheet", "a.gif")
 
 

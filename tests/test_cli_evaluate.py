@@ -273,3 +273,35 @@ def test_an_error_that_is_no_bad_input_is_not_hidden(shapes, monkeypatch):
     assert not issubclass(ZeroDivisionError, FewShotError)
     with pytest.raises(ZeroDivisionError):
         call("evaluate", "--data", shapes, *SMALL)
+
+
+@pytest.mark.parametrize("given", [(), ("--data-option", "size=12")])
+def test_the_size_of_photos_stands_in_record_and_output(tmp_path, monkeypatch, own_cache, given):
+    monkeypatch.chdir(tmp_path)
+    for k in range(3):
+        (tmp_path / "photos" / str(k)).mkdir(parents=True)
+        for j in range(4):
+            pixels = np.random.default_rng(4 * k + j).integers(0, 40, (30, 40, 3)) + 70 * k
+            Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "photos" / str(k) / f"{j}.png")
+    options = ("--data", "./photos", "--learner", "nearest-mean", "--way", 3, "--query", 2, "--episodes", 4, *given)
+    size = 12 if given else 84
+    found = call("evaluate", *options, "--out", "out")
+    assert f"images: {size} x {size} pixels" in found.stdout
+    (path,) = (tmp_path / "out").glob("*.json")
+    assert Record.load(path).data.options == {"size": size}
+    call("verify", path)
+
+
+def test_texts_that_are_cut_are_counted_in_the_record(tmp_path, monkeypatch, own_cache):
+    monkeypatch.chdir(tmp_path)
+    rows = [
+        f"{'thank you for your help ' * (80 * (k % 4 == 0))}{word} {k},{word}"
+        for word in ("card", "money")
+        for k in range(4)
+    ]
+    (tmp_path / "a.csv").write_text("\n".join(["text,label", *rows]))
+    document = as_json(
+        "evaluate", "--data", "a.csv", "--learner", "nearest-mean", "--backbone", "sentence-transformers:all-MiniLM-L6-v2",
+        "--way", 2, "--query", 2, "--episodes", 4,
+    )  # fmt: skip
+    assert any(note.startswith("2 of 8 texts have more than the 256 tokens") for note in document["notes"])

@@ -1,5 +1,6 @@
 """The frame of the command line: help, examples, documentation, exit codes, and what is loaded when."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -110,6 +111,30 @@ def test_a_file_that_cannot_be_read_is_one_sentence(monkeypatch):
 
     monkeypatch.setattr(fewshot.names, "plug_ins", fail)
     assert "'secret.npz'" in refused("list", "learners") and "Permission denied" in refused("list", "learners")
+
+
+RUN = "from fewshot.cli.main import main; main()"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device /dev/full, which Linux has")
+@pytest.mark.parametrize("arguments", [("list", "learners"), ("--help",), ("list", "recipes", "--json")])
+def test_a_full_disk_under_the_output_is_one_sentence_and_code_2(arguments):
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run([sys.executable, "-c", RUN, *arguments], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert ended.returncode == 2
+    assert ended.stderr == (
+        "error: the output must arrive whole, got: No space left on device; free some space, or send it elsewhere\n"
+    )
+
+
+def test_output_that_nobody_reads_is_no_error_to_tell():
+    reads, writes = os.pipe()
+    os.close(reads)
+    ended = subprocess.run([sys.executable, "-c", RUN, "--help"], stdout=writes, stderr=subprocess.PIPE, text=True)
+    os.close(writes)
+    assert (ended.returncode, ended.stderr) == (1, "")
+    ended = subprocess.run([f"{sys.executable} -c '{RUN}' --help >&-"], shell=True, stderr=subprocess.PIPE, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_interrupted_means_130_and_how_to_go_on(monkeypatch):

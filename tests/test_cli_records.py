@@ -148,7 +148,7 @@ def test_without_the_data_classes_go_by_number(folder):
 
 def test_without_the_answers_classes_cannot_be_shown(folder):
     path = paths(folder)[0]
-    path.with_suffix(".npz").unlink()
+    (path.parent / json.loads(path.read_text())["answers"]["file"]).unlink()
     call("show", path)
     assert "answers of the record must lie beside it" in refused("show", path, "--per-class")
 
@@ -156,10 +156,10 @@ def test_without_the_answers_classes_cannot_be_shown(folder):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"schema": 999}', "of schema 1 or older, got 999; update fewshot"),
-        ('{"schema": "1"}', "a whole number from 1 to 1, got '1'; run it again"),
-        ('{"schema": 0}', "a whole number from 1 to 1, got 0; run it again"),
-        ('{"schema": true}', "a whole number from 1 to 1, got True; run it again"),
+        ('{"schema": 999}', "of schema 2 or older, got 999; update fewshot"),
+        ('{"schema": "1"}', "a whole number from 1 to 2, got '1'; run it again with --again"),
+        ('{"schema": 0}', "a whole number from 1 to 2, got 0; run it again with --again"),
+        ('{"schema": true}', "a whole number from 1 to 2, got True; run it again with --again"),
         ("{", "JSON"),
         ("[]", "'bad.json' is no record of episodes, got JSON without 'schema', 'learner'"),
         ('{"audit": 1, "data": "x"}', "no record of episodes"),
@@ -215,11 +215,56 @@ def test_every_kept_record_is_taken_for_one(request):
     assert kept <= {*record_files([results]), *record_files(sorted({path.parent for path in kept} - {results}))}
 
 
-def test_verify_needs_the_json_file_alone(folder):
-    for path in (folder / "out").glob("*.npz"):
-        path.unlink()
-    found = as_json("verify", "out")
+def answers_of(path):
+    return path.with_name(json.loads(path.read_text())["answers"]["file"])
+
+
+def test_verify_needs_the_answers_unless_they_were_not_kept(folder):
+    first, second = paths(folder)
+    answers_of(first).unlink()
+    found = as_json("verify", "out", code=1)
+    assert [f["outcome"] for f in found] == ["fails", "holds"]
+    assert "must lie beside it, got no file" in found[0]["problems"][0] and "--again" in found[0]["problems"][0]
+    found = as_json("verify", "out", "--without-answers")
     assert [f["outcome"] for f in found] == ["holds", "holds"] and len(found[0]["episodes"]) == 50
+    answers_of(second).rename(answers_of(first))
+    found = as_json("verify", "out", code=1)
+    assert [f["outcome"] for f in found] == ["fails", "fails"] and "got another content" in found[0]["problems"][0]
+    (folder / "shapes.npz").unlink()
+    assert [f["outcome"] for f in as_json("verify", "out", code=1)] == ["fails", "fails"]
+
+
+def test_an_evaluation_is_done_when_its_answers_are_whole(folder):
+    asked = ("evaluate", "--data", "shapes.npz", "--learner", "nearest-mean", *ASKED)
+    path = next(p for p in paths(folder) if "cosine" not in json.dumps(json.loads(p.read_text())["settings"]))
+    before = answers_of(path).read_bytes()
+    assert "already done" in call(*asked).stderr
+    answers_of(path).write_bytes(before[:-1])
+    told = call(*asked).stderr
+    assert "not done: " in told and "already done" not in told
+    assert answers_of(path).read_bytes() == before
+    path.write_text(path.read_text()[:-20])
+    assert "run it again with --again" in refused(*asked)
+    call(*asked, "--again")
+    assert "already done" in call(*asked).stderr and len(list((folder / "out").iterdir())) == 4
+
+
+def test_where_the_results_shall_go_is_tried_before_the_work(folder, monkeypatch):
+    from fewshot.cli import classify, judge
+
+    monkeypatch.setattr(judge, "judge", lambda *given: pytest.fail("evaluated"))
+    monkeypatch.setattr(classify, "_read", lambda *given: pytest.fail("fitted"))
+    (folder / "file").touch()
+    asked = ("evaluate", "--data", "shapes.npz", "--learner", "ridge")
+    assert "'file/below' must be writable, got the file 'file' where a folder should be" in refused(
+        *asked, "--out", "file/below"
+    )
+    for option in ("--csv", "--save"):
+        assert "must be writable" in refused("classify", "shapes.npz", "shapes.npz", option, "file/a.safetensors")
+    (folder / "a.csv").mkdir()
+    assert "'a.csv' must be a file to write, got a folder" in refused(
+        "classify", "shapes.npz", "shapes.npz", "--csv", "a.csv"
+    )
 
 
 def test_verify_finds_forged_counts_in_one_of_many(folder):
@@ -353,6 +398,34 @@ def test_a_changed_value_never_replaces_a_record_unasked(recipe, tmp_path):
     assert "already done" in call(*fewer).stderr  # its own records are no others
     (tmp_path / recipe).write_text(RECIPE.replace("episodes: 20", "episodes: 6"))
     assert {record["episodes"]["count"] for record in as_json("run", recipe, "--out", "made")} == {6}
+
+
+def test_a_row_is_done_when_its_answers_are_whole(recipe, tmp_path):
+    call("run", recipe, "--out", "made")
+    first, second = paths_in("made")
+    answers_of(second).unlink()
+    told = call("run", recipe, "--out", "made").stderr
+    assert f"evaluating {second.stem}" in told and f"evaluating {first.stem}" not in told
+    assert "already done" in call("run", recipe, "--out", "made").stderr
+    answers_of(first).unlink()  # its settings are the same, so that is no other record
+    assert len(as_json("run", recipe, "--out", "made", "--set", "about=x")) == 2
+
+
+def test_a_row_that_another_run_writes_meanwhile_stays(recipe, tmp_path, monkeypatch):
+    from fewshot.recipes import run as module
+
+    call("run", recipe, "--out", "other", "--set", "evaluation.episodes=5")
+    judged = module.judge_row
+
+    def meanwhile(one, row, *given):
+        made = judged(one, row, *given)
+        Record.load(f"other/{module.row_name(one, row)}.json").save(f"made/{module.row_name(one, row)}.json")
+        return made
+
+    monkeypatch.setattr(module, "judge_row", meanwhile)
+    told = call("run", recipe, "--out", "made", code=2).stderr
+    assert "error: 'made/tiny-3w1s.json' must be as it was when this run began" in told
+    assert Record.load("made/tiny-3w1s.json").episodes.count == 5
 
 
 def test_one_of_many_that_is_not_asked_for_is_in_nobodys_way(recipe, tmp_path):

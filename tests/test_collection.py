@@ -73,6 +73,10 @@ def test_direct_construction_is_checked():
         Collection(x, np.array([0, 2]), ("a", "b"))
     with pytest.raises(DataError, match=r"labels must be a vector of whole numbers, got shape .* of float64"):
         Collection(x, np.array([0.0, 1.0]), ("a", "b"))
+    with pytest.raises(
+        DataError, match=r"labels must be a vector of whole numbers, got a list; Collection\.from_arrays"
+    ):
+        Collection(x, [0, 1], ("a", "b"))
     with pytest.raises(DataError, match="got 0 items and 0 labels"):
         Collection(x[:0], np.array([], int), ())
 
@@ -100,6 +104,53 @@ def test_direct_construction_is_checked():
 def test_what_is_known_must_fit(known, message):
     with pytest.raises(DataError, match=message):
         small(**known)
+
+
+ANIMALS = ["cat", "emu", "cat", "bee"]
+LEGS = {"emu": [2.0], "bee": [6.0], "cat": [4.0], "ant": [6.5]}
+
+
+def legs_of_items(**known):
+    """Descriptor of each item's class."""
+    found = Collection.from_arrays(np.zeros((4, 1)), **{"y": ANIMALS, **known})
+    return np.asarray(found.descriptors)[found.labels].ravel().tolist()
+
+
+def test_what_is_known_of_classes_is_matched_by_name():
+    order = ["emu", "ant", "cat", "bee"]  # as a file may have them
+    rows, right = np.array([LEGS[name] for name in order]), [4, 2, 4, 6]
+    assert legs_of_items(descriptors=LEGS) == right
+    assert legs_of_items(descriptors=rows, class_names=order) == right
+    assert legs_of_items(descriptors=torch.from_numpy(rows), class_names=np.array(order)) == right
+    assert legs_of_items(descriptors=rows.tolist(), class_names=order, y=[2, 0, 2, 3]) == right
+    assert legs_of_items(descriptors={3: [1.0], 10: [2.0], 2: [3.0]}, y=[10, 2, 3, 10]) == [2, 3, 1, 2]
+    known = Collection.from_arrays(
+        np.zeros((4, 1)), ANIMALS, class_names=order, groups=[7, 8, 9, 6], descriptors={n: f"a {n}" for n in order}
+    )
+    assert (known.class_names, known.groups.tolist()) == (("bee", "cat", "emu"), [6, 9, 7])
+    assert known.descriptors.tolist() == ["a bee", "a cat", "a emu"]
+    assert known.hash == Collection.from_arrays(np.zeros((4, 1)), ANIMALS).hash
+
+
+def test_tables_of_descriptors_are_matched_by_their_index():
+    pandas = pytest.importorskip("pandas")
+    assert legs_of_items(descriptors=pandas.DataFrame.from_dict(LEGS, orient="index")) == [4, 2, 4, 6]
+
+
+@pytest.mark.parametrize(
+    ("known", "message"),
+    [
+        ({"descriptors": {"cat": [1.0]}}, "descriptors must have each class, got none for 'bee'; add it"),
+        ({"groups": {"cat": 1, "bee": 2}}, "groups must have each class, got none for 'emu'"),
+        ({"class_names": ["cat", "emu", "bea"]}, "the label must be a known name, got 'bee'; did you mean 'bea'"),
+        ({"class_names": ["cat", "cat"]}, "class_names must name each class once, got 2 names, 1 of them different"),
+        ({"class_names": ["a", "b"], "y": [0, 2, 1, 0]}, "labels must number the 2 class_names from 0, got 2"),
+        ({"class_names": ["emu", "bee", "cat"], "descriptors": np.eye(2)}, "descriptors must have a row for each of"),
+    ],
+)
+def test_classes_that_are_not_named_are_refused(known, message):
+    with pytest.raises((DataError, UnknownNameError), match=message):
+        Collection.from_arrays(np.zeros((4, 1)), **{"y": ANIMALS, **known})
 
 
 def test_types_of_items():

@@ -124,3 +124,12 @@ def test_items_that_are_no_array_are_refused(x, message):
 
 def test_tensors_in_a_list_are_stacked():
     assert Collection.from_arrays([torch.ones(2), torch.zeros(2)], [0, 1]).items.tolist() == [[1, 1], [0, 0]]
+
+
+def test_sparse_tensors_become_dense():
+    assert Collection.from_arrays(torch.eye(2).to_sparse(), [0, 1]).items.tolist() == [[1, 0], [0, 1]]
+
+
+def test_whole_numbers_that_float64_does_not_hold():
+    with pytest.raises(DataError, match="fit into float64"):
+        Collection.from_arrays(np.array([[10**400], [1]], object), [0, 1])

@@ -56,7 +56,9 @@ def test_labels_out_of_range_are_refused(labels, seen):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.complex64])
 def test_labels_are_whole_numbers(no_shape_hook, dtype):
-    with pytest.raises(EpisodeError, match=rf"labels must be whole numbers, got {dtype}; number the classes"):
+    with pytest.raises(
+        EpisodeError, match=rf"labels must be a tensor of whole numbers from 0, got {dtype}; number the classes"
+    ):
         SupportSet(torch.zeros(3, 4), torch.tensor([0.0, 1.0, 1.4]).to(dtype), 2)
 
 

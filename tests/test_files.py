@@ -113,6 +113,94 @@ def test_many_writers_at_once_leave_one_whole_file(tmp_path):
     assert left_over(tmp_path) == ["x.bin"]
 
 
+def in_process(code, *arguments):
+    return subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], stdout=subprocess.PIPE, text=True)
+
+
+WRITES = """
+import sys, time
+from fewshot.files import write
+
+def fill(file):
+    file.write(b"half")
+    file.flush()
+    print("writing", flush=True)
+    time.sleep(60)
+
+write(sys.argv[1], fill)
+"""
+
+
+def test_the_next_writer_removes_what_a_killed_one_has_left_and_nothing_else(tmp_path):
+    first = in_process(WRITES, tmp_path / "x.bin")
+    assert first.stdout.readline() == "writing\n"
+    (half,) = tmp_path.iterdir()
+    (tmp_path / ".hidden.part").touch()
+    files.write_bytes(tmp_path / "y.bin", b"y")
+    assert half.exists()  # its writer lives
+    first.kill(), first.communicate()
+    assert half.exists()
+    files.write_bytes(tmp_path / "y.bin", b"z")
+    assert left_over(tmp_path) == [".hidden.part", "y.bin"]
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_new_files_keep_the_umask_and_old_ones_their_mode(tmp_path, mask, mode):
+    before = os.umask(mask)
+    try:
+        path = files.write_bytes(tmp_path / "x", b"x")
+        assert path.stat().st_mode & 0o777 == mode
+        path.chmod(0o640)
+        assert files.write_bytes(path, b"y").stat().st_mode & 0o777 == 0o640
+    finally:
+        os.umask(before)
+
+
+def test_a_folder_is_tried_without_being_made(tmp_path):
+    files.require_writable(tmp_path / "a" / "b")
+    assert list(tmp_path.iterdir()) == []
+    files.require_writable_files(None, tmp_path / "a.csv")
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(DataError, match=f"'{path}' must be writable, got the file '{tmp_path / 'file'}'"):
+            files.require_writable(path)
+    with pytest.raises(DataError, match="must be a file to write, got a folder; name a file in it"):
+        files.require_writable_files(tmp_path)
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a file system that takes no files, which Linux has")
+def test_a_folder_that_takes_no_files_is_found_before_the_work():
+    with pytest.raises(DataError, match="'/proc/here' must be writable, got"):
+        files.require_writable("/proc/here")
+
+
+def test_a_full_disk_is_found_before_the_work(tmp_path, monkeypatch):
+    def full(*given):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(files.os, "write", full)
+    with pytest.raises(DataError, match="No space left on device"):
+        files.require_writable(tmp_path)
+    assert left_over(tmp_path) == []
+
+
+def test_one_process_after_the_other(tmp_path):
+    code = """
+import sys, time
+from pathlib import Path
+from fewshot.files import one_at_a_time
+for _ in range(20):
+    with one_at_a_time(Path(sys.argv[1])):
+        number = Path(sys.argv[1], "n")
+        before = int(number.read_text()) if number.exists() else 0
+        time.sleep(0.002)
+        number.write_text(str(before + 1))
+"""
+    both = [in_process(code, tmp_path / "a") for _ in range(2)]
+    assert [one.communicate() and one.returncode for one in both] == [0, 0]
+    assert (tmp_path / "a" / "n").read_text() == "40"
+
+
 def test_cache_folder_follows_the_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("FEWSHOT_CACHE", str(tmp_path))
     assert files.cache_folder() == tmp_path

@@ -55,6 +55,12 @@ def test_a_folder_of_class_folders(zoo):
     assert load_folder(zoo, name="animals").qualified_names()[0] == "animals:bee"
 
 
+@pytest.mark.parametrize("size", [0, -3])
+def test_sizes_that_are_none_are_refused(zoo, size):
+    with pytest.raises(DataError, match=f"the size of images must be a whole number of 1 or more pixels, got {size}"):
+        load_folder(zoo, size=size)
+
+
 def test_a_zip_of_it_with_and_without_a_folder_around(zoo, tmp_path):
     (tmp_path / "plain").mkdir()
     check_zoo(load_folder(zipped(zoo, tmp_path / "plain" / "zoo.zip"), size=8))

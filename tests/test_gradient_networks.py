@@ -10,8 +10,10 @@ import yaml
 from cli import as_json, call
 
 from fewshot import Collection, EpisodeSpec, evaluate, load_backbone, load_learner
+from fewshot.errors import FewShotError
 from fewshot.learners.index import LEARNERS
 from fewshot.recipes.run import run_recipe
+from fewshot.training.episodic import EpisodicTraining, train
 
 GRADIENT = sorted(name for name, entry in LEARNERS.items() if entry.family == "gradient")
 OPTIONS = {
@@ -106,7 +108,7 @@ def test_by_recipe_with_training(network, weights, tmp_path, own_cache, monkeypa
     recipe = {
         "name": "own", "data": "both.npz", "backbone": network, "backbone_options": {"weights": str(weights[network])},
         "learners": [
-            {"learner": "maml", "learner_options": {"way": 2, "lr": 0.01}, "training": training},
+            {"learner": "maml", "learner_options": {"way": 2, "lr": 0.01, "first_order": network == SMALL}, "training": training},
             {"learner": "reptile", "learner_options": options_of("reptile"), "training": training},
             {"learner": "fine-tune", "learner_options": {"steps": 1}},
         ],
@@ -116,3 +118,11 @@ def test_by_recipe_with_training(network, weights, tmp_path, own_cache, monkeypa
     records = run_recipe("./own.yaml")
     assert [record.learner.name for record in records] == ["maml", "reptile", "fine-tune"]
     assert [record.training is None for record in records] == [False, False, True]
+
+
+def test_a_layer_without_a_second_derivative_is_named(weights):
+    learner = load_learner("maml", backbone=load_backbone(SMALL, weights=weights[SMALL]), way=2)
+    with pytest.raises(
+        FewShotError, match=r"second derivatives, got \S*hardsigmoid\S* without one; train with first_order=True"
+    ):
+        train(learner, Collection.from_arrays(*pictures()), EpisodicTraining(EpisodeSpec(2, 1, 1), steps=1))

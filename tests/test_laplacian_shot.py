@@ -40,7 +40,7 @@ def affinity(q, k, slip=None):
     return w + np.eye(n) if slip == "itself a neighbour" else w
 
 
-def oracle(support, query, k=3, strength=1.0, steps=20, rectify=True, centre=0.0, slip=None, stop=0.0):
+def oracle(support, query, k=3, strength=0.4, steps=20, rectify=True, centre=0.0, slip=None, stop=0.0):
     """Log-probabilities of one episode, with L2N features after ``centre`` is subtracted."""
     y = support.y.numpy()
     x, q = (lengths_1(z.double().numpy() - centre) for z in (support.x, query))

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from configparser import ConfigParser
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,6 +14,9 @@ import pytest
 import fewshot
 import fewshot.errors
 from fewshot.files import PACKAGE, packaged
+from fewshot.results.papers import paper_tables
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_ci_judges_the_installed_package():
@@ -53,6 +57,19 @@ def test_version_is_that_of_the_distribution():
 def test_recipes_and_data_are_found_from_the_package():
     assert packaged("recipes", "omniglot-protonet-quick.yaml").is_file()
     assert packaged("data", "README.md").is_file()
+    assert packaged("results", "omniglot-hausdorff-20w1s.json").is_file()
+
+
+def test_a_wheel_carries_the_records_that_published_tables_cite_and_no_others():
+    setup = ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    patterns = [line for line in setup["options.package_data"]["fewshot"].split() if line.startswith("_results")]
+    carried = [path.stem for pattern in patterns for path in (ROOT / "fewshot").glob(pattern)]
+    named = {name for _, _, table in paper_tables() for cell in table.cells for name in cell.records}
+    cited = [path.stem for path in (ROOT / "benchmarks" / "results").rglob("*.json") if path.stem in named]
+    assert len(cited) > 50
+    assert sorted(carried) == sorted(cited)
+    assert set(cited) <= {path.stem for path in packaged("results").rglob("*.json")}
 
 
 def test_error_tree_in_the_docstring_is_the_tree():

@@ -14,7 +14,7 @@ from scipy import stats
 
 from fewshot.errors import DataError, StatisticsError, UnknownNameError
 from fewshot.files import packaged
-from fewshot.recipes.papers import commands, judged_cells, known_records, makers
+from fewshot.recipes.papers import commands, judged_cells, known_records, makers, run_missing
 from fewshot.recipes.rows import row_name
 from fewshot.results.paper_table import judge_cell, paper_tables_of
 from fewshot.results.papers import PaperCell, find_table, load_paper, paper_tables
@@ -245,6 +245,49 @@ def test_names_are_listed_and_mistyped_ones_get_the_nearest():
     assert listed["lake2015/one-shot"]["verdicts"] == "reproduced 1"
     assert "snell2017/omniglot" in call("table").stdout
     assert "'snell2017/omniglot'" in refused("table", "snell2017/omnigot")
+
+
+HAUSDORFF = "omniglot-hausdorff-20w1s"
+
+
+def test_outside_of_a_checkout_the_records_that_come_along_are_read(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    away = call("table", "lake2015/one-shot")
+    assert away.stdout == call("table", "lake2015/one-shot", "--records", RESULTS).stdout
+    assert "the records that come with the package, and those of 'fewshot-results'" in away.stderr
+    monkeypatch.chdir(RESULTS.parents[1])
+    home = call("table", "lake2015/one-shot")
+    assert home.stdout == away.stdout and "records of 'benchmarks/results'" in home.stderr
+    (tmp_path / "none").mkdir()
+    alone = as_json("table", "lake2015/one-shot", "--records", tmp_path / "none")
+    assert [c["verdict"] for c in alone["cells"]] == ["no record"]
+
+
+def test_an_own_record_stands_for_the_one_that_comes_along(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    content = json.loads((RESULTS / f"{HAUSDORFF}.json").read_text())
+    content["correct"] = [0] * len(content["correct"])
+    content["summary"]["accuracy"] = 0.0
+    (tmp_path / "fewshot-results" / "mine").mkdir(parents=True)
+    (tmp_path / "fewshot-results" / "mine" / f"{HAUSDORFF}.json").write_text(json.dumps(content))
+    assert as_json("table", "lake2015/one-shot")["cells"][0]["ours"] == 0
+
+
+def test_what_comes_along_is_not_made_again_and_nothing_is_written_beside_it(tmp_path, monkeypatch):
+    along = tmp_path / "along"
+    along.mkdir()
+    table = find_table("lake2015/one-shot")[1]
+    asked = []
+    monkeypatch.setattr("fewshot.recipes.papers.run_recipe", lambda recipe, out, **_: asked.append((recipe, out)))
+    shutil.copy(RESULTS / f"{HAUSDORFF}.json", along)
+    here, path = tmp_path / "here", along / f"{HAUSDORFF}.json"
+    run_missing(table, here, print, print, along)
+    assert asked == []
+    content = json.loads(path.read_text())
+    content["data"]["hash"] = "0" * 64  # stale
+    path.write_text(json.dumps(content))
+    run_missing(table, here, print, print, along)
+    assert asked == [("omniglot-hausdorff", here / "omniglot-hausdorff")]
 
 
 def test_every_form_holds_every_cell():

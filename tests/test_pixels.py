@@ -138,9 +138,7 @@ def png(image):
 def test_unreadable_images_are_named(spoil):
     whole = png(Image.fromarray(np.random.default_rng(0).integers(256, size=(40, 40, 3), dtype=np.uint8)))
     assert decode(whole, "x.png").size == (40, 40)
-    with pytest.raises(
-        DataError, match=r"'a/x\.png' must be a whole image file, got unreadable bytes .*; replace or remove"
-    ):
+    with pytest.raises(DataError, match=r"'a/x\.png' must be a whole image file, got.*; replace or remove"):
         decode(spoil(whole), "a/x.png")
 
 

@@ -65,7 +65,7 @@ def test_the_error_names_the_columns(put):
     path = put("a.csv", "question;intent\na;b\n")
     with pytest.raises(
         DataError,
-        match=r"got \['question', 'intent'\]; rename them, or name yours with the options text=, image= and label=",
+        match=r"got \['question', 'intent'\]; rename them, or name yours with text=, image=, label= \(--data-option\)",
     ):
         load_dataset(path)
     with pytest.raises(

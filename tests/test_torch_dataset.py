@@ -207,9 +207,9 @@ def test_errors():
     with pytest.raises(DataError, match="an item must be an image, a tensor, an array or a text, got dict in item 0"):
         from_torch(Listed([{"image": torch.zeros(1), "label": 0}]))
     for target in (torch.eye(2)[1], np.ones(5), torch.zeros(0)):
-        with pytest.raises(DataError, match=r"every item needs one label, got an array of shape .* with item 0"):
+        with pytest.raises(DataError, match=r"a label must be one number or text, got a .* of shape .* in item 0"):
             from_torch(Listed([(torch.zeros(1), target)]))
-    with pytest.raises(DataError, match="labels must be texts, whole numbers or truth values, got dict in row 1"):
+    with pytest.raises(DataError, match="a label must be one number or text, got a dict in item 1"):
         from_torch(Listed([(torch.zeros(1), 0), (torch.zeros(1), {"boxes": [1, 2]})]))
-    with pytest.raises(DataError, match="every item needs a label, got None in row 1"):
+    with pytest.raises(DataError, match="a label must be one number or text, got a NoneType in item 1"):
         from_torch(Listed([(torch.zeros(1), 0), (torch.zeros(1), None)]))

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -138,6 +140,129 @@ def test_best_validation_is_kept_and_ties_go_to_the_earlier(tmp_path):
     same(weights(learner), seen[1])
 
 
+@pytest.mark.parametrize(
+    "said", [[0.6, 0.9, math.nan, 0.2], [math.nan, 0.9, 0.2, math.inf], [math.nan, math.nan, 0.9, 0.2]]
+)
+def test_a_validation_that_is_no_number_never_counts(said, tmp_path):
+    seen = []
+
+    def validate(learner):
+        seen.append(weights(learner))
+        return said[len(seen) - 1]
+
+    learner, path = network(), tmp_path / "run.safetensors"
+    with pytest.warns(UserWarning, match=r"the validation at step \d gave (nan|inf): it does not count"):
+        train(learner, made(), settings(validate_every=2), validate=validate, checkpoint=path)
+    same(weights(learner), seen[said.index(0.9)])
+    resumed = network(seed=1)
+    train(resumed, made(), settings(validate_every=2), validate=validate, checkpoint=path)  # done, and read again
+    same(weights(resumed), weights(learner))
+
+
+def test_without_a_validation_that_counts_the_last_weights_remain():
+    learner, last = network(), network()
+    with pytest.warns(UserWarning, match="does not count"):
+        train(learner, made(), settings(), validate=lambda _: math.nan)
+    train(last, made(), settings())
+    same(weights(learner), weights(last))
+
+
+def test_what_validates_is_checked(no_shape_hook):
+    with pytest.raises(FewShotError, match=r"validate must be a function from the learner to its accuracy, got 0.5"):
+        train(network(), made(), settings(), validate=0.5)
+    for said in (None, "high", torch.ones(2)):
+        with pytest.raises(FewShotError, match=r"validate must return the accuracy, one number, got .* at step 4"):
+            train(network(), made(), settings(), validate=lambda _, said=said: said)
+
+
+def test_a_checkpoint_is_a_path_or_a_text(tmp_path, no_shape_hook):
+    path = tmp_path / "run.safetensors"
+    train(network(), made(), settings(), checkpoint=str(path))
+    assert read_checkpoint(path)[1]["step"] == 8 and path.with_suffix(".csv").exists()
+    for wrong, message in (
+        (tmp_path, "checkpoint must be the path of a file, got the folder"),
+        (str(tmp_path), "checkpoint must be the path of a file, got the folder"),
+        (tmp_path / "run.csv", r"checkpoint must not end in \.csv, as the log beside it does"),
+        (3, "checkpoint must be the path of a file, got int"),
+    ):
+        with pytest.raises(FewShotError, match=message):
+            train(network(), made(), settings(), checkpoint=wrong)
+
+
+class Silent(nn.Module):
+    """Has a parameter that its loss does not read."""
+
+    def __init__(self, loss):
+        super().__init__()
+        self.weight, self.said = nn.Parameter(torch.ones(2)), loss
+
+    def adapt(self, support):
+        return NearestMean().adapt(support)
+
+    def loss(self, support, query, labels):
+        return self.said
+
+
+def frozen():
+    learner = network()
+    learner.requires_grad_(False)
+    return learner
+
+
+@pytest.mark.parametrize(
+    ("learner", "message"),
+    [
+        (NearestMean(), "training needs a learner that is an nn.Module, got NearestMean, which has no parameters; put"),
+        (Embedded(nn.Flatten(), NearestMean()), "needs a parameter that is not frozen, got 0 parameters of Embedded"),
+        (frozen(), r"needs a parameter that is not frozen, got \d+ parameters of Embedded, none of which requires"),
+        (nn.Linear(2, 2), r"a learner must have adapt\(support\), got Linear without it"),
+        ("protonet", r"a learner must have adapt\(support\), got 'protonet' without it"),
+        (Silent(torch.tensor(1.0)), r"must be one number that depends on what is trained, got a tensor of shape \(\) that"),
+        (Silent(torch.ones(3, requires_grad=True)), r"must be one number .*, got a tensor of shape \(3,\) instead"),
+        (Silent(0.5), "must be one number that depends on what is trained, got float instead"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_trained_is_refused(learner, message, no_shape_hook):
+    with pytest.raises(FewShotError, match=message):
+        train(learner, made(), settings())
+    assert not getattr(learner, "classes_seen", ())
+
+
+def norms(learner):
+    return [m for m in learner.modules() if isinstance(m, nn.BatchNorm2d)]
+
+
+def freeze_one(learner):
+    norms(learner)[0].eval()
+    return norms(learner)[:1]
+
+
+def freeze_parameters(learner):
+    learner.eval()
+    norms(learner)[1].requires_grad_(False)
+    return norms(learner)[1:2]
+
+
+def freeze_a_block(learner):
+    learner.backbone.blocks[0].eval().requires_grad_(False)
+    return norms(learner)[:1]
+
+
+def freeze_nothing(learner):
+    learner.eval()  # as `load_backbone` gives a network: nothing is frozen on purpose
+    return []
+
+
+@pytest.mark.parametrize("freeze", [freeze_one, freeze_parameters, freeze_a_block, freeze_nothing])
+def test_norms_that_were_frozen_do_not_move(freeze):
+    learner = network()
+    kept = freeze(learner)
+    before = [m.running_mean.clone() for m in norms(learner)]
+    train(learner, made(), settings(steps=3, tasks=3, average=0.5), validate=lambda _: 0.5)
+    for norm, was in zip(norms(learner), before, strict=True):
+        assert torch.equal(norm.running_mean, was) == any(norm is one for one in kept)
+
+
 def test_a_loss_that_is_no_number_stops_the_run_before_its_step(tmp_path):
     learner, checkpoint = network(), tmp_path / "run.safetensors"
     train(learner, made(), settings(steps=2), checkpoint=checkpoint)
@@ -174,16 +299,16 @@ def test_torn_checkpoint_is_named(tmp_path):
         train(network(), made(), settings(), checkpoint=path)
 
 
-def test_checkpoint_restores_the_number_of_threads(tmp_path):
+def test_a_resumed_run_has_the_threads_of_its_checkpoint_and_gives_them_back(tmp_path):
     path, before = tmp_path / "run.safetensors", torch.get_num_threads()
     train(network(), made(), settings(), checkpoint=path)
     tensors, progress = read_checkpoint(path)
-    save_checkpoint(path, tensors, progress | {"threads": before + 1})
-    try:
-        train(network(), made(), settings(), checkpoint=path)
-        assert torch.get_num_threads() == before + 1
-    finally:
-        torch.set_num_threads(before)
+    earlier = {"step": 7, "losses": progress["losses"][:7], "rates": progress["rates"][:7]}
+    save_checkpoint(path, tensors, progress | earlier | {"threads": before + 1})
+    seen = []
+    train(network(), made(), settings(), checkpoint=path, report=lambda _: seen.append(torch.get_num_threads()))
+    assert set(seen) == {before + 1}
+    assert torch.get_num_threads() == before
 
 
 def test_seen_classes_are_kept(tmp_path):

@@ -14,7 +14,7 @@ from fewshot.contract import episode_loss
 from fewshot.episodes import EpisodeSampler
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.evaluation.answers import support_set
-from fewshot.training.episodic import train
+from fewshot.training.episodic import EpisodicTraining, train
 from fewshot.training.settings import TrainingSettings, learning_rate, make_optimizer
 
 
@@ -72,12 +72,49 @@ def test_the_optimiser_is_the_one_named(name):
         ({"optimizer": "lion"}, "optimizer must be one of adam, adamw, sgd, got 'lion'"),
         ({"schedule": "warm"}, "schedule must be one of .*, got 'warm'"),
         ({"precision": "int8"}, "precision must be one of no, bf16, fp16, got 'int8'"),
-        ({"average": 1.0}, "average must be 0 or more and below 1"),
+        ({"average": 1.0}, r"average must be a finite number in \[0, 1\), got 1.0"),
+        ({"learning_rate": float("inf")}, "learning_rate must be a finite number of at least 0, got inf"),
+        ({"learning_rate": "0.1"}, "learning_rate must be a finite number of at least 0, got '0.1'"),
+        ({"weight_decay": float("nan")}, "weight_decay must be a finite number of at least 0, got nan"),
+        ({"momentum": 1.5}, r"momentum must be a finite number in \[0, 1\), got 1.5"),
+        ({"clip": 0.0}, "clip must be a finite number above 0, got 0.0"),
+        ({"steps": 0}, "steps must be a whole number of at least 1, got 0"),
+        ({"steps": -5}, "steps must be a whole number of at least 1, got -5"),
+        ({"steps": 1e3}, "steps must be a whole number of at least 1, got 1000.0; write 1000"),
+        ({"save_every": 0}, "save_every must be a whole number of at least 1, got 0"),
+        ({"validate_every": 0}, "validate_every must be a whole number of at least 1, got 0"),
+        ({"halve_every": -1}, "halve_every must be a whole number of at least 0, got -1"),
+        ({"seed": None}, r"seed must be a whole number in 0\.\.2\^63-1, got None"),
+        ({"compile": "yes"}, "compile must be True or False, got 'yes'"),
     ],
 )
-def test_wrong_settings_are_named(wrong, message):
+def test_wrong_settings_are_named(wrong, message, no_shape_hook):
     with pytest.raises(FewShotError, match=message):
-        TrainingSettings(steps=1, **wrong)
+        TrainingSettings(**{"steps": 1} | wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"tasks": 0}, "tasks must be a whole number of at least 1, got 0"),
+        ({"tasks": -1}, "tasks must be a whole number of at least 1, got -1"),
+        ({"at_once": 0}, "at_once must be a whole number of at least 1, got 0"),
+        ({"rotation": "item"}, "rotation must be 'class', 'episode' or None, got 'item'"),
+        ({"spec": "5-way"}, "the spec must be an EpisodeSpec, got '5-way'; write"),
+    ],
+)
+def test_wrong_settings_of_episodes_are_named(wrong, message, no_shape_hook):
+    with pytest.raises(FewShotError, match=message):
+        EpisodicTraining(**{"spec": SPEC, "steps": 1} | wrong)
+
+
+def test_numbers_of_numpy_are_kept_as_pythons_own(no_shape_hook):
+    chosen = EpisodicTraining(
+        SPEC, steps=np.int64(3), seed=np.uint8(2), learning_rate=np.float32(0.5), tasks=np.int32(2)
+    )
+    assert chosen == EpisodicTraining(SPEC, steps=3, seed=2, learning_rate=0.5, tasks=2)
+    kept = (chosen.steps, chosen.seed, chosen.learning_rate, chosen.tasks)
+    assert [type(value) for value in kept] == [int, int, float, int]
 
 
 def test_weights_are_averaged_as_torch_does_it():

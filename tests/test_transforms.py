@@ -1,5 +1,6 @@
 """Transforms against scikit-learn and NumPy, and in front of learners."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -170,6 +171,16 @@ def test_wrong_names_and_options_are_refused():
         make_transform({"power": {"lambda": 1}})
     with pytest.raises(FewShotError, match="a transform must be a function, a name, or a name with its options, got 3"):
         make_transform(3)
+    for wrong in ("x", None, True, math.nan, math.inf):
+        with pytest.raises(FewShotError, match="of a power must be a finite number, got "):
+            Power(wrong)
+        with pytest.raises(FewShotError, match="offset of a power must be a finite number, got "):
+            Power(0.5, wrong)
+
+
+def test_a_head_that_is_no_learner_is_refused():
+    with pytest.raises(FewShotError, match="a head must be a learner, or the name of one, got 3; take 'nearest-mean'"):
+        Transformed("normalise", 3)
 
 
 # In front of a learner ------------------------------------------------------------------------------

@@ -53,7 +53,10 @@ def evaluate(
     episodes: Annotated[int | None, typer.Option(help="Number of episodes.", show_default="1000")] = None,
     seed: Annotated[int, typer.Option(help="Names the list of episodes.")] = 0,
     split: Annotated[
-        str | None, typer.Option(help="Which classes; left out: test where the data have splits; 'all': every item.")
+        str | None,
+        typer.Option(
+            help="Which classes; left out: test where the data have splits, and what --tuned left; 'all': every item."
+        ),
     ] = None,
     queries: Annotated[
         str | None,
@@ -115,9 +118,10 @@ def _finished_or_new(
     """The record of an earlier run with the same settings and data, or a new one."""
     from fewshot.cli.judge import judge
     from fewshot.cli.setting import named_settings
-    from fewshot.files import cache_folder, content_hash, require_writable
+    from fewshot.files import content_hash, require_writable
     from fewshot.results.record import ANYTHING, Record
 
+    setting = setting if chosen is None else _beside(setting, chosen)
     whole, asked = setting.load()
     queries = setting.load_queries(whole)
     if chosen is not None:
@@ -132,8 +136,7 @@ def _finished_or_new(
             note(f"already done, printed again from '{path}' (--again computes it anew)")
             return path, record
     replaces = ANYTHING if again else content_hash(path)
-    for folder in (path.parent, cache_folder()):
-        require_writable(folder)
+    require_writable(path.parent)
     record = judge(setting, spec, extra, whole, asked, chosen, queries).model_copy(update={"settings": settings})
     return path, record.save(path, replaces)
 
@@ -146,6 +149,19 @@ def _is_whole(record: "Record", folder: Path) -> bool:
         note(f"not done: {error}")
         return False
     return True
+
+
+def _beside(setting: "Setting", chosen: "Choice") -> "Setting":
+    """The setting with the other half of the classes, where half of those of the same data made the choice."""
+    from dataclasses import replace
+
+    from fewshot.datasets.class_splits import HALF
+
+    half = HALF.fullmatch(chosen.data.split or "")
+    if half is None or setting.split is not None or Path(setting.data).resolve() != Path(chosen.data.name).resolve():
+        return setting
+    note(f"split: test:{half[2]}, the classes of '{setting.data}' that did not help to choose the options")
+    return replace(setting, split=f"test:{half[2]}")
 
 
 def _tuned(setting: "Setting", chosen: "Choice", whole: "Collection") -> "Setting":

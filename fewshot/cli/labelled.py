@@ -36,6 +36,8 @@ def answers_of(classifier: "FewShotClassifier", items: "Unlabelled", coverage: f
 
 def about(classifier: "FewShotClassifier") -> dict[str, Any]:
     """What answered, for JSON and for the line below the table."""
+    from fewshot.evaluation.describe import assumptions
+
     model = classifier.model_
     return {
         "kind": model.kind,
@@ -46,6 +48,7 @@ def about(classifier: "FewShotClassifier") -> dict[str, Any]:
         "examples": len(model.labels),
         "left_out": {"right": model.calibration.right, "asked": model.calibration.asked},
         "temperature": model.calibration.temperature,
+        "notes": assumptions(model.learner),
     }
 
 
@@ -122,7 +125,7 @@ def _made(classifier: "FewShotClassifier", items: "Unlabelled") -> list[str]:
     else:
         reason = "no class has a second example that could be left out" if classifier.calibrate else "calibrate=False"
         notes.append(f"confidence is not calibrated: {reason}")
-    return notes
+    return [*notes, *known["notes"]]
 
 
 def _limits(classifier: "FewShotClassifier", answers: list[Answer], coverage: float | None) -> list[str]:

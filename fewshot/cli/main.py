@@ -6,6 +6,7 @@ Nothing heavy is imported here or at the top of a command's file, so that help i
 import errno
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, TextIO
@@ -28,7 +29,9 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.showwarning = _warn
+                return super().invoke(ctx)
         except FewShotError as error:
             print(f"error: {error}", file=sys.stderr)
             raise typer.Exit(BAD_INPUT) from None
@@ -40,6 +43,11 @@ class Commands(TyperGroup):
         except KeyboardInterrupt:
             print(f"\nstopped; to go on, give the same command again: {_typed()}", file=sys.stderr)
             raise typer.Exit(INTERRUPTED) from None
+
+
+def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
+    """A warning as one line, without the place in the code."""
+    print(f"warning: {message}", file=sys.stderr)
 
 
 def _typed() -> str:

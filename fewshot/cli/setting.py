@@ -29,7 +29,8 @@ class Setting:
     Attributes:
         data: Name or path of the data.
         data_options: Of its loader.
-        split: Which split; ``"all"`` for all items, nothing for ``test`` where there are splits.
+        split: Which split; ``"all"`` for all items, nothing for ``test`` where there are splits; ``"val:SEED"`` or
+            ``"test:SEED"`` for half of the classes where there are none.
         learner: Name of the learner.
         options: Of the learner.
         backbone: Name of the backbone, ``"none"`` for the items as they are, nothing for the default:
@@ -71,17 +72,19 @@ class Setting:
         return None if self.queries is None else same_part(load_dataset(self.queries), self.chosen_split(whole))
 
     def load_whole(self) -> "Collection":
-        """All of the data, with their splits.
+        """All of the data, with their splits; data without are halved where a half is named.
 
         Raises:
             DataError: If the data are not there, or damaged.
             UnknownNameError: If nobody knows the data.
         """
+        from fewshot.datasets.class_splits import HALF, halved
         from fewshot.datasets.index import load_dataset
 
         if not self.data:
             raise DataError("--data must be a name or a path, got ''; see: fewshot-bench list datasets")
-        return load_dataset(self.data, **self.data_options)
+        whole, half = load_dataset(self.data, **self.data_options), HALF.fullmatch(self.split or "")
+        return whole if whole.splits or half is None else halved(whole, int(half[2]))
 
     def options_as_read(self, whole: "Collection") -> dict[str, Any]:
         """Options of the loader, with the size of a user's own photos also where it was left out."""
@@ -156,7 +159,7 @@ class Setting:
             split=record.data.split or "all",
             learner=record.learner.name,
             options=record.learner.options,
-            backbone=record.backbone.name if record.backbone else "none",
+            backbone=record.backbone_name or "none",
             base=record.training.split if record.training else None,
             queries=record.target.name if record.target else None,
         )

@@ -18,6 +18,7 @@ EXAMPLES = (
     "fewshot-bench table kim2026.yaml/omniglot",
 )
 CHECKOUT, OWN = Path("benchmarks/results"), Path("fewshot-results")
+ALONG = "the records that come with the package"
 
 
 class Format(StrEnum):
@@ -39,7 +40,10 @@ def table(
     ] = None,
     records: Annotated[
         Path | None,
-        typer.Option(help="Folder of records.", show_default="benchmarks/results if it is there, else fewshot-results"),
+        typer.Option(
+            help="Folder of records.",
+            show_default="benchmarks/results if it is there, else fewshot-results and the records that come along",
+        ),
     ] = None,
     run_missing: Annotated[
         bool, typer.Option("--run-missing", help="First make the records that are missing or stale; may take hours.")
@@ -52,6 +56,7 @@ def table(
     Prints the published number, what others got, ours over episodes and over training runs, the difference with its 90 %
     interval, and a verdict: reproduced, different, undecided, under-trained, stale, or no record.
     """
+    from fewshot.files import packaged
     from fewshot.recipes.papers import judged_cells, known_records
     from fewshot.recipes.papers import run_missing as make_missing
     from fewshot.results.paper_table import as_json as cell_as_json
@@ -60,21 +65,22 @@ def table(
     from fewshot.results.table_formats import FORMATS
 
     folder = records or (CHECKOUT if CHECKOUT.is_dir() else OWN)
+    shipped = packaged("results") if folder == OWN and records is None else None
     if records is not None and not records.is_dir() and not run_missing:
         raise DataError(f"--records must be a folder, got nothing at '{records}'; --run-missing would make one")
     own = own_file(name or "")
     if name is None or Path(name) == own:
         if run_missing or form is not Format.text:
             raise DataError(f"--run-missing and --format need one table, got {name or 'none'}; name one as PAPER/TABLE")
-        _list(folder, own, as_json)
+        _list(folder, shipped, own, as_json)
         return
     paper, found = find_table(name)
     if run_missing:
         from fewshot.cli.progress import training_line
 
         with stdout_kept(), training_line() as report:
-            make_missing(found, folder, report, note)
-    judged = judged_cells(found, known_records(folder, found.cells))
+            make_missing(found, folder, report, note, shipped)
+    judged = judged_cells(found, known_records(folder, found.cells, shipped))
     numbers, made = paper_tables_of(paper, found, judged)
     if as_json:
         document(
@@ -82,19 +88,24 @@ def table(
         )
     elif form is Format.text:
         show_tables(numbers, made)
-        note(f"records of '{folder}'; --run-missing makes what is missing there, --records reads another folder")
+        note(f"{_read(folder, shipped)}; --run-missing makes what is missing there, --records reads another folder")
     else:
         typer.echo(FORMATS[form](numbers))
 
 
-def _list(folder: Path, own: Path | None, as_json: bool) -> None:
+def _read(folder: Path, shipped: Path | None) -> str:
+    """Where the records come from."""
+    return f"records of '{folder}'" if shipped is None else f"{ALONG}, and those of '{folder}'"
+
+
+def _list(folder: Path, shipped: Path | None, own: Path | None, as_json: bool) -> None:
     from fewshot.recipes.papers import judged_cells, known_records
     from fewshot.results.paper_table import count_words
     from fewshot.results.papers import own_file, paper_tables
     from fewshot.results.tables import Table
 
     tables = [(key, t) for key, _, t in paper_tables(own) if own is None or own_file(key)]
-    known = known_records(folder, [cell for _, t in tables for cell in t.cells])
+    known = known_records(folder, [cell for _, t in tables for cell in t.cells], shipped)
     found = [(key, t.about, judged_cells(t, known)) for key, t in tables]
     if as_json:
         document(
@@ -103,5 +114,4 @@ def _list(folder: Path, own: Path | None, as_json: bool) -> None:
     else:
         rows = tuple((key, str(len(j)), count_words(j), about) for key, about, j in found)
         show_tables(Table(("table", "cells", "verdicts", "about"), rows))
-        elsewhere = "" if folder == CHECKOUT else f"; those that come with a checkout are in its {CHECKOUT}: --records"
-        note(f"records of '{folder}'{elsewhere}")
+        note(_read(folder, shipped))

@@ -7,7 +7,7 @@ import typer
 
 from fewshot.cli.options import Again, AsJson, Out, parsed, parsed_lists
 from fewshot.cli.output import document, note, show_tables, stdout_kept
-from fewshot.errors import LeakageError
+from fewshot.errors import EpisodeError, LeakageError
 
 if TYPE_CHECKING:
     from fewshot.cli.setting import Setting
@@ -23,7 +23,9 @@ VALIDATION = ("val", "validation")
 
 
 def tune(
-    data: Annotated[str, typer.Option(help="Name of a data set with splits, or a folder of train, val and test.")],
+    data: Annotated[
+        str, typer.Option(help="Name of a data set, or a path; half of the classes validate without splits.")
+    ],
     learner: Annotated[str, typer.Option(help="Name of a learner; see: fewshot-bench list learners.")],
     option: Annotated[
         list[str], typer.Option(metavar="KEY=VALUE,...", help="Values of an option of the learner; repeatable.")
@@ -37,7 +39,9 @@ def tune(
     query: Annotated[int, typer.Option(min=1, help="Queries of each class.")] = 15,
     episodes: Annotated[int, typer.Option(min=2, help="Number of episodes; all candidates get the same.")] = 600,
     seed: Annotated[int, typer.Option(help="Names the list of episodes.")] = 0,
-    split: Annotated[str | None, typer.Option(help="Validation classes; left out: val. Never test.")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Validation classes; left out: val, or val:SEED without splits. Never test.")
+    ] = None,
     base: Annotated[str | None, typer.Option(help="Split whose classes the learner sees beforehand.")] = None,
     data_option: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="An option of the data.")] = [],  # noqa: B006
     out: Out = None,
@@ -47,7 +51,8 @@ def tune(
     """Choose options on validation classes.
 
     Every combination of the values answers the same episodes; the best mean accuracy is taken, of equal ones the first.
-    Writes the choice for evaluate --tuned, which refuses to test on the same classes.
+    Writes the choice for evaluate --tuned, which refuses to test on the same classes. Data without splits are halved by
+    class, by the hash of the seed and the name of a class; evaluate --tuned then asks the other half.
     """
     from fewshot.cli.setting import Setting
     from fewshot.episodes import EpisodeSpec
@@ -66,14 +71,12 @@ def _finished_or_new(
     setting: "Setting", spec: "EpisodeSpec", asked: dict[str, Any], out: Path | None, again: bool
 ) -> "tuple[Path, Choice]":
     """The choice of an earlier run with the same settings and data, or a new one."""
-    from dataclasses import replace
-
     from fewshot.cli.setting import named_settings
-    from fewshot.files import cache_folder, require_writable
+    from fewshot.files import require_writable
     from fewshot.results.choice import Choice
 
-    whole = setting.load_whole()
-    setting = replace(setting, split=_validation_split(setting, whole))
+    setting, whole = _on_validation(setting, asked["seed"])
+    told = _halves_told(setting, whole, spec)
     classes = whole.split(str(setting.split))
     settings, name = named_settings(setting, spec, asked, whole)
     name = f"tuned-{name}"
@@ -83,11 +86,50 @@ def _finished_or_new(
         if choice.settings == settings and choice.data.hash == classes.hash:
             note(f"already done, printed again from '{path}' (--again computes it anew)")
             return path, choice
-    for folder in (path.parent, cache_folder()):
-        require_writable(folder)
-    choice = _choose(setting, spec, asked, whole, classes).model_copy(update={"settings": settings})
+    require_writable(path.parent)
+    choice = _choose(setting, spec, asked, whole, classes)
+    choice = choice.model_copy(update={"settings": settings, "notes": [*told, *choice.notes]})
     choice.save(path)
     return path, choice
+
+
+def _on_validation(setting: "Setting", seed: int) -> "tuple[Setting, Collection]":
+    """The setting with its validation split, and all of the data; by the seed they are halved where they have no splits.
+
+    Raises:
+        LeakageError: As `_validation_split`.
+    """
+    from dataclasses import replace
+
+    from fewshot.datasets.class_splits import halved
+
+    whole = setting.load_whole()
+    if not whole.splits and setting.split in (None, *VALIDATION):
+        setting, whole = replace(setting, split=f"val:{seed}"), halved(whole, seed)
+    return replace(setting, split=_validation_split(setting, whole)), whole
+
+
+def _halves_told(setting: "Setting", whole: "Collection", spec: "EpisodeSpec") -> list[str]:
+    """What there is to say of the halves of data without splits.
+
+    Raises:
+        EpisodeError: If half of the classes are too few for an episode.
+    """
+    from fewshot.datasets.class_splits import HALF
+
+    split = str(setting.split)
+    if HALF.fullmatch(split) is None:
+        return []
+    classes, every = whole.split(split).class_names, len(whole.class_names)
+    if isinstance(spec.way, int) and len(classes) < spec.way:
+        raise EpisodeError(
+            f"half of the classes must be enough for --way {spec.way}, got {len(classes)} of {every} in '{setting.data}', "
+            "which has no splits; lower --way, or sort the classes into folders train, val and test"
+        )
+    return [
+        f"'{setting.data}' has no splits, so {split} is half of its classes, cut by rule: {', '.join(classes)}",
+        f"the other {every - len(classes)} classes are untouched: evaluate --tuned asks those",
+    ]
 
 
 def _validation_split(setting: "Setting", whole: "Collection") -> str:
@@ -103,8 +145,8 @@ def _validation_split(setting: "Setting", whole: "Collection") -> str:
             f"options must be chosen on validation classes, got '{split or 'no split'}' of '{setting.data}' with the "
             f"splits {sorted(whole.splits) or 'none'}; name a split of other classes than the test's with --split"
         )
-    if "test" in whole.splits:
-        overlap = set(whole.split(split).qualified_names()) & set(whole.split("test").qualified_names())
+    for test in (name for name in whole.splits if name.partition(":")[0] == "test"):
+        overlap = set(whole.split(split).qualified_names()) & set(whole.split(test).qualified_names())
         if overlap:
             raise LeakageError(
                 f"options must be chosen on validation classes, got split '{split}', which shares {len(overlap)} classes "

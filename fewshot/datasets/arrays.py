@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,14 +11,15 @@ from fewshot.datasets.folder import split_rows
 from fewshot.errors import DataError, MissingDataError
 from fewshot.reading import in_one_sentence
 
-KNOWN = ("x", "y", "split", "descriptors", "groups")
+KNOWN = ("x", "y", "split", "descriptors", "groups", "class_names")
 
 
 def load_arrays(path: str | Path, name: str | None = None, ignore: str | Sequence[str] = ()) -> Collection:
     """A collection from a ``.npz`` with items ``x`` and labels ``y``; nothing is unpickled.
 
     Further arrays are used where they are there: ``split`` (name of each item's split),
-    and, in sorted order of the labels, ``descriptors`` and ``groups`` of the classes. With the splits ``trainval``, ``test``
+    and ``descriptors`` and ``groups`` of the classes, in the order of ``class_names``, or, without these, in sorted order of the
+    labels. With the splits ``trainval``, ``test``
     and ``test-seen`` of generalised zero-shot data come those for choosing options; see `fewshot.datasets.seen_unseen`.
 
     Args:
@@ -38,7 +40,7 @@ def load_arrays(path: str | Path, name: str | None = None, ignore: str | Sequenc
             f"'{path}' must hold the arrays 'x' and 'y', got {sorted(arrays)}; np.savez(path, x=..., y=...)"
         )
     _require_known(path, arrays, [ignore] if isinstance(ignore, str) else list(ignore))
-    known = {key: arrays[key] for key in ("descriptors", "groups") if key in arrays}
+    known: dict[str, Any] = {key: arrays[key] for key in ("descriptors", "groups", "class_names") if key in arrays}
     splits = split_rows(_split(path, arrays)) if "split" in arrays else {}
     return Collection.from_arrays(arrays["x"], arrays["y"], name=name or path.stem, splits=splits, **known)
 

@@ -1,19 +1,25 @@
 """Lists of classes that come with the package: which are base classes, which validate, which are novel.
 
-A file of ``data/splits`` holds a rule in words, the lists that it gives, and their hash.
+A file of ``data/splits`` holds a rule in words, the lists that it gives, and their hash. Data of one's own that have no
+splits are cut in two halves by a rule: the split ``val:SEED`` is for choices, and ``test:SEED`` for what is then judged.
 """
 
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from fewshot.datasets.collection import Collection
 from fewshot.errors import DataError
 from fewshot.files import digest, packaged
 from fewshot.names import unknown
 from fewshot.yaml_models import YamlFile
+
+HALF = re.compile(r"(val|test):(\d+)")
+"""The names of the halves of data without splits."""
 
 
 @dataclass(frozen=True)
@@ -115,3 +121,25 @@ class _Lists(BaseModel):
     val: list[str]
     test: list[str]
     sha256: str
+
+
+def halved(collection: Collection, seed: int) -> Collection:
+    """The collection with the splits ``val:SEED`` and ``test:SEED``, each with half of the classes.
+
+    The classes are put in the order of the SHA-256 of the seed and their name. The first half, rounded down, is for
+    validation. So the halves do not depend on the items, or on the order of the classes.
+
+    Args:
+        collection: Without splits.
+        seed: Names the halves.
+
+    Example:
+        >>> parts = halved(Collection.from_arrays(np.eye(6), list("aabbcc")), 0)
+        >>> [parts.split(name).class_names for name in ("val:0", "test:0")]
+        [('a',), ('b', 'c')]
+    """
+    names = collection.class_names
+    order = sorted(names, key=lambda name: digest([str(seed).encode(), name.encode(errors="surrogatepass")]))
+    ids = [names.index(name) for name in order[: len(order) // 2]]
+    first = np.isin(collection.labels, ids)
+    return replace(collection, splits={f"val:{seed}": np.flatnonzero(first), f"test:{seed}": np.flatnonzero(~first)})

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fewshot.datasets.classes import by_class, named_classes
 from fewshot.datasets.conversion import as_items, as_labels, as_numpy, as_rows
 from fewshot.datasets.features import cached_features, embed_rows
 from fewshot.datasets.joined import Join, Joined
@@ -61,6 +62,10 @@ class Collection:
     source_of: np.ndarray | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.labels, np.ndarray):
+            raise DataError(
+                f"labels must be a vector of whole numbers, got a {type(self.labels).__name__}; Collection.from_arrays relabels"
+            )
         if len(self.items) != len(self.labels) or not len(self.labels):
             raise DataError(f"every item needs one label, got {len(self.items)} items and {len(self.labels)} labels")
         if self.labels.ndim != 1 or self.labels.dtype.kind not in "iu":
@@ -90,21 +95,29 @@ class Collection:
         object.__setattr__(self, "splits", splits)
 
     @classmethod
-    def from_arrays(cls, x: Any, y: Any, *, name: str = "arrays", **known: Any) -> "Collection":
+    def from_arrays(
+        cls, x: Any, y: Any, *, name: str = "arrays", class_names: Sequence[str] | None = None, **known: Any
+    ) -> "Collection":
         """A collection from items and labels of any kind: numbers with gaps, or names.
 
         Args:
             x: Items ``(n, *item)``: an array, a tensor, or a list of texts. NumPy's float64 becomes float32.
             y: One label an item.
             name: What to call it in records.
-            known: Other fields of `Collection`; those about classes in sorted order of the labels.
+            class_names: The classes in the order of ``descriptors`` and ``groups``; labels are among them, or
+                whole numbers that number them. Classes without an item are passed over.
+            known: Other fields of `Collection`. Those about classes are dictionaries by name, in the order of
+                ``class_names``, or, without these, in sorted order of the labels.
 
         Raises:
-            DataError: If a label is negative, NaN or absent, or a feature is not finite.
+            DataError: If a label is negative, NaN or absent, a feature is not finite, or a class is not named or described.
         """
-        labels = as_labels(y)
-        names, ids = np.unique(labels, return_inverse=True)
-        return cls(as_items(x), ids.astype(np.int64), tuple(str(n) for n in names.tolist()), name=name, **known)
+        labels, ids = np.unique(as_labels(y), return_inverse=True)
+        names, place = named_classes(labels, class_names)
+        about: dict[str, Any] = {
+            what: by_class(known[what], what, names, place) for what in ("descriptors", "groups") if what in known
+        }
+        return cls(as_items(x), ids.astype(np.int64), names, name=name, **{**known, **about})
 
     @classmethod
     def join(cls, parts: "Mapping[str, Collection]") -> "Collection":
@@ -261,11 +274,11 @@ class Collection:
     @cached_property
     def hash(self) -> str:
         """SHA-256 over items, labels and class names: what a record calls the data."""
-        items = as_numpy(self.items)
+        items = self.items if isinstance(self.items, Joined) else as_numpy(self.items)
         shape = f"{items.dtype}{items.shape}".encode()
         chunks: Iterable[bytes | memoryview]
         if items.dtype.kind in "TU":
-            chunks = (str(text).encode() for text in items.ravel().tolist())
+            chunks = (str(text).encode() for text in as_numpy(items).ravel().tolist())
         else:
             step = max(1, 2**24 * len(items) // max(1, items.nbytes))
             parts = (np.ascontiguousarray(items[i : i + step]) for i in range(0, len(items), step))

@@ -22,11 +22,13 @@ def listed(x: Any) -> Any:
     """
     if isinstance(x, (str, bytes, Path, Image.Image)):
         return [x]
-    if isinstance(x, (Mapping, set, frozenset)):
+    if isinstance(x, (Mapping, set, frozenset)) and not hasattr(x, "ndim"):  # some sparse arrays are dictionaries
         remedy = "list(x.values())" if isinstance(x, Mapping) else "sorted(x)"
         raise DataError(f"items must have an order, got a {type(x).__name__}; give a list, such as {remedy}")
     if isinstance(x, (list, tuple)):
         return list(x)
+    if np.ma.is_masked(x):
+        raise DataError("items must all be there, got an array with masked values; fill or drop those items")
     if hasattr(x, "columns"):
         return _column(x)
     if hasattr(x, "__array__") and not isinstance(x, Tensor):

@@ -66,7 +66,7 @@ def as_items(x: Any) -> Any:
             texts, or differ in shape; the row is named.
     """
     x = listed(x)
-    items = x.detach() if isinstance(x, Tensor) else _stacked(x) if isinstance(x, list) else np.asarray(x)
+    items = _dense(x) if isinstance(x, Tensor) else _stacked(x) if isinstance(x, list) else np.asarray(x)
     if not isinstance(items, Tensor):
         items = _of_objects(items) if items.dtype.kind in "UTSO" and items.ndim else items
         if items.dtype.kind == "T":
@@ -74,6 +74,10 @@ def as_items(x: Any) -> Any:
         items = _plain_numbers(items)
     require_finite(items)
     return items
+
+
+def _dense(x: Tensor) -> Tensor:
+    return (x if x.layout == torch.strided else x.to_dense()).detach()
 
 
 def _stacked(items: list[Any]) -> Any:
@@ -132,7 +136,12 @@ def _of_objects(items: np.ndarray) -> np.ndarray:
     for place, value in enumerate(values):
         if not isinstance(value, (Number, np.bool_)) or isinstance(value, complex):
             raise DataError(f"items must be numbers or texts, got {shown(value)} in row {place // width}; convert it")
-    return np.array([float(value) for value in values], np.float64).reshape(items.shape)
+    try:
+        return np.array([float(value) for value in values], np.float64).reshape(items.shape)
+    except OverflowError:
+        raise DataError(
+            "items must be numbers that fit into float64, got a larger whole number; rescale them"
+        ) from None
 
 
 def _plain_numbers(items: np.ndarray) -> np.ndarray:
@@ -148,7 +157,7 @@ def _plain_numbers(items: np.ndarray) -> np.ndarray:
 def as_numpy(items: Any) -> np.ndarray:
     """The same values as an array; bfloat16, which NumPy lacks, bit by bit."""
     if not isinstance(items, Tensor):
-        return items  # type: ignore[no-any-return]
+        return items if isinstance(items, np.ndarray) else np.asarray(items)
     items = items.detach().cpu()
     return (items.view(torch.int16) if items.dtype == torch.bfloat16 else items).numpy()  # type: ignore[no-any-return]
 

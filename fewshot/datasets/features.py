@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fewshot.contract import prepare
+from fewshot.contract import features_of
 from fewshot.datasets.conversion import require_finite
 from fewshot.files import cache_folder, digest
 from fewshot.sealed import Damaged, read_tensors, write_tensors
@@ -28,6 +28,7 @@ def embed_rows(items: Any, data_hash: str, backbone: Any, batch: int, cache: boo
 
     Raises:
         DataError: If a feature is not finite, or the cache cannot be written.
+        ShapeError: If the backbone gives no row of features an item.
     """
     features = cached_features(data_hash, backbone, len(items)) if cache else None
     if features is None:
@@ -85,5 +86,4 @@ def _one(items: Any, backbone: Any) -> Tensor:
     if isinstance(items, Tensor) and isinstance(backbone, nn.Module):
         parameter = next(backbone.parameters(), None)
         items = items if parameter is None else items.to(parameter.device)
-    features: Tensor = backbone(prepare(backbone, items))
-    return features.cpu()
+    return features_of(backbone, items).cpu()

@@ -63,5 +63,11 @@ def _names(part: Any, column: str, values: list[Any]) -> list[Any]:
     name_of = getattr(part.features[column], "int2str", None)
     if name_of is None:
         return values
+    count = part.features[column].num_classes
+    absent = next((row for row, value in enumerate(values) if value is None or not 0 <= value < count), None)
+    if absent is not None:
+        raise DataError(
+            f"every text needs a label in 0..{count - 1}, got {values[absent]} in row {absent} of '{column}'; drop that row"
+        )
     with in_one_sentence(f"numbers of classes in '{column}' must have names", "save it again"):
         return [name_of(value) for value in values]

@@ -54,7 +54,7 @@ def _as_array(y: Any) -> np.ndarray:
         raise DataError(f"labels must be one an item, in order, got {type(y).__name__}; give a list")
     if isinstance(y, Tensor):
         y = y.detach().cpu()
-        return (y.float() if y.dtype == torch.bfloat16 else y).numpy()
+        return np.asarray(y.float() if y.dtype == torch.bfloat16 else y)
     if isinstance(y, np.ma.MaskedArray):
         return _objects(y.tolist()) if y.ndim == 1 else np.asarray(y.filled())
     if hasattr(y, "__array__"):

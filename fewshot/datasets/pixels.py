@@ -5,6 +5,7 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Iterable
+from numbers import Integral
 from pathlib import Path
 from typing import IO
 
@@ -36,8 +37,13 @@ def decoded(
         images: Makes the ``n`` images, each ``(channels, height, width)``; an error in it leaves no file behind.
 
     Raises:
-        DataError: If the cache cannot be written.
+        DataError: If the cache cannot be written, or a side is no whole number of 1 or more.
     """
+    if not all(isinstance(side, Integral) and side >= 1 for side in shape[2:]):
+        raise DataError(
+            f"the size of images must be a whole number of 1 or more pixels, got {shape[-1]!r}; 84 is usual"
+        )
+    shape = tuple(map(int, shape))  # NumPy's whole numbers have no place in a header
     key = digest(text.encode() for text in source)[:24]
     path = cache_folder() / "pixels" / f"{name}-{key}.npy"
     mapped = _mapped(path, shape)
@@ -136,6 +142,8 @@ def rgb(image: Image.Image, name: str) -> Image.Image:
     Raises:
         DataError: If pixels are floats, or whole numbers outside of 0..65535.
     """
+    if not min(image.size):
+        raise DataError(f"an image must have pixels, got {image.size[0]} x {image.size[1]} in '{name}'; remove it")
     with in_one_sentence(f"'{name}' must be a whole image file", "replace or remove it"):
         image = ImageOps.exif_transpose(image)
     if image.mode == "F":

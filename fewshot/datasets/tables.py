@@ -94,9 +94,10 @@ def item_column(
         kinds = chosen
     if len(kinds) != 1 or not set(others) <= set(columns):
         wanted = "".join(f"'{name}' and " for name in others)
+        options = ", ".join(f"{one}=" for one in ("text", "image", *(["label"] if others else [])))
         raise DataError(
             f"'{path}' must have the columns {wanted}one of '{text}' and '{image}', got {columns}; rename them, or name yours "
-            f"with the options text=, image={' and label=' if others else ''}"
+            f"with {options} (--data-option)"
         )
     return kinds[0]
 

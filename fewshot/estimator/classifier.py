@@ -1,5 +1,6 @@
 """``FewShotClassifier``: few labelled items of a user's own become a classifier."""
 
+import warnings
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from fewshot.estimator.parts import (
 )
 from fewshot.estimator.rows import Columns, read_rows
 from fewshot.estimator.saving import load_model, save_model
+from fewshot.evaluation.describe import assumptions
 from fewshot.number_checks import seed_number
 
 
@@ -254,6 +256,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             items, columns = read_rows(self, X, backbone, True) if kind == ROWS else (read(X, kind, backbone), None)
             labels = checked_labels(y, len(items), type(self).__name__)
         declared = None if classes is None else sorted_classes(classes)
+        for sentence in assumptions(learner):
+            warnings.warn(sentence, UserWarning, stacklevel=3)
         made = as_given(self.get_params(deep=False))
         return self._know(
             Model(kind, backbone, learner, items, labels, declared, described, int(self.seed), bool(self.calibrate),
@@ -272,7 +276,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if (
             not isinstance(self.reject_below, Real)
             or isinstance(self.reject_below, bool)
-            or not 0 <= self.reject_below <= 1
+            or not 0 <= float(self.reject_below) <= 1
         ):
             raise FewShotError(f"reject_below must be a probability in 0..1, got {self.reject_below!r}; 0.6 is 60 %")
 
@@ -300,6 +304,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _items_and_columns(self, X: Any) -> tuple[Any, Columns | None]:
         model, X = self._fitted(), listed(X)
+        model.require_same_weights()
         if model.kind != ROWS:
             return read(X, model.kind, model.backbone), None
         return read_rows(self, X, model.backbone, model.columns is None)

@@ -96,7 +96,9 @@ def texts(x: Any) -> np.ndarray:
         DataError: If an item is no text, or an empty one; its row is named.
     """
     if not isinstance(x, list):
-        raise DataError(f"items must be texts, got a {type(x).__name__} of shape {np.shape(x)}; give a list of strings")
+        raise DataError(
+            f"items must be texts, got {type(x).__name__} of shape {tuple(np.shape(x))}; give a list of strings"
+        )
     return as_texts(x)
 
 
@@ -125,7 +127,11 @@ def embed(parts: Iterator[Any], backbone: Any) -> Any:
 
 def _features(part: Any, backbone: Any) -> Tensor:
     name = getattr(backbone, "name", type(backbone).__name__)
-    shape = tuple(part.shape[1:])
+    what = (
+        "texts"
+        if not isinstance(part, Tensor) and part.dtype.kind == "T"
+        else f"items of shape {tuple(part.shape[1:])}"
+    )
     try:
         features = embed_rows(part, "", backbone, CHUNK, cache=False)
     except FewShotError:
@@ -133,7 +139,7 @@ def _features(part: Any, backbone: Any) -> Tensor:
     except WRONG_SHAPE as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(
-            f"the backbone '{name}' must take items of shape {shape}, got an error: {reason}; name another backbone, or "
+            f"the backbone '{name}' must take {what}, got an error: {reason}; name another backbone, or "
             "prepare the items as it needs them"
         ) from error
     if features.ndim < 2 or len(features) != len(part):

@@ -14,12 +14,13 @@ from torch import Tensor
 
 from fewshot.claims import claims_of
 from fewshot.contract import SupportSet
-from fewshot.errors import FewShotError, LeakageError, ShapeError, StatisticsError
+from fewshot.errors import FewShotError, FewShotWarning, LeakageError, ShapeError, StatisticsError
 from fewshot.estimator.calibration import fit_temperature
 from fewshot.estimator.copies import CLOSE, copies, first_of_each, shared
 from fewshot.estimator.described import Described
 from fewshot.estimator.labels import ids_of, joined, sorted_classes
 from fewshot.estimator.left_out import MOST, LeftOut, left_out, left_out_scores, scorer
+from fewshot.estimator.parts import writes
 from fewshot.estimator.rows import Columns
 from fewshot.estimator.sets import cross_sets, require_enough, split_sets
 
@@ -151,10 +152,26 @@ class Model:
 
     def ready(self) -> "Model":
         """The same, adapted and calibrated now, so that what is wrong is told now."""
-        _ = self.answer, self.calibration
+        _ = self.answer, self.calibration, self._weights
         if self.stored is None:
             self._warn_of_copies()
         return self
+
+    @cached_property
+    def _weights(self) -> list[int]:
+        """How often each tensor of the backbone was written to."""
+        return writes(self.backbone)
+
+    def require_same_weights(self) -> None:
+        """Let a backbone pass that has embedded the examples as it would embed them now.
+
+        Raises:
+            FewShotError: If its weights were changed since: examples and queries would not be comparable.
+        """
+        if writes(self.backbone) != self._weights:
+            raise FewShotError(
+                "the backbone must stay as it was in fit, got weights that were changed since; call fit anew, or give a copy"
+            )
 
     def _warn_of_copies(self) -> None:
         """Tell of classes that have several examples which are all one."""
@@ -166,6 +183,7 @@ class Model:
             warnings.warn(
                 f"{len(only)} of {len(self.present)} classes have copies of one example only, such as {label!r}; they count "
                 "as one, which cannot be left out to calibrate: add examples that differ",
+                FewShotWarning,
                 stacklevel=2,
             )
 
@@ -243,4 +261,4 @@ class Model:
 
     def __getstate__(self) -> dict[str, Any]:
         """All but adapted learners, which are closures and are made again."""
-        return {name: value for name, value in self.__dict__.items() if name not in ("answer", "_folds")}
+        return {name: value for name, value in self.__dict__.items() if name not in ("answer", "_folds", "_weights")}

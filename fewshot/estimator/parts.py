@@ -94,6 +94,14 @@ def _is_equal(one: Any, other: Any) -> bool:
         return repr(one) == repr(other)
 
 
+def writes(backbone: Any) -> list[int]:
+    """How often each tensor of a module was written to in place; nothing for others."""
+    if not isinstance(backbone, nn.Module):
+        return []
+    tensors = (*backbone.parameters(), *backbone.buffers())
+    return [tensor._version for tensor in tensors if not tensor.is_inference()]
+
+
 def make_learner(learner: Any, options: dict[str, Any] | None) -> Any:
     """A learner from its name; of a module a copy in eval mode; any other object as it is.
 

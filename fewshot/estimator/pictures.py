@@ -44,6 +44,8 @@ def _channels_first(x: Any) -> Any:
         raise DataError(
             f"images must be uint8 in 0..255, or floats as the backbone takes them, got {pixels.dtype}; convert them"
         )
+    if str(pixels.dtype).endswith("bool"):
+        pixels = torch.as_tensor(pixels).float()
     if pixels.ndim == 3:
         return pixels[:, None]
     if pixels.ndim != 4:

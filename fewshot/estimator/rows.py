@@ -18,7 +18,7 @@ from fewshot.estimator.labels import named
 class Columns(NamedTuple):
     """The columns of a table: how many, and their names where all are texts."""
 
-    count: int
+    count: int  # type: ignore[assignment]  # a tuple counts, too
     names: tuple[str, ...] | None = None
 
     @classmethod
@@ -76,6 +76,7 @@ def _require_numbers(rows: list[Any]) -> None:
             return
     except (ValueError, TypeError):
         pass
+    # what NumPy makes objects of: rows of several lengths, no numbers, or whole numbers of any size
     shapes = [_shape(row, place) for place, row in enumerate(rows)]
     other = next((place for place, shape in enumerate(shapes) if shape != shapes[0]), None)
     if other is not None:
@@ -87,7 +88,7 @@ def _require_numbers(rows: list[Any]) -> None:
 def _shape(row: Any, place: int) -> tuple[int, ...]:
     try:
         return np.asarray(row, np.float64).shape
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         raise DataError(
             f"a row must be numbers, got {shown(row)} in row {place}; convert it, or give texts and images as lists of their own"
         ) from None

@@ -8,7 +8,8 @@ from typing_extensions import TypedDict
 
 from fewshot.estimator.rows import Columns
 
-SCHEMA = 3  # 2: without the names of columns, and without a hash
+SCHEMA = 3  # with the columns of tables
+UNSEALED = 2  # of version 0.1.0, whose files carry no hash
 Label = bool | int | float | str
 
 

@@ -24,9 +24,9 @@ from fewshot.estimator.parts import (
     plain,
 )
 from fewshot.estimator.rows import Columns
-from fewshot.estimator.saved_form import SCHEMA, Saved
+from fewshot.estimator.saved_form import SCHEMA, UNSEALED, Saved
 from fewshot.evaluation.describe import versions
-from fewshot.sealed import Damaged, read_tensors, write_tensors
+from fewshot.sealed import Damaged, carries_hash, read_tensors, write_tensors
 
 KEY = "fewshot-classifier"
 
@@ -119,7 +119,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], Saved]:
     if KEY not in metadata:
         raise _no_classifier(path, "a safetensors file of something else")
     try:
-        return tensors, Saved.model_validate_json(metadata[KEY])
+        saved = Saved.model_validate_json(metadata[KEY])
     except ValidationError as error:
         first = error.errors()[0]
         if first["type"] == "later_schema":
@@ -128,6 +128,9 @@ def _read(path: Path) -> tuple[dict[str, Tensor], Saved]:
             ) from None
         where = ".".join(map(str, first["loc"])) or "its description"
         raise _no_classifier(path, f"{first['msg']} at '{where}'") from None
+    if saved.schema_ > UNSEALED and not carries_hash(path):
+        raise _no_classifier(path, "no SHA-256 of its content")
+    return tensors, saved
 
 
 def _no_classifier(path: Path, reason: str) -> DataError:

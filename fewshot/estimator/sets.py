@@ -103,9 +103,10 @@ def require_enough(coverage: Any, count: int) -> None:
     Raises:
         StatisticsError: If they cannot, or it is no share.
     """
-    if not isinstance(coverage, Real) or not 0 < coverage < 1:
+    if not isinstance(coverage, Real) or not 0 < float(coverage) < 1:
         raise StatisticsError(f"coverage must be a number between 0 and 1, got {coverage!r}; 0.9 is 90 %")
-    needed = int(np.ceil(coverage / (1 - coverage) - 1e-9))
+    share = float(coverage)
+    needed = int(np.ceil(share / (1 - share) - 1e-9))
     if count < needed:
         raise StatisticsError(
             f"sets with coverage {coverage} need {needed} labelled examples, got {count}; ask for less or add examples"

@@ -61,7 +61,7 @@ def score(learner: Learner, support: SupportSet[Any], query: Any) -> Float[Tenso
     take = partial(taken, learner)
     with torch.no_grad():
         support = support.map(take)
-        return _scores(_classifier(learner, support), support, take(query))
+        return _scores(_classifier(learner, support), support, take(query, like=support.x))
 
 
 def score_and_known(
@@ -91,7 +91,7 @@ def adapted(
 
     def ask(query: Any) -> tuple[Tensor, dict[str, Tensor]]:
         with torch.no_grad():
-            query = take(query)
+            query = take(query, like=support.x)
             scores, own = _scores(classify, support, query), getattr(classify, "known", None)
             measures = {} if own is None else {OWN: _one_a_query(own(query), scores)}
             return scores, measures | _measures(learner, support, query, scores)

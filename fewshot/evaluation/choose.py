@@ -5,11 +5,14 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from typing import Any
 
+import numpy as np
+
 from fewshot.contract import Learner
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSpec
 from fewshot.errors import FewShotError, LeakageError
 from fewshot.evaluation.evaluate import evaluate
+from fewshot.results.balance import ASSUMES_BALANCE
 from fewshot.results.choice import Candidate, Choice
 from fewshot.results.compare import compare
 from fewshot.results.interval import Interval
@@ -47,7 +50,7 @@ def choose(
         report: Told after every candidate how many are done, and how many there are.
 
     Raises:
-        LeakageError: If the collection is a test split, or the learner was trained on its classes.
+        LeakageError: If the collection is a test split or holds items of one, or the learner was trained on its classes.
         FewShotError: If there is no candidate.
 
     Example:
@@ -64,6 +67,7 @@ def choose(
         raise LeakageError(
             f"options must be chosen on validation classes, got '{collection.name}'; give another split, such as 'val'"
         )
+    _require_no_test_item(collection)
     records = []
     for one in options:
         records.append(evaluate(make_learner(**one), collection, spec, episodes, seed, level=level))
@@ -78,10 +82,22 @@ def choose(
         candidates=_judged(options, records, best, level),
         options=options[best],
         classes=list(collection.qualified_names()),
+        notes=[note for note in chosen.notes if note == ASSUMES_BALANCE],
         versions=chosen.versions,
         code=chosen.code,
         seconds=time.perf_counter() - started,
     )
+
+
+def _require_no_test_item(collection: Collection) -> None:
+    """Refuse a split that holds items of the split ``test``, whatever its name."""
+    whole, rows = collection.whole or (collection, np.arange(0))
+    both = np.intersect1d(rows, whole.splits.get("test", []))
+    if len(both) and collection.name.startswith(f"{whole.name}/"):
+        raise LeakageError(
+            f"options must be chosen on validation classes, got item {both[0]} of '{whole.name}/test' in '{collection.name}'; "
+            "give another split"
+        )
 
 
 def candidates(grid: Grid) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from fewshot.evaluation.exposure import exposure
 from fewshot.evaluation.target import manifest_of
 from fewshot.files import PACKAGE, digest
 from fewshot.number_checks import plain
+from fewshot.results.balance import ASSUMES_BALANCE
 from fewshot.results.record import (
     DATA,
     NEWEST,
@@ -87,6 +88,11 @@ def describe_learner(learner: Any) -> LearnerInfo:
         transductive=claims.transductive,
         batch_norm=claims.batch_norm,
     )
+
+
+def assumptions(learner: Any) -> list[str]:
+    """What a reader of the learner's answers must know of it, by its own claims."""
+    return [ASSUMES_BALANCE] if claims_of(learner).assumes_balanced_queries else []
 
 
 def describe_backbone(backbone: Any) -> BackboneInfo:

@@ -14,7 +14,7 @@ from fewshot.episodes import EpisodeSampler, EpisodeSpec, FixedEpisodes, IndexEp
 from fewshot.errors import EpisodeError
 from fewshot.evaluation.answers import eval_mode
 from fewshot.evaluation.collect import Episodes, Report, answer
-from fewshot.evaluation.describe import cut_texts, describe
+from fewshot.evaluation.describe import assumptions, cut_texts, describe
 from fewshot.evaluation.embedded import embedded
 from fewshot.evaluation.guard import check_answers, check_items_alone, check_overlap, is_fixed
 from fewshot.evaluation.required import require_collection, require_episodes, require_learner
@@ -124,7 +124,7 @@ def evaluate(
         summary=summary,
         intervals=intervals,
         open_set=summarize_open_set(answers, level),
-        notes=[*notes, *([note] if note else []), *cut_texts(learner, collection, queries)],
+        notes=[*assumptions(learner), *notes, *([note] if note else []), *cut_texts(learner, collection, queries)],
         pretraining_classes=seen,
         selection=None if chosen is None else chosen.selection,
         seconds=time.perf_counter() - started,

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from fewshot.claims import claims_of
-from fewshot.contract import Learner, prepare
+from fewshot.contract import Learner, features_of
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import IndexEpisodes
 from fewshot.errors import LeakageError
@@ -74,8 +74,8 @@ def check_items_alone(backbone: Any, queries: Collection, episodes: IndexEpisode
     """
     items = queries.take(episodes.query[:, :TOGETHER].ravel())
     with torch.no_grad():
-        together = backbone(prepare(backbone, items))[:QUERIES]
-        alone = [backbone(prepare(backbone, items[i : i + 1])) for i in range(len(together))]
+        together = features_of(backbone, items)[:QUERIES]
+        alone = [features_of(backbone, items[i : i + 1]) for i in range(len(together))]
     _require_same(INDUCTIVE, {"features": together}, {"features": torch.cat(alone)})
 
 

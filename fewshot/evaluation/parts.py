@@ -88,7 +88,7 @@ def require_no_test(what: str, data: Collection, parts: Parts, test: Parts) -> N
     """
     remedy = "name splits within trainval"
     judged = {name for what, name in test.named().items() if what != "base" and name in data.splits}
-    unseen = np.unique(data.labels[data.splits[test.unseen]]) if test.unseen in judged else []
+    unseen = np.unique(data.labels[data.splits[test.unseen]] if test.unseen in judged else data.labels[:0])
     for name in parts.named().values():
         rows = data.rows_of(name)
         for other in sorted(judged):

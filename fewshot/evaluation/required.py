@@ -48,18 +48,19 @@ def require_episodes(episodes: Any) -> int | FixedEpisodes:
         StatisticsError: If there are fewer than two, which have no interval.
         EpisodeError: If it is something else.
     """
+    found: int | FixedEpisodes
     if isinstance(episodes, FixedEpisodes):
-        count = len(episodes)
+        found, count = episodes, len(episodes)
     elif np.ndim(episodes) or isinstance(episodes, (str, IndexEpisodes)):
         raise EpisodeError(
             f"episodes must be a number of them, or a list as FixedEpisodes, got {_kind(episodes)}; "
             "FixedEpisodes(list, name) makes one"
         )
     else:
-        count = episodes = whole_number("episodes", episodes, error=EpisodeError)
+        found = count = whole_number("episodes", episodes, error=EpisodeError)
     if count < 2:
         raise StatisticsError(f"an interval needs at least 2 episodes, got {count}; ask for more")
-    return episodes
+    return found
 
 
 def require_classifier(classify: Any) -> None:

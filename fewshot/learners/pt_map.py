@@ -46,6 +46,11 @@ class PTMAP:
 
     transductive = True
 
+    @property
+    def assumes_balanced_queries(self) -> bool:
+        """Whether the shares of the classes are taken to be equal."""
+        return isinstance(self.marginal, str) and self.marginal == "uniform"
+
     def __post_init__(self) -> None:
         if isinstance(self.marginal, str) and self.marginal not in ("uniform", "estimated"):
             raise FewShotError(f"marginal must be 'uniform', 'estimated' or numbers, got '{self.marginal}'")

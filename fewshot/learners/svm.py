@@ -15,9 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from fewshot.contract import Classifier, SupportSet
+from fewshot.convex import linear
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.functional import class_membership, require_every_class, require_finite
+from fewshot.margins import largest_margins
 
+LARGE = 1e3  # inner products from which on the ridge would be felt
 RIDGE = 1e-10  # of the largest inner product, added to the diagonal: more items than features leave it singular
 
 
@@ -51,8 +54,17 @@ class SVM(nn.Module):
         require_finite(support.x)
         x = support.x.double()
         target = class_membership(support.y, support.n_way, torch.float64).mT
-        weights = self.C * _dual(self.C * x @ x.mT, target) @ x
-        return lambda query: self.scale * (query @ weights.mT.to(query))
+        weights = self._weights(x, target).mT
+        scores = linear(weights, torch.zeros_like(weights[..., :1, :]), x.mean(-2, keepdim=True))
+        return lambda query: self.scale.to(query) * scores(query)
+
+    def _weights(self, x: Tensor, target: Tensor) -> Tensor:
+        """By the dual, which is quick and has gradients; by `largest_margins` where its ridge or rounding is in the way."""
+        gram = self.C * x @ x.mT
+        learns = torch.is_grad_enabled() and x.requires_grad
+        if not learns and bool((gram.diagonal(dim1=-2, dim2=-1) > LARGE).any()):
+            return largest_margins(x, target, self.C)
+        return self.C * _dual(gram, target) @ x
 
 
 def _dual(gram: Tensor, target: Tensor) -> Tensor:

@@ -46,6 +46,11 @@ class TIMGD:
 
     transductive = True
 
+    @property
+    def assumes_balanced_queries(self) -> bool:
+        """Whether the entropy of the mean prediction counts, which is largest for classes that are equally frequent."""
+        return self.marginal_weight > 0
+
     def __post_init__(self) -> None:
         self._information()
 

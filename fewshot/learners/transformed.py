@@ -59,6 +59,11 @@ class Transformed(nn.Module):
         return claims_of(self.head).transductive
 
     @property
+    def assumes_balanced_queries(self) -> bool:
+        """As the head says."""
+        return claims_of(self.head).assumes_balanced_queries
+
+    @property
     def scores(self) -> str:
         """What the head's scores are: ``"log-probability"`` or ``"rank"``."""
         return claims_of(self.head).scores
@@ -114,4 +119,6 @@ def _learner(head: Any, options: dict[str, Any] | None) -> Any:
         return load_learner(head, **(options or {}))
     if options:
         raise FewShotError(f"head_options are for a head that is named, got {type(head).__name__} and {options}")
+    if not callable(getattr(head, "adapt", None)):
+        raise FewShotError(f"a head must be a learner, or the name of one, got {head!r}; take 'nearest-mean'")
     return head

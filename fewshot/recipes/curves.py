@@ -14,12 +14,13 @@ LINES = 300
 Rows = list[dict[str, str]]
 
 
-def write_curves(recipe: Recipe, folder: Path) -> list[Path]:
+def write_curves(recipe: Recipe, folder: Path, missing: bool = False) -> list[Path]:
     """Write ``training.csv``, ``pretraining.csv``, or both; with the label in the name where there are many learners.
 
     Args:
         recipe: Of one learner.
         folder: Where its records are.
+        missing: Only where there is none.
 
     Returns:
         The files.
@@ -28,8 +29,9 @@ def write_curves(recipe: Recipe, folder: Path) -> list[Path]:
     for of in ("pretraining", "training"):
         log = checkpoint_path(recipe, of).with_suffix(".csv")
         if getattr(recipe, of) is not None and log.exists():
-            name = "-".join([of, *([recipe.label] if recipe.label else [])])
-            written.append(write_text(folder / f"{name}.csv", thinned(log.read_text("utf-8"))))
+            path = folder / f"{'-'.join([of, *([recipe.label] if recipe.label else [])])}.csv"
+            if not (missing and path.exists()):
+                written.append(write_text(path, thinned(log.read_text("utf-8"))))
     return written
 
 

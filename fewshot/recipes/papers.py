@@ -1,7 +1,7 @@
 """Published tables and the recipes that rebuild them: which record comes from where, what is stale, what is missing."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -34,23 +34,34 @@ class Known:
     spreads: Spreads
 
 
-def known_records(folder: Path, own: Sequence[PaperCell] = ()) -> Known:
+def known_records(folder: Path, own: Sequence[PaperCell] = (), shipped: Path | None = None) -> Known:
     """Read the records that the tables and own cells name from a folder or folders of it.
 
+    Args:
+        folder: Of records.
+        own: Cells that name further records.
+        shipped: A second folder, whose records count where the first has none of their name.
+
     Raises:
-        RecordError: If a record is there twice.
+        RecordError: If a record is in a folder twice.
     """
     cells = [*(cell for _, _, table in paper_tables() for cell in table.cells), *own]
     settings = {tuple(cell.records): cell for cell in cells}.values()  # the same runs count once
     named = {name for cell in cells for name in cell.records}
+    files = ({} if shipped is None else _files(shipped, named)) | _files(folder, named)
+    records = {name: Record.load(path) for name, path in files.items()}
+    enough = [(cell, runs) for cell in settings if len(runs := runs_of(cell, records)) >= LEAST_RUNS]
+    return Known(records, files, spread_of(runs for cell, runs in enough if stale(cell, records) is None))
+
+
+def _files(folder: Path, named: Collection[str]) -> dict[str, Path]:
+    """The files of records of these names, each of which is in the folder once."""
     files: dict[str, Path] = {}
     for path in (path for path in sorted(folder.rglob("*.json")) if path.stem in named):
         if path.stem in files:
             raise RecordError(f"a record must be there once, got '{files[path.stem]}' and '{path}'; remove one of them")
         files[path.stem] = path
-    records = {name: Record.load(path) for name, path in files.items()}
-    enough = [(cell, runs) for cell in settings if len(runs := runs_of(cell, records)) >= LEAST_RUNS]
-    return Known(records, files, spread_of(runs for cell, runs in enough if stale(cell, records) is None))
+    return files
 
 
 def judged_cells(table: PaperTable, known: Known) -> list[Judged]:
@@ -65,15 +76,29 @@ def judged_cells(table: PaperTable, known: Known) -> list[Judged]:
     ]
 
 
-def run_missing(table: PaperTable, folder: Path, report: Callable[[Progress], None], announce: Announce) -> None:
-    """Make the records that are not there, or that are stale: beside others of their recipe, or in a folder of its name."""
-    known = known_records(folder, table.cells)
-    records = known.records
+def run_missing(
+    table: PaperTable,
+    folder: Path,
+    report: Callable[[Progress], None],
+    announce: Announce,
+    shipped: Path | None = None,
+) -> None:
+    """Make the records that are not there, or that are stale: beside others of their recipe, or in a folder of its name.
+
+    Args:
+        table: Whose cells name the records.
+        folder: Where they shall be.
+        report: Told how a training run goes on.
+        announce: Told of every recipe before it runs.
+        shipped: A second folder of records, which need not be made again; nothing is written there.
+    """
+    records = known_records(folder, table.cells, shipped).records
+    placed = known_records(folder, table.cells)
     wanted: dict[tuple[str, Path], dict[str, None]] = {}
     for cell in table.cells:
         if stale(cell, records) or any(name not in records for name in cell.records):
             for one, _ in makers(cell):
-                labels = wanted.setdefault((cell.recipe, _folder_of(one, known, folder)), {})
+                labels = wanted.setdefault((cell.recipe, _folder_of(one, placed, folder)), {})
                 labels.update({one.label: None} if one.label else {})
     old = {cell.recipe for cell in table.cells if stale(cell, records) == OTHER_DATA}
     for (recipe, out), labels in wanted.items():

@@ -73,7 +73,8 @@ def run_recipe(
     if pending:
         require_splits(name, recipe)
         require_writable(folder)
-        require_writable(cache_folder())
+        if any(one.training or one.pretraining for one, _ in pending):
+            require_writable(cache_folder())  # for checkpoints; caches that are only read may lie on a disk that is
     if not pending:
         announce(f"already done: records in '{folder}'")
     elif jobs == 1 or len(pending) == 1:
@@ -81,6 +82,8 @@ def run_recipe(
             run_single(one, folder, replaces, report, announce)
     else:
         _run_many(pending, folder, announce, jobs)
+    for one in singles:
+        write_curves(one, folder, missing=True)  # of a run that was killed when all but these were written
     return [Record.load(record_path(folder, one, row)) for one in singles for row in one.evaluation.rows]
 
 

@@ -1,6 +1,7 @@
 """The learner of a recipe after its training, and what its records tell of that."""
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -118,9 +119,10 @@ def _validate(learner: Any, recipe: Recipe, data: Collection) -> Callable[[Any],
 
 
 def _selection(recipe: Recipe, validations: list[tuple[int, float]]) -> str:
-    if recipe.validation is None or not validations:
+    finite = [v for v in validations if math.isfinite(v[1])]
+    if recipe.validation is None or not finite:
         return LAST_WEIGHTS
-    step, accuracy = max(validations, key=lambda v: (v[1], -v[0]))
+    step, accuracy = max(finite, key=lambda v: (v[1], -v[0]))
     section = recipe.validation
     return (
         f"best of {len(validations)} validations: {section.way}-way {section.shot}-shot on split "

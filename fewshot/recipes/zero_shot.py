@@ -12,7 +12,7 @@ from fewshot.errors import RecordError
 from fewshot.evaluation.assemble import takes_base
 from fewshot.evaluation.parts import CHOOSE, TEST, Parts
 from fewshot.evaluation.zero_shot import choose_options, evaluate_zero_shot
-from fewshot.files import cache_folder, content_hash, require_writable
+from fewshot.files import content_hash, require_writable
 from fewshot.learners.index import load_learner
 from fewshot.learners.transformed import Transformed
 from fewshot.recipes.before import refuse_to_replace
@@ -43,7 +43,6 @@ def run_zero_shot(
     pending = [pair for pair in pairs if again or not is_done(recipe, folder, *pair)]
     if pending:
         require_writable(folder)
-        require_writable(cache_folder())
     calls = [
         (recipe, folder, *pair, ANYTHING if again else content_hash(path_of(recipe, folder, *pair))) for pair in pending
     ]

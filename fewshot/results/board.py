@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fewshot.errors import RecordError
+from fewshot.results.balance import balance_lines
 from fewshot.results.compare import compare
 from fewshot.results.interval import Interval
 from fewshot.results.record import LAST_WEIGHTS, Record
@@ -101,7 +102,12 @@ def learners_table(records: Sequence[Record], reference: str, notes: Sequence[st
         (label, _looks(of), queries, *(cell for s in settings for cell in _cells(of.get(s), reference)))
         for (label, queries), of in sorted(rows.items(), key=lambda row: kinds.index(row[0][1]))
     )
-    return Table(columns, body, _title(records), (*_notes(every, reference), *notes))
+    return Table(
+        columns,
+        body,
+        _title(records),
+        (*_notes(every, reference), *balance_lines({label_of(r): r for r in records}), *notes),
+    )
 
 
 def _looks(of: dict[str, Entry]) -> str:

@@ -45,6 +45,7 @@ class Choice(_Part):
         candidates: In the order in which they were given.
         options: Those of the chosen one.
         classes: Qualified names of the validation classes.
+        notes: What a reader must know of the learner.
         settings: What was asked for, where the command line made the choice.
         seconds: Time of all evaluations, in seconds.
     """
@@ -57,6 +58,7 @@ class Choice(_Part):
     candidates: list[Candidate]
     options: dict[str, Any]
     classes: list[str]
+    notes: list[str] = []
     settings: dict[str, Any] | None = None
     versions: dict[str, str]
     code: str

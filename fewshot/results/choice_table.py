@@ -20,6 +20,7 @@ def choice_table(choice: Choice) -> Table:
         f"accuracy: mean over {e.count} {whole(e.way)}-way {shot_cell(e)}-shot episodes of {where}, {level:.0%} interval",
         "difference: accuracy minus that of the chosen one on the same episodes; "
         "its interval is not corrected for having chosen the best",
+        *choice.notes,
     )
     return Table(
         ("options", "accuracy %", "difference"), rows, f"{choice.learner}: options on validation classes", notes

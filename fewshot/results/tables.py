@@ -8,6 +8,7 @@ is printed as ``48.21 ± 0.77`` where both arms are equal as printed, and as
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from fewshot.results.balance import balance_lines
 from fewshot.results.interval import CLOSED
 from fewshot.results.paired import Comparison
 from fewshot.results.record import DataInfo, EpisodesInfo, IntervalInfo, LearnerInfo, MeanInfo, Record
@@ -77,7 +78,7 @@ def results_table(records: Mapping[str, Record]) -> Table:
     seen = [seen_cell(record) for record in records.values()]
     if set(seen) - {"", NOTHING}:
         columns, rows = (*columns, "seen before"), tuple((*r, s or ABSENT) for r, s in zip(rows, seen, strict=True))
-    return Table(columns, rows, notes=notes)
+    return Table(columns, rows, notes=(*notes, *balance_lines(records)))
 
 
 def with_queries(
@@ -170,6 +171,7 @@ def comparison_table(records: Mapping[str, Record], reference: str, comparisons:
         f"in percentage points, with its {level:.0%} interval for {_differs_over(records[reference], comparisons)}; "
         "above 0 is better",
         *tests,
+        *balance_lines({name: records[name] for name in ordered}),
     )
     return Table(columns, rows, notes=notes)
 

@@ -16,6 +16,7 @@ from fewshot.errors import FewShotError
 from fewshot.evaluation.answers import eval_mode
 from fewshot.evaluation.required import require_learner
 from fewshot.testing.answers import ANSWERS, adapting_gives_a_function_from_queries_to_scores
+from fewshot.testing.numbers import NUMBERS
 from fewshot.testing.side_effects import SIDE_EFFECTS, global_state_kept
 from fewshot.testing.trial import Claims, Maker, Trial
 
@@ -29,6 +30,7 @@ def check_learner(
     order_invariant: bool = True,
     absent_class: str = "raises",
     learns: bool = True,
+    numbers: bool = True,
     shots: tuple[int, ...] = (3, 1, 2),
     item_shape: tuple[int, ...] = (8,),
     side_shape: tuple[int, ...] | None = None,
@@ -52,6 +54,10 @@ def check_learner(
         absent_class: ``"raises"`` if a class without support examples is an ``EpisodeError``;
             ``"handled"`` if the learner answers nevertheless, with finite scores.
         learns: Separable classes must be told apart. False for a learner that must be trained first.
+        numbers: The type of features (whole numbers, half precision, two types) must not change answers, and their size
+            (factors from 1e-6 to 1e6, one large column, offsets to 1e5) must not mix episodes or end in an error of
+            another kind than FewShotError. False for a learner that is meant for features of one type or size; learners
+            on items that are no features are not concerned.
         shots: Examples of each class; zeros for a zero-shot learner. A second round has equal shots.
         item_shape: Shape of one item.
         side_shape: Shape of the descriptor of one class; items are a linear function of it, plus noise.
@@ -68,12 +74,16 @@ def check_learner(
     require_learner(learner)
     if absent_class not in ("raises", "handled"):
         raise FewShotError(f"absent_class must be 'raises' or 'handled', got '{absent_class}'")
-    claims = Claims(class_symmetric, order_invariant, absent_class, learns, tolerance)
+    claims = Claims(class_symmetric, order_invariant, absent_class, learns, tolerance, numbers)
     maker = Maker(item_shape, side_shape, unlabelled, render, seed)
     with global_state_kept():
         trial = Trial.prepare(learner, claims, maker, shots, dtype)
         _run(adapting_gives_a_function_from_queries_to_scores, trial)
-        for check in (*SIDE_EFFECTS, *ANSWERS):  # traces that the first call leaves are seen only by the first check
+        for check in (
+            *SIDE_EFFECTS,
+            *ANSWERS,
+            *NUMBERS,
+        ):  # traces that the first call leaves are seen only by the first check
             _run(check, trial)
 
 

@@ -91,6 +91,7 @@ class Claims:
     absent_class: str
     learns: bool
     tolerance: float
+    numbers: bool = True
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,11 @@ from fewshot.contract import SupportSet, episode_loss, taken
 from fewshot.datasets.collection import Collection
 from fewshot.datasets.rotation import EpisodeRotation
 from fewshot.episodes import EpisodeSampler, EpisodeSpec
-from fewshot.errors import EpisodeError
+from fewshot.errors import EpisodeError, FewShotError
 from fewshot.evaluation.answers import support_set
-from fewshot.training.loop import default_accelerator, optimise
+from fewshot.evaluation.required import require_collection, require_learner
+from fewshot.number_checks import keep_whole_numbers
+from fewshot.training.loop import default_accelerator, optimise, require_trainable
 from fewshot.training.progress import Progress, TrainingState
 from fewshot.training.settings import TrainingSettings
 
@@ -37,12 +39,24 @@ class EpisodicTraining(TrainingSettings):
         at_once: Episodes of one forward pass, whose graph is held; it must divide a process's share. Left out: one for
             a learner with batch norm, whose episodes then do not see each other's statistics, else all of them.
         rotation: ``"class"`` or ``"episode"`` turns images by a random quarter turn, as `EpisodeRotation`.
+
+    Raises:
+        EpisodeError: If the spec is none.
+        FewShotError: If another setting is none, or out of range.
     """
 
     spec: EpisodeSpec
     tasks: int = 1
     at_once: int | None = None
     rotation: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.spec, EpisodeSpec):
+            raise EpisodeError(f"the spec must be an EpisodeSpec, got {self.spec!r}; write EpisodeSpec(way=5, shot=1)")
+        keep_whole_numbers(self, tasks=1, **({} if self.at_once is None else {"at_once": 1}))
+        if self.rotation not in (None, "class", "episode"):
+            raise FewShotError(f"rotation must be 'class', 'episode' or None, got {self.rotation!r}")
 
 
 def train(
@@ -51,19 +65,21 @@ def train(
     settings: EpisodicTraining,
     *,
     validate: Callable[[Any], float] | None = None,
-    checkpoint: Path | None = None,
+    checkpoint: Path | str | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
     accelerator: Accelerator | None = None,
 ) -> TrainingState:
     """Train a learner on episodes; it ends with the weights of its best validation.
 
     Args:
-        learner: An ``nn.Module`` with ``adapt``; trained in place.
+        learner: An ``nn.Module`` with ``adapt``; trained in place. Parts that are frozen, and norms and dropouts that were put
+            in eval mode by themselves, stay as they are.
         collection: Base classes. Their names are kept as the classes that the learner has seen.
         settings: Budget, optimiser, seed.
         validate: Accuracy of the learner on *validation* classes, higher is better;
-            without it the last weights are kept.
-        checkpoint: File to save to and to resume from; a CSV log is written beside it.
+            without it the last weights are kept. One that is not finite is never the best, with a warning.
+        checkpoint: File to save to and to resume from; a CSV log is written beside it. It is written every ``save_every``
+            steps, every minute, before a validation, and on Ctrl-C or SIGTERM.
         report: Called after every step.
         accelerator: Device, precision, processes and trackers; one process on the default device when left out.
 
@@ -73,7 +89,12 @@ def train(
     Raises:
         CheckpointError: If the checkpoint belongs to other settings, data, learner or memory format.
         EpisodeError: If the episodes of a step cannot be shared evenly by the processes.
+        DataError: If the base classes are no collection.
+        FewShotError: If there is nothing to train, the loss is not finite, or ``validate`` or ``checkpoint`` are no such things.
     """
+    require_learner(learner)
+    require_trainable(learner, validate)
+    require_collection(collection)
     accelerator = accelerator or default_accelerator(settings)
     at_once = _at_once(learner, settings, accelerator)
     sampler = EpisodeSampler(collection.labels, settings.spec, settings.seed, class_names=collection.class_names,

@@ -1,6 +1,8 @@
 """Where a training run stands, and how it is saved and resumed."""
 
 import json
+import math
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -11,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fewshot.datasets.collection import Collection
-from fewshot.errors import CheckpointError
+from fewshot.errors import CheckpointError, FewShotError
 from fewshot.files import write_text
 from fewshot.training.checkpoint import (
     check_tensors,
@@ -104,8 +106,8 @@ class TrainingState:
             **{k: getattr(self, k) for k in ("step", "losses", "validations", "seconds", "rates")},
         }
         average = {f"average.{name}": value for name, value in self.average.items()}
+        write_text(path.with_suffix(".csv"), self.log())  # first: a run that is killed in between writes it again
         save_checkpoint(path, {**weights, **best, **average, **optimizer_tensors(optimizer)}, progress)
-        write_text(path.with_suffix(".csv"), self.log())
 
     def log(self) -> str:
         """The run as CSV: step, loss, learning rate, and accuracy on validation classes where it was measured."""
@@ -133,13 +135,20 @@ class TrainingState:
         own = {name: value.clone() for name, value in learner.state_dict().items()} if self.average else {}
         if self.average:
             learner.load_state_dict(self.average)
-        yield
-        if own:
-            learner.load_state_dict(own)
+        try:
+            yield
+        finally:
+            if own:
+                learner.load_state_dict(own)
 
-    def validated(self, learner: nn.Module, accuracy: float) -> None:
-        """Note an accuracy on validation classes, and keep the weights if none was better."""
-        if not self.validations or accuracy > max(a for _, a in self.validations):
+    def validated(self, learner: nn.Module, said: Any) -> None:
+        """Note an accuracy on validation classes, and keep the weights if none was better; NaN is never better.
+
+        Raises:
+            FewShotError: If it is no number.
+        """
+        accuracy = _accuracy(said, self.step)
+        if accuracy > max((a for _, a in self.validations if math.isfinite(a)), default=-math.inf):
             self.best = {name: value.detach().clone() for name, value in learner.state_dict().items()}
         self.validations.append((self.step, accuracy))
 
@@ -147,6 +156,20 @@ class TrainingState:
         """Give the learner the weights of the best validation, else the averaged ones, where there are any."""
         if self.best or self.average:
             learner.load_state_dict(self.best or self.average)
+
+
+def _accuracy(said: Any, step: int) -> float:
+    try:
+        accuracy = float(said)
+    except (TypeError, ValueError, RuntimeError):
+        raise FewShotError(f"validate must return the accuracy, one number, got {said!r} at step {step}") from None
+    if not math.isfinite(accuracy):
+        warnings.warn(
+            f"the validation at step {step} gave {accuracy}: it does not count, and other weights are kept",
+            stacklevel=2,
+        )
+        return math.nan
+    return accuracy
 
 
 def _identity(learner: nn.Module, collection: Collection, settings: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from fewshot.errors import FewShotError
+from fewshot.number_checks import keep_finite_numbers, keep_whole_numbers, seed_number, truth_value
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("halve", "steps", "linear", "cosine", "constant")
@@ -17,7 +18,7 @@ class TrainingSettings:
     """Settings of every training run.
 
     Attributes:
-        steps: Number of optimiser steps.
+        steps: Number of optimiser steps, one or more.
         seed: Names the list of what is trained on.
         learning_rate: At the first step.
         optimizer: ``"adam"``, ``"adamw"`` or ``"sgd"``.
@@ -32,10 +33,10 @@ class TrainingSettings:
         precision: ``"no"``, ``"bf16"`` or ``"fp16"``, as accelerate takes it.
         compile: Whether the loss goes through ``torch.compile``; pays on cards.
         validate_every: Steps between two validations.
-        save_every: Steps between two checkpoints.
+        save_every: Steps between two checkpoints; one is also written every minute, and on Ctrl-C or SIGTERM.
 
     Raises:
-        FewShotError: If optimiser or schedule are not known, or a number is out of range.
+        FewShotError: If optimiser, schedule or precision are not known, or a number is none or out of range.
     """
 
     steps: int
@@ -57,11 +58,14 @@ class TrainingSettings:
         for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("precision", ("no", "bf16", "fp16"))):
             if getattr(self, name) not in known:
                 raise FewShotError(f"{name} must be one of {', '.join(known)}, got '{getattr(self, name)}'")
-        if not (0 <= self.average < 1 and self.learning_rate >= 0 and self.weight_decay >= 0):
-            raise FewShotError(
-                "average must be 0 or more and below 1, learning_rate and weight_decay 0 or more, "
-                f"got {self.average}, {self.learning_rate} and {self.weight_decay}"
-            )
+        keep_whole_numbers(self, steps=1, halve_every=0, validate_every=1, save_every=1)
+        object.__setattr__(self, "seed", seed_number(self.seed))
+        object.__setattr__(self, "compile", truth_value("compile", self.compile))
+        keep_finite_numbers(
+            self, learning_rate="[0, inf)", momentum="[0, 1)", weight_decay="[0, inf)", average="[0, 1)"
+        )
+        if self.clip is not None:
+            keep_finite_numbers(self, clip="(0, inf)")
 
 
 def learning_rate(settings: TrainingSettings, step: int) -> float:

@@ -20,7 +20,9 @@ from fewshot.contract import prepare
 from fewshot.datasets.collection import Collection
 from fewshot.datasets.rotation import rotate
 from fewshot.errors import FewShotError
-from fewshot.training.loop import default_accelerator, optimise
+from fewshot.evaluation.required import require_collection
+from fewshot.number_checks import keep_finite_numbers, keep_whole_numbers
+from fewshot.training.loop import default_accelerator, optimise, require_trainable
 from fewshot.training.progress import Progress, TrainingState
 from fewshot.training.settings import TrainingSettings
 
@@ -49,11 +51,10 @@ class SupervisedTraining(TrainingSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (self.batch_size >= 1 and self.rotation >= 0 and 0 <= self.distil <= 1 and self.temperature > 0):
-            raise FewShotError(
-                "batch_size must be 1 or more, rotation 0 or more, distil in 0..1 and temperature above 0, "
-                f"got {self.batch_size}, {self.rotation}, {self.distil} and {self.temperature}"
-            )
+        keep_whole_numbers(self, batch_size=1)
+        keep_finite_numbers(self, rotation="[0, inf)", distil="[0, 1]", temperature="(0, inf)")
+        if self.cosine is not None:
+            keep_finite_numbers(self, cosine="(0, inf)")
 
 
 class ClassHead(nn.Module):
@@ -107,7 +108,7 @@ def pretrain(
     teacher: ClassHead | None = None,
     augment: Callable[[Any, torch.Generator], Any] | None = None,
     validate: Callable[[Any], float] | None = None,
-    checkpoint: Path | None = None,
+    checkpoint: Path | str | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
     accelerator: Accelerator | None = None,
 ) -> TrainingState:
@@ -126,9 +127,16 @@ def pretrain(
 
     Raises:
         CheckpointError: If the checkpoint belongs to other settings, data, network or memory format.
-        FewShotError: If classes are more or fewer than the head's, a teacher is missing or idle, or the processes cannot
+        DataError: If the base classes are no collection.
+        FewShotError: If there is nothing to train, If classes are more or fewer than the head's, a teacher is missing or idle, or the processes cannot
             share the items of a step evenly.
     """
+    if not isinstance(network, ClassHead):
+        raise FewShotError(
+            f"pretraining needs a ClassHead around a backbone, got {type(network).__name__}; make one of it"
+        )
+    require_trainable(network, validate)
+    require_collection(collection)
     accelerator = accelerator or default_accelerator(settings)
     _check(network, collection, settings, teacher, accelerator)
     for module in (network, teacher):
@@ -141,7 +149,7 @@ def pretrain(
         rows = rows[accelerator.process_index :: accelerator.num_processes]
         items = collection.take(rows)
         if augment is not None:
-            items = augment(items, torch.Generator().manual_seed(settings.seed * 2**32 + step))
+            items = augment(items, torch.Generator().manual_seed((settings.seed * 2**32 + step) % 2**63))
         return [(items.to(accelerator.device), labels[rows].to(accelerator.device))]
 
     judge = None if validate is None else lambda n: validate(n.backbone)

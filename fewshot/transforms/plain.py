@@ -1,13 +1,15 @@
 """Transforms that need no base classes: unit length, powers, coordinates in the span of an episode."""
 
+import math
 from dataclasses import dataclass
+from numbers import Real
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from fewshot.errors import EpisodeError
+from fewshot.errors import EpisodeError, FewShotError
 
 Features = Float[Tensor, "*e n dim"]
 
@@ -30,10 +32,18 @@ class Power:
     Attributes:
         exponent: λ.
         offset: Added first, so that the slope at 0 is finite.
+
+    Raises:
+        FewShotError: If one of them is no finite number.
     """
 
     exponent: float = 0.5
     offset: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, value in (("exponent", self.exponent), ("offset", self.offset)):
+            if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+                raise FewShotError(f"{name} of a power must be a finite number, got {value!r}")
 
     def __call__(self, x: Features) -> Features:
         """Powers of features.
