@@ -30,7 +30,7 @@ class Descriptions(TypedDict):
 class Known(TypedDict):
     """See `fewshot.estimator.model.Calibration`."""
 
-    temperature: Annotated[float, Field(ge=1e-30, le=1e30)] | None
+    temperature: Annotated[float, Field(ge=1e-25, le=1e25)] | None
     right: NonNegativeInt
     asked: NonNegativeInt
 
