@@ -4,7 +4,7 @@ import os
 import signal
 import time
 
-from fuzzing.trial import Outcome
+from fuzzing.outcome import Outcome
 
 
 def dies(seed: int, number: int) -> Outcome:

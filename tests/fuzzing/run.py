@@ -6,7 +6,7 @@ from importlib.metadata import version
 from typing import Any
 
 from fuzzing.kinds import KINDS
-from fuzzing.trial import nth
+from fuzzing.trial import attempt, nth
 from fuzzing.workers import outcomes
 
 PACKAGES = ("fewshot", "numpy", "pillow", "pydantic", "pyyaml", "safetensors", "scipy", "torch", "datasets")
@@ -27,7 +27,7 @@ def fuzz(seed: int, inputs: int, seconds: float, say: Any = print, jobs: int = 1
         The record: inputs by kind, outcomes, and what must be empty: raw exceptions by place.
     """
     started, by_kind, bad = time.monotonic(), {name: Counter() for name in KINDS}, Counter()
-    for number, outcome in outcomes(seed, inputs, started + seconds, jobs=jobs):
+    for number, outcome in outcomes(seed, inputs, started + seconds, attempt, jobs=jobs):
         kind, _ = nth(seed, number)
         what = "silent" if kind.sealed and outcome.what == "another answer" else outcome.what
         by_kind[kind.name][what] += 1

@@ -9,34 +9,20 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 from random import Random
+
+import torch
 
 from fewshot import names
 from fewshot.errors import FewShotError, FewShotWarning
 from fuzzing.damage import damaged
 from fuzzing.kinds import KINDS, Kind
+from fuzzing.outcome import Outcome
 
 MOST = 2000
 """Letters of a sentence."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of an input.
-
-    Attributes:
-        what: ``"refused"`` (a `FewShotError` of one sentence), ``"as whole"`` (the answer of whole files), ``"another answer"``,
-            ``"raw"``, ``"hang"`` or ``"death"`` of the process.
-        place: Of a raw exception: file and line of the package's own innermost frame.
-        detail: Exception and message.
-    """
-
-    what: str
-    place: str = ""
-    detail: str = ""
 
 
 def nth(seed: int, number: int) -> tuple[Kind, Random]:
@@ -58,6 +44,16 @@ def attempt(seed: int, number: int) -> Outcome:
     expected = whole_answer(kind.name)
     with place(made) as folder:
         return judged(kind, folder, expected)
+
+
+def prepare() -> None:
+    """What a process does first: read whole files of every kind, on one thread."""
+    torch.set_num_threads(1)
+    for name in KINDS:
+        whole_answer(name)
+
+
+attempt.prepare = prepare  # type: ignore[attr-defined]
 
 
 def judged(kind: Kind, folder: Path, expected: str) -> Outcome:

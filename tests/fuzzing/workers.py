@@ -9,8 +9,7 @@ from queue import Queue
 from threading import Thread
 from typing import Any
 
-from fuzzing.kinds import KINDS
-from fuzzing.trial import Outcome, attempt, whole_answer
+from fuzzing.outcome import Outcome
 
 Attempt = Callable[[int, int], Outcome]
 START_SECONDS, SECONDS = 900, 60
@@ -20,7 +19,7 @@ MORE_MEMORY = 2**31
 
 
 def outcomes(
-    seed: int, stop: int, until: float, of: Attempt = attempt, seconds: float = SECONDS, jobs: int = 1
+    seed: int, stop: int, until: float, of: Attempt, seconds: float = SECONDS, jobs: int = 1
 ) -> Iterator[tuple[int, Outcome]]:
     """What comes of the inputs ``0 .. stop - 1``, as long as the time lasts; in order, where one process reads them.
 
@@ -28,7 +27,7 @@ def outcomes(
         seed: Of all damage.
         stop: Number of inputs.
         until: Time, of `time.monotonic`, after which no further one is begun.
-        of: Tells what comes of an input, by seed and number.
+        of: Tells what comes of an input, by seed and number; its ``prepare``, if it has one, is called first.
         seconds: After so many without an answer an input hangs.
         jobs: Processes at once; each takes every so manieth input.
     """
@@ -96,11 +95,7 @@ def _wait_for(worker: Connection) -> None:
 
 
 def _work(connection: Connection, seed: int, numbers: range, of: Attempt) -> None:
-    import torch
-
-    torch.set_num_threads(1)
-    for name in KINDS if of is attempt else ():
-        whole_answer(name)
+    getattr(of, "prepare", lambda: None)()
     _limit_memory()
     connection.send("ready")
     for number in numbers:
