@@ -73,7 +73,7 @@ def _one_process(task: tuple[int, range, Attempt], until: float, seconds: float)
         for _ in task[1]:
             if time.monotonic() > until:
                 return
-            if not ours.poll(seconds):
+            if not _answers(ours, seconds):
                 yield Outcome("hang", detail=f"no answer in {seconds} seconds")
                 return
             yield Outcome(*ours.recv())
@@ -85,9 +85,14 @@ def _one_process(task: tuple[int, range, Attempt], until: float, seconds: float)
         process.join()
 
 
+def _answers(worker: Connection, seconds: float) -> bool:
+    """Whether an answer comes in time; a second at a time, so that a run that is stopped and continued does not lose patience."""
+    return any(worker.poll(1) for _ in range(int(seconds)))
+
+
 def _wait_for(worker: Connection) -> None:
     try:
-        ready = worker.poll(START_SECONDS) and worker.recv()
+        ready = _answers(worker, START_SECONDS) and worker.recv()
     except EOFError:
         ready = False
     if not ready:
