@@ -16,6 +16,8 @@ turns any of them into one sentence and exit code 2::
     ├── RecipeError             a recipe file is wrong: names file, line and key
     ├── RecordError             a record cannot be read, or two cannot be compared
     └── CheckpointError         a checkpoint does not belong to this run
+
+What is answered all the same, but not as a user may expect, comes with a ``FewShotWarning``.
 """
 
 MOST_LETTERS = 2000

@@ -179,7 +179,7 @@ def test_a_seed_is_a_whole_number(seed):
 
 
 @pytest.mark.parametrize("coverage", ["0.9", None, float("nan"), True, 0, 1, [0.9]])
-def test_a_coverage_is_a_number_between_0_and_1(coverage):
+def test_a_coverage_is_a_number_between_0_and_1(no_shape_hook, coverage):
     x, ids, query = blobs()
     classifier = FewShotClassifier(learner="nearest-mean").fit(x, ids)
     for calibration in (None, (x + 0.1, ids)):

@@ -316,7 +316,7 @@ def test_another_kind_than_rows():
             {"backbone": lambda x: x.mean((1, 2, 3))},
             r"must give a row of features an item, got shape \(6,\) for 6 items",
         ),
-        ({"backbone": lambda x: (x, x)}, "must take items of shape|must be a tensor"),
+        ({"backbone": lambda x: (x, x)}, "must give one tensor of features, got a tuple"),
         ({"backbone": lambda x: x[:1]}, r"must give a row of features an item, got shape \(1, 3, 84, 84\) for 6 items"),
     ],
 )

@@ -235,6 +235,12 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         model, parameters = load_model(Path(path))
         return cls(**parameters)._know(model)
 
+    def __sklearn_tags__(self) -> Any:
+        """As for any classifier, and sparse rows are taken, too."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
     def _start(self, X: Any, y: Any, classes: Any) -> "FewShotClassifier":
         self._require_settings()
         X = None if X is None else listed(X)
