@@ -67,7 +67,7 @@ def test_features_that_are_not_finite_are_refused(bad):
             Collection.from_arrays(torch.from_numpy(x), [0, 1, 0, 1])
 
 
-def test_direct_construction_is_checked():
+def test_direct_construction_is_checked(no_shape_hook):
     x = np.zeros((2, 1))
     with pytest.raises(DataError, match=r"labels must lie in 0\.\.1, got 0\.\.2; Collection.from_arrays relabels"):
         Collection(x, np.array([0, 2]), ("a", "b"))

@@ -342,7 +342,7 @@ def test_a_vision_network_of_timm_is_tuned():
         assert nll_loss(scores[0], support.y[0]) < 0.2  # log 3 before
 
 
-def test_errors_say_what_must_hold():
+def test_errors_say_what_must_hold(no_shape_hook):
     with pytest.raises(FewShotError, match="head must be one of zero, random, prototypes, got 'ones'"):
         FineTune(backbone(), head="ones")
     with pytest.raises(FewShotError, match="batch must be a whole number of at least 1, got 0"):

@@ -20,6 +20,7 @@ from fewshot.batch_norm import (
     recorded_statistics,
     running_statistics,
 )
+from fewshot.contract import prepare
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.headed import Headed
 from fewshot.inner_loop import answer, descend, run, support_loss
@@ -305,7 +306,7 @@ def test_pixels_are_prepared_as_the_backbone_says():
     module = Headed(conv(), 3).double()
     whole = torch.arange(64, dtype=torch.uint8).reshape(1, 1, 8, 8).repeat(2, 1, 1, 1)
     with running_statistics(module):
-        assert_close(module.float()(whole), module(whole.float() / 255))
+        assert_close(module.float()(prepare(module.backbone, whole)), module(whole.float() / 255))
 
 
 def test_heads_come_from_their_seed_alone():

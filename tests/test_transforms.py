@@ -12,7 +12,6 @@ from make import episode, episodes
 from sklearn.covariance import shrunk_covariance
 from sklearn.decomposition import PCA as SklearnPCA
 from sklearn.preprocessing import PowerTransformer, normalize
-from torch import nn
 from torch.testing import assert_close
 
 from fewshot.contract import SupportSet, episode_loss
@@ -162,7 +161,7 @@ def test_transforms_by_name():
     assert all(make_transform(name) for name in TRANSFORMS)
 
 
-def test_wrong_names_and_options_are_refused():
+def test_wrong_names_and_options_are_refused(no_shape_hook):
     with pytest.raises(
         UnknownNameError, match="the transform must be a known name, got 'center'; did you mean 'centre'"
     ):
@@ -287,7 +286,7 @@ def test_options_are_for_heads_that_are_named():
 
 
 def test_parameters_and_modes_of_a_trained_head_are_reached():
-    head = nn.Linear(3, 3)
+    head = load_learner("relation", dim=3)
     learner = Transformed(Normalise(), head)
     assert list(learner.parameters()) == list(head.parameters())
     assert not learner.eval().head.training

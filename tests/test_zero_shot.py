@@ -170,7 +170,8 @@ def test_a_record_is_read_as_it_was_written(tmp_path):
     assert ZeroShotRecord.load(tmp_path / "one.json") == record
     (tmp_path / "one.json").write_text("{}")
     with pytest.raises(
-        RecordError, match="must be a record of a zero-shot evaluation, got: Field required; run it again"
+        RecordError,
+        match="must be a record of a zero-shot evaluation, got at 'learner': Field required; run it again with --again",
     ):
         ZeroShotRecord.load(tmp_path / "one.json")
 

@@ -13,7 +13,7 @@ from fewshot.names import unknown
 
 
 def named_classes(
-    labels: np.ndarray, class_names: Sequence[str] | None
+    labels: np.ndarray, class_names: Sequence[str] | np.ndarray | None
 ) -> tuple[tuple[str, ...], Integer[np.ndarray, " n_classes"] | None]:
     """Names of the classes, and their places among the given names, where there are any.
 

@@ -96,7 +96,13 @@ class Collection:
 
     @classmethod
     def from_arrays(
-        cls, x: Any, y: Any, *, name: str = "arrays", class_names: Sequence[str] | None = None, **known: Any
+        cls,
+        x: Any,
+        y: Any,
+        *,
+        name: str = "arrays",
+        class_names: Sequence[str] | np.ndarray | None = None,
+        **known: Any,
     ) -> "Collection":
         """A collection from items and labels of any kind: numbers with gaps, or names.
 

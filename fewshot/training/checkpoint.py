@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from pydantic import ConfigDict, Field, NonNegativeInt
+from pydantic import AfterValidator, ConfigDict, Field, NonNegativeInt
 from torch import Tensor, nn
 from typing_extensions import TypedDict
 
@@ -20,6 +20,15 @@ from fewshot.sealed import read_tensors, write_tensors
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
+def _at_a_step(validation: list[float]) -> list[float]:
+    if not validation[0].is_integer():  # the accuracy may be NaN: a network that diverged has none
+        raise ValueError(f"a validation is a step and its accuracy, got the step {validation[0]}")
+    return validation
+
+
+Validation = Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_at_a_step)]
+
+
 class SavedProgress(TypedDict):
     """What the JSON of a checkpoint must say; names and settings of the run are compared with those of the run."""
 
@@ -28,7 +37,7 @@ class SavedProgress(TypedDict):
     threads: Annotated[int, Field(ge=1, le=4096)]
     losses: list[Finite]
     rates: list[Finite]
-    validations: list[Annotated[list[Finite], Field(min_length=2, max_length=2)]]
+    validations: list[Validation]
     seconds: Annotated[Finite, Field(ge=0)]
 
 
