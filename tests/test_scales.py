@@ -103,7 +103,7 @@ def test_no_weights_near_those_of_the_largest_margins_are_better(scale):
 
 def svm_loss(w, x, target):
     scores = w @ x.T
-    violation = (scores + 1 - target).amax(0) - (scores * target).sum(0)
+    violation = (scores + (1 - target)).amax(0) - (scores * target).sum(0)
     return float(w.square().sum() / 2 + 0.1 * violation.sum())
 
 
