@@ -31,6 +31,7 @@ Classifier = Callable[[ItemsT], Tensor]  # (e, q, *item) -> scores (e, q, n_way)
 AXES = ("x", "y", "descriptors", "unlabelled", "seed", "domain")
 """Fields of a support set that lead with the episode axis."""
 
+FLOATS = (torch.float32, torch.float64)
 WIDE = (torch.int32, torch.int64, torch.uint32, torch.uint64)  # whole numbers that float32 cannot hold
 
 
@@ -163,7 +164,7 @@ class Backbone(Protocol):
 
 
 def prepare(backbone: Any, items: Any) -> Any:
-    """Items as the backbone expects them: its own ``preprocess``, or uint8 pixels divided by 255.
+    """Items as the backbone expects them: its own ``preprocess``, or uint8 pixels divided by 255; floats in its precision.
 
     Raises:
         EpisodeError: If they are on another device than the backbone's parameters.
@@ -176,6 +177,8 @@ def prepare(backbone: Any, items: Any) -> Any:
     own = next(backbone.parameters(), None) if isinstance(backbone, nn.Module) else None
     if own is not None and isinstance(items, Tensor):
         require_one_device("a network and its items", own, items)
+        if items.is_floating_point() and own.is_floating_point():
+            items = items.to(own.dtype)
     return items
 
 
@@ -214,14 +217,37 @@ def taken(learner: Any, items: Any, like: Any = None) -> Any:
     """
     if not isinstance(items, Tensor) or claims_of(learner).prepares:
         return items
+    return as_features(items, like)
+
+
+def as_features(items: Tensor, like: Any = None) -> Tensor:
+    """Floats of one type; see `taken`, which leaves the items of some learners as they are."""
     items = items.float() / 255 if items.dtype == torch.uint8 else floats(items)
     mixed = isinstance(like, Tensor) and like.is_floating_point() and items.is_floating_point()
     return items.to(like.dtype) if mixed else items
 
 
+def on_features(adapt: Callable[[Any, SupportSet], Classifier]) -> Callable[..., Classifier]:
+    """Decorate an ``adapt`` that computes with features: it gets floats, and its classifier queries of the same type."""
+
+    @wraps(adapt)
+    def on_floats(self: Any, support: SupportSet) -> Classifier:
+        if support.x.dtype not in FLOATS or (support.unlabelled is not None and support.unlabelled.dtype not in FLOATS):
+            support = support.map(as_features)
+        classify, like = adapt(self, support), support.x
+        known = getattr(classify, "known", None)
+
+        def after(f: Any) -> Classifier:
+            return lambda query: cast(Tensor, f(as_features(query, like)))
+
+        return with_known(after(classify), None if known is None else after(known))
+
+    return on_floats
+
+
 def floats(items: Tensor) -> Tensor:
     """Numbers as learners on features compute with them: float32 or float64, whatever else they were stored in."""
-    if items.dtype in (torch.float32, torch.float64) or items.is_complex():
+    if items.dtype in FLOATS or items.is_complex():
         return items
     return items.to(torch.float64 if items.dtype in WIDE else torch.float32)
 

@@ -5,7 +5,7 @@ where features are large those are below rounding. Here an interior point method
 together, in coordinates along principal axes, each of unit size. Slower: one system of classes times coordinates.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -14,7 +14,12 @@ from torch import Tensor
 from fewshot.convex import orthogonal
 from fewshot.errors import EpisodeError
 
-TOGETHER = 2**22  # numbers of the systems that are assembled at once
+GENTLE = 1e-7
+"""Strength of a coordinate's penalty against violations from which on steps resolve the objective."""
+RELAXED = 1e-5
+"""By how much stronger penalties are weakened at once, where they let margins be violated."""
+FILLED = 1e-9
+"""Violation that is rounding, where other violations are none."""
 
 
 def largest_margins(
@@ -32,14 +37,16 @@ def largest_margins(
         EpisodeError: If the solution is not found, or float64 cannot hold it.
     """
     if x.ndim == 2:
-        return largest_margins(x[None], target[None], C, steps)[0]
+        return _weights(x, target, C, steps)
+    each = zip(x, target, strict=True)  # alone: a large column amplifies the rounding by which a batch differs
+    return torch.stack([_weights(*episode, C, steps) for episode in each])
+
+
+def _weights(x: Tensor, target: Tensor, C: float, steps: int) -> Tensor:
     z, axes = orthogonal(x)
     size = z.abs().amax(-2, keepdim=True)
     size = torch.where(size > 0, size, 1)
-    each = max(1, TOGETHER // (target.shape[-2] ** 2 * z.shape[-1] * z.shape[-2]))
-    parts = (torch.split(part, each) for part in (z / size, target, 1 / (C * size.square())))
-    chunks = zip(*parts, strict=True)
-    weights = torch.cat([_solve(Margins(*chunk), steps) for chunk in chunks]) / size @ axes.mT
+    weights = _relaxed(Margins(z / size, target, 1 / (C * size.square())), steps) / size @ axes.mT
     return _filled(weights, x, target)
 
 
@@ -48,9 +55,9 @@ class Margins:
     """Σ strength W² / 2 + Σ ξ under (w_y - w_m) z + ξ - (1 for m ≠ y) = t, all t ≥ 0.
 
     Attributes:
-        z: Items, ``(e, s, k)``.
-        target: One where an item belongs to a class, ``(e, n, s)``.
-        strength: Of the penalty on each coordinate, ``(e, 1, k)``.
+        z: Items, ``(s, k)``.
+        target: One where an item belongs to a class, ``(n, s)``.
+        strength: Of the penalty on each coordinate, ``(1, k)``.
     """
 
     z: Tensor
@@ -64,11 +71,24 @@ class Margins:
 
     def value(self, w: Tensor, xi: Tensor) -> Tensor:
         """The objective."""
-        return (self.strength * w.square()).sum((-2, -1), keepdim=True) / 2 + xi.sum((-2, -1), keepdim=True)
+        return (self.strength * w.square()).sum() / 2 + xi.sum()
+
+
+def _relaxed(problem: Margins, steps: int) -> Tensor:
+    """W ``(n, k)``: by penalties that are weakened until they are the problem's own, or violate no margin.
+
+    Weights of the least penalty among those without violation are best for all weaker penalties, too.
+    """
+    factor = max(1.0, GENTLE / float(problem.strength.max()))
+    while True:
+        w = _solve(replace(problem, strength=factor * problem.strength), steps)
+        if factor == 1 or bool(_violation(w, problem.z, problem.target).max() <= FILLED):
+            return w
+        factor = max(1.0, RELAXED * factor)
 
 
 def _solve(problem: Margins, steps: int) -> Tensor:
-    """W ``(e, n, k)`` by primal and dual steps of one length; solved episodes stay."""
+    """W ``(n, k)`` by primal and dual steps of one length."""
     n = problem.target.shape[-2]
     w = problem.z.new_zeros(*problem.target.shape[:-1], problem.z.shape[-1])
     xi, mu = torch.full_like(problem.target[..., :1, :], 2.0), torch.full_like(problem.target, 1 / n)
@@ -77,14 +97,12 @@ def _solve(problem: Margins, steps: int) -> Tensor:
         others = (1 - problem.target) * mu  # all multipliers of an item sum to 1
         off = problem.strength * w - (problem.target * others.sum(-2, keepdim=True) - others) @ problem.z
         unmet, value = problem.gaps(w, xi) - t, problem.value(w, xi)
-        gap = (mu * t).sum((-2, -1), keepdim=True)
-        done = (gap <= 1e-8 * value) & ((off * w).sum((-2, -1), keepdim=True).abs() <= 1e-7 * value)
-        done &= unmet.abs().amax((-2, -1), keepdim=True) <= 1e-11
-        if bool(done.all()):
+        gap = (mu * t).sum()
+        if bool((gap <= 1e-11 * value) & ((off * w).sum().abs() <= 1e-7 * value) & (unmet.abs().max() <= 1e-11)):
             return w
         wanted = 0.1 * gap / mu.shape[-1] / n - mu * t
         dw, dxi, dt, dmu = _step(problem, off, unmet, wanted, mu, t)
-        length = torch.where(done, 0.0, _longest((mu, dmu), (t, dt)))
+        length = _longest((mu, dmu), (t, dt))
         w, xi, t, mu = w + length * dw, xi + length * dxi, t + length * dt, mu + length * dmu
     raise EpisodeError(f"the support vector machine must be solved in {steps} steps; scale the features or lower C")
 
@@ -111,29 +129,33 @@ def _system(problem: Margins, d: Tensor, total: Tensor, right: Tensor) -> Tensor
     """Solves ``strength W + Σ_i (diag d - d dᵀ / Σ d) W z zᵀ = right``, whose columns sum to 0, by Cholesky."""
     z, (n, k) = problem.z, right.shape[-2:]
     eye = torch.eye(n, dtype=z.dtype, device=z.device).unsqueeze(-1)
-    across = (1 - eye) * d.unsqueeze(-2) * (d / total).unsqueeze(-3)  # (e, n, n, s)
+    across = (1 - eye) * d.unsqueeze(-2) * (d / total).unsqueeze(-3)  # (n, n, s)
     across = eye * across.sum(-2, keepdim=True) - across  # the diagonal from the others loses no digits
-    blocks = (z.mT[:, None, None] * across.unsqueeze(-2)) @ z[:, None, None]  # (e, n, n, k, k)
-    blocks = blocks + eye.unsqueeze(-1) * problem.strength.squeeze(-2).diag_embed()[:, None, None]
-    own = blocks.diagonal(0, 1, 2).diagonal(0, 1, 2).mean(-2)  # (e, k)
-    blocks = blocks + own.diag_embed()[:, None, None] / n  # the classes' mean, which is 0 and stays so
-    whole = blocks.transpose(-3, -2).reshape(-1, n * k, n * k)
-    scale = whole.diagonal(dim1=-2, dim2=-1).rsqrt()
-    even = scale.unsqueeze(-1) * whole * scale.unsqueeze(-2)
+    blocks = (z.mT * across.unsqueeze(-2)) @ z  # (n, n, k, k)
+    blocks = blocks + eye.unsqueeze(-1) * problem.strength[0].diag()
+    own = blocks.diagonal(0, 0, 1).diagonal(0, 0, 1).mean(0)  # (k,)
+    blocks = blocks + own.diag() / n  # the classes' mean, which is 0 and stays so
+    whole = blocks.transpose(-3, -2).reshape(n * k, n * k)
+    scale = whole.diagonal().rsqrt()
+    even = scale.unsqueeze(-1) * whole * scale
     factor, _ = torch.linalg.cholesky_ex(even + 1e-14 * torch.eye(n * k, dtype=z.dtype, device=z.device))
-    flat = scale * right.reshape(-1, n * k)
+    flat = scale * right.flatten()
     return (scale * torch.cholesky_solve(flat.unsqueeze(-1), factor).squeeze(-1)).reshape_as(right)
 
 
 def _longest(*pairs: tuple[Tensor, Tensor]) -> Tensor:
-    """The longest step, 1 at most, that keeps positive numbers positive in each episode."""
-    shrinkage = [(-step / value).amax((-2, -1), keepdim=True) for value, step in pairs]
-    return (0.99 / torch.stack(shrinkage).amax(0).clamp(min=1e-9)).clamp(max=1)
+    """The longest step, 1 at most, that keeps positive numbers positive."""
+    shrinkage = torch.stack([(-step / value).max() for value, step in pairs]).max()
+    return (0.99 / shrinkage.clamp(min=1e-9)).clamp(max=1)
 
 
 def _filled(weights: Tensor, x: Tensor, target: Tensor) -> Tensor:
-    """Weights of features, a little larger where only rounding is in the way of all margins."""
+    """Weights of features, larger by as much as rounding of scores may violate a margin where nothing else does."""
+    most = _violation(weights, x, target).max()
+    rounding = 4 * torch.finfo(x.dtype).eps * (weights.abs() @ x.abs().mT).max()
+    return torch.where(most < FILLED, weights * (1 + most.clamp(min=0) + rounding), weights)
+
+
+def _violation(weights: Tensor, x: Tensor, target: Tensor) -> Tensor:
     scores = weights @ x.mT
-    violation = (scores + 1 - target).amax(-2) - (scores * target).sum(-2)
-    most = violation.amax(-1)[..., None, None]
-    return torch.where((most > 0) & (most < 1e-9), weights * (1 + most + 1e-16), weights)
+    return (scores + (1 - target)).amax(-2) - (scores * target).sum(-2)

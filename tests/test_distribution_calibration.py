@@ -201,7 +201,7 @@ WRONG = [SpreadOnTheDiagonal, CovariancesAdded, ItemLeftOut, BaseTransformedToo,
 
 @pytest.mark.parametrize("wrong", WRONG)
 def test_wrong_formulas_pass_the_battery_and_fail_the_oracle(wrong):
-    check(wrong())
+    check(wrong(), numbers=False)  # scikit-learn does not converge on large features
     with pytest.raises(AssertionError):
         agree(wrong(samples=60_000))
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from scipy.optimize import minimize
+from scipy.optimize import minimize, nnls
 from torch.nn.functional import one_hot
 
 from fewshot.contract import SupportSet, floats, taken
@@ -101,9 +101,41 @@ def test_no_weights_near_those_of_the_largest_margins_are_better(scale):
             assert svm_loss(near, x, target) > got * (1 - 1e-6)
 
 
+@pytest.mark.parametrize("factor", [1.0, 1e3, 1e6, 1e9])
+def test_largest_margins_without_violation_are_those_of_least_distance(factor):
+    x, y = table(3.0)
+    w = largest_margins(torch.tensor(x * factor), one_hot(torch.tensor(y)).double().T, 1e4)
+    scores = x * factor @ w.numpy().T
+    gaps = scores[np.arange(len(y)), y][:, None] - scores
+    assert gaps[np.eye(3)[y] == 0].min() >= 1 - 1e-12
+    assert float(w.square().sum()) / 2 <= least_distance(x * factor, y) * (1 + 1e-6)
+
+
+def least_distance(x, y):
+    """Least ‖W‖² / 2 with all margins, by nonnegative least squares: Lawson and Hanson (1974), chapter 23."""
+    (n, dim), size = (y.max() + 1, x.shape[1]), np.abs(x).max()
+    pairs = [
+        np.outer(np.eye(n)[own] - np.eye(n)[m], row)
+        for row, own in zip(x / size, y, strict=True)
+        for m in range(n)
+        if m != own
+    ]
+    stacked = np.r_[np.reshape(pairs, (len(pairs), -1)).T, np.ones((1, len(pairs)))]
+    wanted = np.r_[np.zeros(n * dim), 1.0]
+    missed = stacked @ nnls(stacked, wanted)[0] - wanted
+    return ((missed[:-1] / missed[-1] / size) ** 2).sum() / 2
+
+
+@pytest.mark.parametrize("name", ["logistic-regression", "ridge", "r2d2", "svm"])
+def test_features_whose_squares_are_infinite_are_refused(name):
+    x, y = table(1.0)
+    with pytest.raises(EpisodeError, match=r"features must be at most 1e\+100, got "):
+        load_learner(name).adapt(SupportSet(torch.tensor(x * 1e160)[None], torch.tensor(y)[None], 3))
+
+
 def svm_loss(w, x, target):
     scores = w @ x.T
-    violation = (scores + 1 - target).amax(0) - (scores * target).sum(0)
+    violation = (scores + (1 - target)).amax(0) - (scores * target).sum(0)
     return float(w.square().sum() / 2 + 0.1 * violation.sum())
 
 
@@ -128,6 +160,21 @@ def test_floats_hold_what_was_stored():
     assert floats(large).dtype == torch.float64
     assert int(floats(large)) == 2**40 + 1
     assert taken(load_learner("ridge"), torch.ones(1, 1, 2).double(), like=torch.ones(1, 1, 2)).dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    "name", ["nearest-mean", "k-nearest-neighbours", "matching-attention", "ridge", "svm", "soft-k-means"]
+)
+@pytest.mark.parametrize(
+    "kinds", [("float32", "float64"), ("float64", "float32"), ("float16", "float16"), ("int64", "int64")]
+)
+def test_any_type_of_number_is_taken_without_the_evaluator(name, kinds):
+    x, y = table(3.0)
+    x, first, then = torch.tensor(4 * x).round(), *(getattr(torch, kind) for kind in kinds)
+    learner, labels = load_learner(name), torch.tensor(y)[None]
+    wanted = learner.adapt(SupportSet(x[None], labels, 3))(x[None])
+    got = learner.adapt(SupportSet(x.to(first)[None], labels, 3))(x.to(then)[None])
+    torch.testing.assert_close(got.double(), wanted, rtol=1e-3, atol=1e-3)
 
 
 def test_what_is_not_positive_definite_is_refused_in_a_sentence():

@@ -208,3 +208,7 @@ def test_errors_say_what_must_hold():
         SVM().adapt(SupportSet(torch.zeros(1, 2), torch.tensor([0]), 2))
     with pytest.raises(EpisodeError, match="features must be finite"):
         SVM().adapt(SupportSet(torch.tensor([[0.0], [torch.nan]]), torch.tensor([0, 1]), 2))
+    support, _, _ = episode((4, 4, 4), 3, spread=3.0)
+    support.x.requires_grad_()  # gradients flow through the dual, which needs features of ordinary size
+    with pytest.raises(EpisodeError, match=r"must be solved in 100 steps; scale the features or lower C"):
+        SVM(1e9).adapt(support)

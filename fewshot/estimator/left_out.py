@@ -99,11 +99,12 @@ def scorer(learner: Any, support: SupportSet[Any]) -> Callable[[Any], np.ndarray
     """
     shape, take_in = tuple(support.x.shape[2:]), partial(taken, learner)
     with torch.no_grad(), eval_mode(learner), taking(learner, shape):
-        classify = learner.adapt(support.map(take_in))
+        support = support.map(take_in)
+        classify = learner.adapt(support)
 
     def answer(query: Any) -> np.ndarray:
         with torch.no_grad(), eval_mode(learner), taking(learner, shape):
-            scores: np.ndarray = classify(take_in(query)).detach().double().cpu().numpy()
+            scores: np.ndarray = classify(take_in(query, like=support.x)).detach().double().cpu().numpy()
         return scores
 
     return answer

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fewshot.contract import Classifier, SupportSet
+from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.ranking import check_options, compatibility, first_violation, learn_ranking
 
 
@@ -62,6 +62,7 @@ class ALE:
         l = (1 / torch.arange(1, wrong + 1).to(excess)).cumsum(0)  # noqa: E741, the letter of the paper
         return found * l[wrong // draws - 1].unsqueeze(1)
 
+    @on_features
     def adapt(self, support: SupportSet) -> Classifier:
         """Score by the descriptors of the new classes; support items play no part.
 

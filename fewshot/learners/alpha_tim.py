@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from fewshot.contract import Classifier, SupportSet
+from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.functional import class_means, class_membership
 from fewshot.information import Information, informed_scores
 
@@ -51,6 +51,7 @@ class AlphaTIM:
     def __post_init__(self) -> None:
         self._information(1.0)
 
+    @on_features
     def adapt(self, support: SupportSet) -> Classifier:
         """Start at the class means; they move when the queries come. Nothing is differentiated through.
 

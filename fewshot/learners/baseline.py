@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fewshot.contract import Classifier, SupportSet
+from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.functional import class_membership
 from fewshot.heads import StochasticDescent, coordinates, draws, slopes, trainable_support
 
@@ -42,6 +42,7 @@ class Baseline:
     def __post_init__(self) -> None:
         self._descent()
 
+    @on_features
     def adapt(self, support: SupportSet) -> Classifier:
         """Train a head on each episode's support; nothing is differentiated through.
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from fewshot.contract import Classifier, SupportSet
+from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.errors import FewShotError
 from fewshot.functional import class_membership
 from fewshot.heads import StochasticDescent, by_vectors, coordinates, cosines, draws, slopes, trainable_support
@@ -49,6 +49,7 @@ class BaselinePlusPlus:
         if not self.scale > 0:
             raise FewShotError(f"scale must be above 0, got {self.scale}")
 
+    @on_features
     def adapt(self, support: SupportSet) -> Classifier:
         """Train a head on each episode's support; nothing is differentiated through.
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from fewshot.contract import Classifier, SupportSet
+from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.errors import FewShotError
 from fewshot.functional import rectifying_weights, require_every_class
 from fewshot.gram import class_means, cosines, gram, moved, to_the_support, unit
@@ -45,6 +45,7 @@ class BDCSPN:
         if self.shift not in ("all", "prototypes", "none"):
             raise FewShotError(f"shift must be 'all', 'prototypes' or 'none', got '{self.shift}'")
 
+    @on_features
     def adapt(self, support: SupportSet) -> Classifier:
         """Keep the support; prototypes are made when the queries come.
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from fewshot.base_classifier import base_log_probabilities, fit_base_classifier
-from fewshot.contract import Classifier, SupportSet
+from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.descriptors import base_classes, class_descriptors, require_base
 from fewshot.errors import FewShotError
 from fewshot.number_checks import keep_whole_numbers
@@ -56,6 +56,7 @@ class ConSE:
         weight = fit_base_classifier(x, y, classes=len(s), C=self.C, name="ConSE")
         return replace(self, weight=weight, described=s)
 
+    @on_features
     def adapt(self, support: SupportSet) -> Classifier:
         """Compare with the descriptors of the support; its items are not looked at.
 

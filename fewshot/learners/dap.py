@@ -22,7 +22,7 @@ from fewshot.attributes import (
     signature_scores,
     signatures,
 )
-from fewshot.contract import Classifier, SupportSet
+from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.descriptors import base_classes, require_base
 
 
@@ -71,6 +71,7 @@ class DAP:
         fitted = model.fit(x.numpy(), has.numpy())
         return torch.cat([torch.from_numpy(fitted.coef_[0]), torch.from_numpy(fitted.intercept_)])
 
+    @on_features
     def adapt(self, support: SupportSet) -> Classifier:
         """Compare with the attributes of the support's classes; its items are not looked at.
 

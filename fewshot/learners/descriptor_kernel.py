@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from fewshot.base_classifier import base_log_probabilities, fit_base_classifier
-from fewshot.contract import Classifier, SupportSet
+from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.descriptors import base_classes, class_descriptors, require_base
 from fewshot.errors import FewShotError
 
@@ -58,6 +58,7 @@ class DescriptorKernel:
         weight = fit_base_classifier(x, y, classes=len(s), C=self.C, name="DescriptorKernel")
         return replace(self, weight=weight, described=s)
 
+    @on_features
     def adapt(self, support: SupportSet) -> Classifier:
         """Compare with the descriptors of the support; its items are not looked at.
 

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from fewshot.contract import Classifier, SupportSet
+from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.descriptors import unit_items_and_descriptors
 from fewshot.errors import FewShotError
 from fewshot.functional import class_membership
@@ -49,6 +49,7 @@ class DescriptorMix:
         if not self.temperature > 0:
             raise FewShotError(f"temperature must be above 0, got {self.temperature}")
 
+    @on_features
     def adapt(self, support: SupportSet) -> Classifier:
         """Mix mean and descriptor of each class; a class without an example is its descriptor.
 

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from fewshot.contract import Classifier, SupportSet
+from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.descriptors import base_classes, class_descriptors, require_base
 from fewshot.errors import FewShotError
 from fewshot.functional import squared_distances
@@ -60,6 +60,7 @@ class DescriptorRegression:
         a = torch.linalg.lstsq(gram, centred.T @ (own - own.mean(0)), driver="gelsd").solution.T
         return replace(self, weight=torch.cat([a, (own.mean(0) - a @ mean)[:, None]], 1))
 
+    @on_features
     def adapt(self, support: SupportSet) -> Classifier:
         """Compare with the descriptors of the support; its items are not looked at.
 

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fewshot.contract import Classifier, SupportSet
+from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.errors import FewShotError
 from fewshot.ranking import check_options, compatibility, first_violation, learn_ranking
 
@@ -66,6 +66,7 @@ class DeViSE:
         counted = excess > 0 if self.violations == "all" else first_violation(excess, generator)[0]
         return counted.to(excess)
 
+    @on_features
     def adapt(self, support: SupportSet) -> Classifier:
         """Score by the descriptors of the new classes; support items play no part.
 

@@ -15,7 +15,7 @@ from jaxtyping import Float, Integer
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from fewshot.contract import Classifier, SupportSet
+from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.convex import multinomial_logistic
 from fewshot.errors import FewShotError, NotFittedError
 from fewshot.functional import class_membership, require_every_class, squared_distances
@@ -79,6 +79,7 @@ class DistributionCalibration:
         roots = tuple(_root(rows - mean) for rows, mean in zip(groups, means, strict=True))
         return replace(self, means=means, roots=roots)
 
+    @on_features
     def adapt(self, support: SupportSet) -> Classifier:
         """Draw samples and fit; the support is a constant here: no gradient flows back to it.
 

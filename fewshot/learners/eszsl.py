@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from fewshot.contract import Classifier, SupportSet
+from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.descriptors import base_classes, class_descriptors, require_base
 from fewshot.errors import FewShotError
 
@@ -62,6 +62,7 @@ class ESZSL:
         v = torch.linalg.solve(s.T @ s + self.lam * torch.eye(s.shape[1]).to(s), left, left=False)
         return replace(self, compatibility=v)
 
+    @on_features
     def adapt(self, support: SupportSet) -> Classifier:
         """Compare with the descriptors of the support; its items are not looked at.
 

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Integer
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from fewshot.contract import Classifier, SupportSet
+from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.errors import FewShotError, ShapeError
 from fewshot.functional import class_means, squared_distances
 from fewshot.number_checks import whole_number
@@ -68,6 +68,7 @@ class FEAT(nn.Module):
                 nn.init.normal_(layer.weight, std=dim**-0.5)
             nn.init.xavier_normal_(self.out.weight)
 
+    @on_features
     def adapt(self, support: SupportSet) -> Classifier:
         """Average each class and let the averages adapt to one another.
 
@@ -79,7 +80,8 @@ class FEAT(nn.Module):
             raise ShapeError(
                 f"features must be of size {self.dim}, got {support.x.shape[-1]}; make FEAT with another dim"
             )
-        prototypes = self.transform(class_means(support.x, support.y, support.n_way), self._drop(support))
+        means = class_means(support.x, support.y, support.n_way)
+        prototypes = self.transform(means.to(self.out.weight), self._drop(support)).to(means)
         return lambda query: -squared_distances(query, prototypes) / self.temperature  # (e, q, n_way)
 
     def transform(

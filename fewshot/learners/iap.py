@@ -21,7 +21,7 @@ from fewshot.attributes import (
     signatures,
 )
 from fewshot.base_classifier import base_log_probabilities, fit_base_classifier
-from fewshot.contract import Classifier, SupportSet
+from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.descriptors import base_classes, require_base
 
 
@@ -66,6 +66,7 @@ class IAP:
         level, share = binary_attributes(described, self.threshold)
         return replace(self, weight=weight, level=level, share=share)
 
+    @on_features
     def adapt(self, support: SupportSet) -> Classifier:
         """Compare with the attributes of the support's classes; its items are not looked at.
 

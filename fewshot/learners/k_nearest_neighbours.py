@@ -14,7 +14,7 @@ from jaxtyping import Float, Integer
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from fewshot.contract import Classifier, SupportSet
+from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.functional import class_membership, require_every_class
 from fewshot.number_checks import keep_whole_numbers
@@ -49,6 +49,7 @@ class KNearestNeighbours:
         if self.metric not in ("euclidean", "cosine"):
             raise FewShotError(f"metric must be 'euclidean' or 'cosine', got '{self.metric}'")
 
+    @on_features
     def adapt(self, support: SupportSet) -> Classifier:
         """Keep the support; the classifier counts votes.
 

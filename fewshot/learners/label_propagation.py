@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fewshot.contract import Classifier, SupportSet
+from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.errors import FewShotError
 from fewshot.functional import cholesky, class_membership, require_every_class
 from fewshot.gram import gram, neighbours
@@ -61,6 +61,7 @@ class LabelPropagation:
         if self.normalise not in ("columns", "both"):
             raise FewShotError(f"normalise must be 'columns' or 'both', got '{self.normalise}'")
 
+    @on_features
     def adapt(self, support: SupportSet) -> Classifier:
         """Keep the support; labels spread when the queries come.
 

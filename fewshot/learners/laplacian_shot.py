@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from jaxtyping import Float
 from torch import Tensor
 
-from fewshot.contract import Classifier, SupportSet
+from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.errors import FewShotError, NotFittedError
 from fewshot.functional import rectifying_weights, require_every_class
 from fewshot.gram import class_means, cosines, gram, moved, neighbours, squared_distances, to_the_support, unit
@@ -61,6 +61,7 @@ class LaplacianShot:
         """The same learner with the mean over all items of the base classes."""
         return replace(self, centre=base.x.detach().flatten(0, -2).mean(0))
 
+    @on_features
     def adapt(self, support: SupportSet) -> Classifier:
         """Keep the support; assignments are made when the queries come.
 

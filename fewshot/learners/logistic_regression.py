@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from fewshot.contract import Classifier, SupportSet
+from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.convex import linear, multinomial_logistic
 from fewshot.errors import FewShotError
 from fewshot.functional import class_membership, require_every_class, require_finite
@@ -38,6 +38,7 @@ class LogisticRegression:
         if not self.C > 0:
             raise FewShotError(f"C must be above 0, got {self.C}")
 
+    @on_features
     def adapt(self, support: SupportSet) -> Classifier:
         """Fit weights and intercepts in float64; the scores have the type of the queries.
 

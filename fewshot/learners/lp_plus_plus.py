@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from fewshot.contract import Classifier, SupportSet
+from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.descriptors import unit_items_and_descriptors
 from fewshot.errors import FewShotError
 from fewshot.functional import class_membership
@@ -48,6 +48,7 @@ class LPPlusPlus:
         if not (0 < self.strength < torch.inf and 0 < self.scale < torch.inf):
             raise FewShotError(f"strength and scale must be finite and above 0, got {self.strength} and {self.scale}")
 
+    @on_features
     def adapt(self, support: SupportSet) -> Classifier:
         """Take the steps on each episode's support; nothing is differentiated through.
 

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fewshot.contract import Classifier, SupportSet
+from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.errors import FewShotError
 from fewshot.functional import cholesky, class_means, class_membership
 
@@ -51,6 +51,7 @@ class Mahalanobis:
         if not self.ridge > 0:
             raise FewShotError(f"ridge must be above 0, got {self.ridge}")
 
+    @on_features
     def adapt(self, support: SupportSet) -> Classifier:
         """Find means and covariances; classify by distance.
 

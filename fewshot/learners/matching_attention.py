@@ -12,7 +12,7 @@ from jaxtyping import Float, Integer
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from fewshot.contract import Classifier, SupportSet
+from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.errors import FewShotError
 from fewshot.functional import class_membership, require_every_class, squared_distances
 
@@ -41,6 +41,7 @@ class MatchingAttention:
         if not self.temperature > 0:
             raise FewShotError(f"temperature must be above 0, got {self.temperature}")
 
+    @on_features
     def adapt(self, support: SupportSet) -> Classifier:
         """Keep the support; the classifier returns log-probabilities.
 

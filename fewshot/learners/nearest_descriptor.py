@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import normalize
 
-from fewshot.contract import Classifier, SupportSet
+from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.descriptors import class_descriptors
 from fewshot.errors import FewShotError
 
@@ -35,6 +35,7 @@ class NearestDescriptor:
         if not self.temperature > 0:
             raise FewShotError(f"temperature must be above 0, got {self.temperature}")
 
+    @on_features
     def adapt(self, support: SupportSet) -> Classifier:
         """Compare with the descriptors of the support; its items are not looked at.
 

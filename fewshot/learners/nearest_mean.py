@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from fewshot.contract import Classifier, SupportSet
+from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.errors import FewShotError
 from fewshot.functional import class_means, squared_distances
 
@@ -36,6 +36,7 @@ class NearestMean:
         if not self.temperature > 0:
             raise FewShotError(f"temperature must be above 0, got {self.temperature}")
 
+    @on_features
     def adapt(self, support: SupportSet) -> Classifier:
         """Average each class; classify by distance to the averages.
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from fewshot.contract import Classifier, SupportSet
+from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.errors import FewShotError
 from fewshot.functional import class_means, class_membership
 from fewshot.heads import by_vectors, coordinates, cosines, slopes, trainable_support
@@ -55,6 +55,7 @@ class PrototypeFineTune:
         if not self.weight_decay >= 0:
             raise FewShotError(f"weight_decay must be 0 or more, got {self.weight_decay}")
 
+    @on_features
     def adapt(self, support: SupportSet) -> Classifier:
         """Train a head on each episode's support; nothing is differentiated through.
 

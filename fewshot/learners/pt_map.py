@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fewshot.contract import Classifier, SupportSet
+from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.functional import class_membership, require_every_class, sinkhorn
 from fewshot.gram import class_means, gram, moved, squared_distances, unit
@@ -62,6 +62,7 @@ class PTMAP:
                 f"strength, power and rate must be above 0, rate at most 1, got {self.strength}, {self.power}, {self.rate}"
             )
 
+    @on_features
     def adapt(self, support: SupportSet) -> Classifier:
         """Keep the support; means and plan are found when the queries come.
 

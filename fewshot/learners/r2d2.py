@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from fewshot.contract import Classifier, SupportSet
+from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.convex import linear, ridge
 from fewshot.errors import FewShotError
 from fewshot.functional import class_membership, require_every_class, require_finite
@@ -40,6 +40,7 @@ class R2D2(nn.Module):
         self.scale = nn.Parameter(torch.tensor(scale))
         self.bias = nn.Parameter(torch.tensor(bias))
 
+    @on_features
     def adapt(self, support: SupportSet) -> Classifier:
         """Solve for the weights of all episodes in float64; the scores have the type of the queries.
 

@@ -16,7 +16,7 @@ from jaxtyping import Float, Integer
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, linear, mse_loss
 
-from fewshot.contract import Classifier, SupportSet
+from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.errors import FewShotError, ShapeError
 from fewshot.functional import class_membership, require_every_class
 from fewshot.number_checks import whole_number
@@ -49,6 +49,7 @@ class RelationNet(nn.Module):
             torch.manual_seed(seed)
             self.relation = RelationModule(self.shape, width, hidden)
 
+    @on_features
     def adapt(self, support: SupportSet) -> Classifier:
         """Add up each class; queries are compared with the sums.
 
@@ -77,7 +78,7 @@ class RelationNet(nn.Module):
             raise ShapeError(
                 f"features must be of shape {self.shape}, got items {tuple(items.shape)}; make RelationNet with another dim"
             )
-        return items
+        return items.to(self.relation.first.weight)
 
 
 class RelationModule(nn.Module):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from fewshot.contract import Classifier, SupportSet
+from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.convex import linear, ridge
 from fewshot.errors import FewShotError
 from fewshot.functional import class_membership, require_every_class, require_finite
@@ -36,6 +36,7 @@ class Ridge:
         if not self.penalty > 0:
             raise FewShotError(f"penalty must be above 0, got {self.penalty}")
 
+    @on_features
     def adapt(self, support: SupportSet) -> Classifier:
         """Fit weights and intercepts in float64; the scores have the type of the queries.
 

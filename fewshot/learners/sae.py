@@ -14,7 +14,7 @@ from scipy.linalg import solve_sylvester
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from fewshot.contract import Classifier, SupportSet
+from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.descriptors import base_classes, class_descriptors, require_base
 from fewshot.errors import FewShotError
 
@@ -60,6 +60,7 @@ class SAE:
         a, b, c = own.T @ own, self.lam * x.T @ x, (1 + self.lam) * own.T @ x
         return replace(self, encoder=torch.from_numpy(solve_sylvester(a.numpy(), b.numpy(), c.numpy())))
 
+    @on_features
     def adapt(self, support: SupportSet) -> Classifier:
         """Compare with the descriptors of the support; its items are not looked at.
 

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from fewshot.contract import Classifier, SupportSet
+from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.errors import FewShotError, NotFittedError
 from fewshot.functional import class_means, squared_distances
 
@@ -47,6 +47,7 @@ class SimpleShot:
         """The same learner with the mean over all items of the base classes."""
         return replace(self, centre=base.x.flatten(0, -2).mean(0))
 
+    @on_features
     def adapt(self, support: SupportSet) -> Classifier:
         """Average the transformed examples of each class; classify by distance to the averages.
 

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fewshot.contract import Classifier, SupportSet
+from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.ranking import check_options, compatibility, learn_ranking
 
 
@@ -59,6 +59,7 @@ class SJE:
         greatest, where = excess.max(1, keepdim=True)
         return torch.zeros_like(excess).scatter(1, where, (greatest > 0).to(excess))
 
+    @on_features
     def adapt(self, support: SupportSet) -> Classifier:
         """Score by the descriptors of the new classes; support items play no part.
 

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from fewshot.contract import Classifier, SupportSet
+from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.errors import FewShotError
 from fewshot.functional import class_means, class_membership, squared_distances
 from fewshot.number_checks import keep_whole_numbers
@@ -44,6 +44,7 @@ class SoftKMeans:
         if self.radius is not None and not self.radius > 0:
             raise FewShotError(f"radius must be above 0, got {self.radius}")
 
+    @on_features
     def adapt(self, support: SupportSet) -> Classifier:
         """Refine the class means; classify by distance to them.
 
@@ -82,6 +83,7 @@ class MaskedSoftKMeans(nn.Module):
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
 
+    @on_features
     def adapt(self, support: SupportSet) -> Classifier:
         """Refine the class means once; classify by distance to them.
 
@@ -96,7 +98,8 @@ class MaskedSoftKMeans(nn.Module):
     def _shares(self, d: Float[Tensor, "*e u n"]) -> Float[Tensor, "*e u n"]:
         mean = d.mean(-2, keepdim=True)
         relative = d / torch.where(mean > 0, mean, 1)
-        read: Tensor = self.network(moments(relative.detach())).exp().unsqueeze(-3)  # (*e, 1, n, 2)
+        own = next(self.network.parameters())
+        read: Tensor = self.network(moments(relative.detach()).to(own)).exp().to(d).unsqueeze(-3)  # (*e, 1, n, 2)
         beta, gamma = read[..., 0], read[..., 1]
         return (-d).softmax(-1) * (gamma * (beta - relative)).sigmoid()
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from fewshot.contract import Classifier, SupportSet
+from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.convex import linear
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.functional import class_membership, require_every_class, require_finite
@@ -44,6 +44,7 @@ class SVM(nn.Module):
         self.C = C
         self.scale = nn.Parameter(torch.tensor(scale))
 
+    @on_features
     def adapt(self, support: SupportSet) -> Classifier:
         """Solve for the weights of all episodes in float64; the scores have the type of the queries.
 
@@ -61,10 +62,14 @@ class SVM(nn.Module):
     def _weights(self, x: Tensor, target: Tensor) -> Tensor:
         """By the dual, which is quick and has gradients; by `largest_margins` where its ridge or rounding is in the way."""
         gram = self.C * x @ x.mT
-        learns = torch.is_grad_enabled() and x.requires_grad
-        if not learns and bool((gram.diagonal(dim1=-2, dim2=-1) > LARGE).any()):
-            return largest_margins(x, target, self.C)
-        return self.C * _dual(gram, target) @ x
+        large = (gram.diagonal(dim1=-2, dim2=-1) > LARGE).any(-1)
+        if (torch.is_grad_enabled() and x.requires_grad) or not bool(large.any()):
+            return self.C * _dual(gram, target) @ x
+        weights = x.new_empty(*target.shape[:-1], x.shape[-1])
+        weights[large] = largest_margins(x[large], target[large], self.C)
+        if not bool(large.all()):
+            weights[~large] = self.C * _dual(gram[~large], target[~large]) @ x[~large]
+        return weights
 
 
 def _dual(gram: Tensor, target: Tensor) -> Tensor:

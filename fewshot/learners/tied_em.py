@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fewshot.contract import Classifier, SupportSet
+from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.errors import FewShotError
 from fewshot.functional import cholesky, class_membership, require_every_class
 from fewshot.gram import gram
@@ -53,6 +53,7 @@ class TiedEM:
             raise FewShotError(f"prior must be 'uniform' or 'estimated', got '{self.prior}'")
         keep_whole_numbers(self, steps=0)
 
+    @on_features
     def adapt(self, support: SupportSet) -> Classifier:
         """Keep the support; the mixture is fitted when the queries come.
 

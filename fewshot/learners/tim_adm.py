@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fewshot.contract import Classifier, SupportSet
+from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.errors import FewShotError
 from fewshot.functional import class_membership, require_every_class
 from fewshot.gram import class_means, gram, unit
@@ -62,6 +62,7 @@ class TIMADM:
             if not getattr(self, name) >= 0:
                 raise FewShotError(f"{name} must be 0 or more, got {getattr(self, name)}")
 
+    @on_features
     def adapt(self, support: SupportSet) -> Classifier:
         """Keep the support; prototypes and assignments are found when the queries come.
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from fewshot.contract import Classifier, SupportSet
+from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.functional import class_means, class_membership
 from fewshot.information import Information, informed_scores
 
@@ -54,6 +54,7 @@ class TIMGD:
     def __post_init__(self) -> None:
         self._information()
 
+    @on_features
     def adapt(self, support: SupportSet) -> Classifier:
         """Start at the class means; they move when the queries come. Nothing is differentiated through.
 

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from fewshot.contract import Classifier, SupportSet
+from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.descriptors import unit_items_and_descriptors
 from fewshot.errors import FewShotError
 from fewshot.functional import class_membership
@@ -46,6 +46,7 @@ class TipAdapter:
             if not 0 <= value < torch.inf:
                 raise FewShotError(f"{name} must be finite and 0 or more, got {value}")
 
+    @on_features
     def adapt(self, support: SupportSet) -> Classifier:
         """Remember examples as keys and their classes as values; without an example the descriptors answer alone.
 

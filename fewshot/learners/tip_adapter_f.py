@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from fewshot.contract import Classifier, SupportSet
+from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.descriptors import unit_items_and_descriptors
 from fewshot.errors import FewShotError
 from fewshot.functional import class_membership
@@ -52,6 +52,7 @@ class TipAdapterF(TipAdapter):
                 "the authors have 1e-3 and 0.01"
             )
 
+    @on_features
     def adapt(self, support: SupportSet) -> Classifier:
         """Train the keys on each episode's support; nothing is differentiated through.
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize, pad
 
-from fewshot.contract import Classifier, SupportSet
+from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.errors import FewShotError
 from fewshot.functional import class_means, class_membership
 from fewshot.number_checks import keep_whole_numbers
@@ -56,6 +56,7 @@ class TransductiveFineTune:
         if not (self.lr > 0 and self.scale > 0):
             raise FewShotError(f"lr and scale must be above 0, got {self.lr} and {self.scale}")
 
+    @on_features
     def adapt(self, support: SupportSet) -> Classifier:
         """Start the head at the class means; it learns when the queries come. Nothing is differentiated through.
 

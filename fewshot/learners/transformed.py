@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fewshot.claims import claims_of
-from fewshot.contract import Classifier, SupportSet, episode_loss
+from fewshot.contract import Classifier, SupportSet, episode_loss, on_features
 from fewshot.errors import FewShotError
 from fewshot.transforms import Transform, make_transform
 
@@ -77,6 +77,7 @@ class Transformed(nn.Module):
             base = base.map(fitted[-1])
         return Transformed(fitted, self.head.with_base(base) if hasattr(self.head, "with_base") else self.head)
 
+    @on_features
     def adapt(self, support: SupportSet) -> Classifier:
         """Adapt the head to the transformed support; the classifier transforms its queries.
 

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
-from fewshot.contract import Classifier, SupportSet
+from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.descriptors import base_classes, class_descriptors, require_base
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.functional import squared_distances
@@ -84,6 +84,7 @@ class ZeroShotProtoNet:
             raise FewShotError(f"maps must stay finite, got nan or infinity; lower learning_rate {self.learning_rate}")
         return replace(self, item_map=f.detach(), class_map=g.detach())
 
+    @on_features
     def adapt(self, support: SupportSet) -> Classifier:
         """Embed the descriptors of the new classes as prototypes; support items play no part.
 

@@ -154,4 +154,5 @@ def _batch(
         support = replace(support, x=x)
     query = query.to(device) if isinstance(query, Tensor) else query
     take = partial(taken, learner)
-    return support.to(device).map(take), take(query), labels.to(device)
+    support = support.to(device).map(take)
+    return support, take(query, like=support.x), labels.to(device)
