@@ -136,8 +136,8 @@ def test_it_survives_the_disk(choice, tmp_path, no_shape_hook):
     assert Choice.load(tmp_path / "choice.json") == choice
     (tmp_path / "torn.json").write_text("{")
     (tmp_path / "other.json").write_text('{"choice": 1}')
-    for name, what in (("torn", "Expecting"), ("other", "Field required"), ("none", "No such file")):
-        with pytest.raises(RecordError, match=f"must be a choice that fewshot-bench tune has written, got.*: .*{what}"):
+    for name, what in (("torn", "Expecting"), ("other", "Field required"), ("none", "nothing there")):
+        with pytest.raises(RecordError, match=f"must be a choice that fewshot-bench tune has written, got.*{what}"):
             Choice.load(tmp_path / f"{name}.json")
 
 

@@ -112,7 +112,7 @@ def test_the_frame_of_the_wrong_formulas_is_right():
     "wrong", [MeanOfAttention, SoftmaxOverQueries, SquaredCosine, QueryNotNormalised, NearestOfClass]
 )
 def test_wrong_formulas_pass_the_battery_and_fail_the_oracle(wrong):
-    check_learner(wrong())
+    check_learner(wrong(), numbers=False)  # without the normalisation that the slip leaves out, large numbers overflow
     with pytest.raises(AssertionError):
         agree(wrong(), episode((3, 1, 2)), "cosine", 0.1)
 

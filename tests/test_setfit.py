@@ -173,7 +173,7 @@ def test_a_class_without_example_is_refused(backbone):
         SetFit(backbone, iterations=1).adapt(support(y=torch.zeros(5, dtype=torch.long)))
 
 
-def test_options_are_checked(backbone):
+def test_options_are_checked(no_shape_hook, backbone):
     with pytest.raises(FewShotError, match="pairs must be one of iterations, oversampling, got 'all'"):
         SetFit(backbone, pairs="all")
     with pytest.raises(FewShotError, match="iterations must be a whole number of at least 1, got 0"):

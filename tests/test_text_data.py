@@ -75,7 +75,7 @@ def test_damaged_or_absent_files_are_named(tmp_path, monkeypatch):
     with pytest.raises(DataError, match=r"must have 15000 requests in 'train', got 1; fetch it again"):
         load_dataset("clinc150")
     (tmp_path / "fewrel" / "val_wiki.json").write_text("{")
-    with pytest.raises(DataError, match=r"must be JSON in UTF-8, got .*; fetch it again"):
+    with pytest.raises(DataError, match=r"must be JSON in UTF-8, got:? .*; fetch it again"):
         load_dataset("fewrel")
     with pytest.raises(DataError, match=r"entities one of marked, asked, plain, got 'wiki' and 'bold'"):
         load_dataset("fewrel", entities="bold")

@@ -131,4 +131,4 @@ def test_a_changed_count_does_not_verify(folder):
     content = json.loads(path.read_text())
     content["unseen"]["correct"][0] -= 1
     path.write_text(json.dumps(content))
-    assert "the class 'bug' must have" in call("verify", str(path), code=1).stdout
+    assert "answers must add up to the counts of each class" in call("verify", str(path), code=2).stdout

@@ -103,7 +103,7 @@ class TestErrors:
         path = tmp_path / name
         save_weights(path, network(), {}) if name.endswith("s") else torch.save(network().state_dict(), path)
         path.write_bytes(path.read_bytes()[:10_000])
-        self.refused(path, DataError, "must be a whole file with nothing but tensors, got ")
+        self.refused(path, DataError, "must be a whole file with nothing but tensors, got:? ")
 
     def test_code_in_a_pickle_is_not_run(self, tmp_path):
         class Evil:
@@ -111,12 +111,12 @@ class TestErrors:
                 return (tmp_path.joinpath("ran").write_text, ("ran",))
 
         torch.save({"a": Evil()}, tmp_path / "a.pth")
-        self.refused(tmp_path / "a.pth", DataError, "nothing but tensors, got .*save module.state_dict")
+        self.refused(tmp_path / "a.pth", DataError, "nothing but tensors, got:? .*save module.state_dict")
         assert not (tmp_path / "ran").exists()
 
     def test_a_nested_pickle(self, tmp_path):
         torch.save({"model": network().state_dict(), "epoch": 3}, tmp_path / "a.pth")
-        self.refused(tmp_path / "a.pth", DataError, r"got a dictionary with \['epoch', 'model'\]")
+        self.refused(tmp_path / "a.pth", DataError, r"got:? a dictionary with \['epoch', 'model'\]")
 
     def test_another_shape(self, tmp_path):
         path = save_weights(tmp_path / "a.safetensors", network(width=32), {})

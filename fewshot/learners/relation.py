@@ -78,7 +78,8 @@ class RelationNet(nn.Module):
             raise ShapeError(
                 f"features must be of shape {self.shape}, got items {tuple(items.shape)}; make RelationNet with another dim"
             )
-        return items.to(self.relation.first.weight)
+        weight = next(self.relation.parameters(), None)
+        return items if weight is None else items.to(weight)
 
 
 class RelationModule(nn.Module):
