@@ -13,6 +13,7 @@ from fewshot.backbones.weights import load_weights, save_weights
 from fewshot.contract import Embedded
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSpec
+from fewshot.estimator.saving import KEY as CLASSIFIER
 from fewshot.learners.nearest_mean import NearestMean
 from fewshot.sealed import KEY
 from fewshot.training.checkpoint import read_checkpoint, save_checkpoint
@@ -44,6 +45,10 @@ def of_first_version(write: Any) -> Any:
         end = 8 + int.from_bytes(content[:8], "little")
         header = json.loads(content[8:end])
         del header["__metadata__"][KEY]
+        if CLASSIFIER in header["__metadata__"]:  # schema 2 was the last without a hash, and knew no columns
+            said = json.loads(header["__metadata__"][CLASSIFIER]) | {"schema": 2}
+            del said["columns"]
+            header["__metadata__"][CLASSIFIER] = json.dumps(said, ensure_ascii=False)
         made = json.dumps(header, ensure_ascii=False).encode()
         made += b" " * (-len(made) % 8)
         path.write_bytes(len(made).to_bytes(8, "little") + made + content[end:])
