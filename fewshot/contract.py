@@ -213,7 +213,7 @@ def taken(learner: Any, items: Any, like: Any = None) -> Any:
     Args:
         learner: Any.
         items: Of a support, a pool, or queries.
-        like: The support's items, whose type queries get; None for those of the support.
+        like: The support's items, whose type queries get where there is one; None for those of the support.
     """
     if not isinstance(items, Tensor) or claims_of(learner).prepares:
         return items
@@ -223,8 +223,9 @@ def taken(learner: Any, items: Any, like: Any = None) -> Any:
 def as_features(items: Tensor, like: Any = None) -> Tensor:
     """Floats of one type; see `taken`, which leaves the items of some learners as they are."""
     items = items.float() / 255 if items.dtype == torch.uint8 else floats(items)
-    mixed = isinstance(like, Tensor) and like.is_floating_point() and items.is_floating_point()
-    return items.to(like.dtype) if mixed else items
+    if not isinstance(like, Tensor) or not like.numel():  # a support without examples has no type of its own
+        return items
+    return items.to(like.dtype) if like.is_floating_point() and items.is_floating_point() else items
 
 
 def on_features(adapt: Callable[[Any, SupportSet], Classifier]) -> Callable[..., Classifier]:
