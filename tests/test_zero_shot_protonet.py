@@ -213,7 +213,9 @@ WRONG = [
 
 @pytest.mark.parametrize("wrong", WRONG)
 def test_wrong_formulas_pass_the_battery_and_fail_the_oracle(wrong):
-    check_learner(wrong(way=4, query=1, steps=150, learning_rate=0.02, weight_decay=1e-5), numbers=False, **NONE)  # the transcription divides by rows of zeros
+    check_learner(
+        wrong(way=4, query=1, steps=150, learning_rate=0.02, weight_decay=1e-5), numbers=False, **NONE
+    )  # the transcription divides by rows of zeros
     with pytest.raises(AssertionError):
         agree(wrong(), Slow())
 

@@ -20,9 +20,7 @@ NO_DATA = (
     "Items and the names of classes cannot be shown, because the very data of the record, '{}', are not on the machine that made "
     "this page; classes go by number."
 )
-NO_ANSWERS = (
-    "Which queries were answered rightly is not known: the record's own answers, '{}', are not beside it, or are not whole."
-)
+NO_ANSWERS = "Which queries were answered rightly is not known: the record's own answers, '{}', are not beside it, or are not whole."
 
 
 @dataclass(frozen=True)
