@@ -17,6 +17,14 @@ from fewshot.training.episodic import train
 from fewshot.training.interrupts import Interrupts
 
 
+@pytest.fixture(autouse=True)
+def _interruptible():
+    """A shell that starts this in the background lets it ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def saved_step(path):
     return read_checkpoint(path)[1]["step"] if path.exists() else 0
 
