@@ -27,7 +27,11 @@ ROOT = Path(__file__).parents[1]
 TOLD = "assumes that every class has as many queries"
 EVEN, UNEVEN = EpisodeSpec(5, 5, 8), EpisodeSpec(5, 5, 8, dirichlet=1.0)
 TRANSDUCTIVE = [name for name, entry in LEARNERS.items() if entry.transductive]
-STEPS = {"alpha-tim": {"steps": 100, "lr": 1e-3}, "tim-gd": {"steps": 100, "lr": 1e-3}}
+OPTIONS = {  # few steps to save time; rectification needs centred features, and these are all positive
+    "alpha-tim": {"steps": 100, "lr": 1e-3},
+    "tim-gd": {"steps": 100, "lr": 1e-3},
+    "laplacian-shot": {"rectify": False},
+}
 
 
 def clusters(spread=0.9):
@@ -39,9 +43,9 @@ def clusters(spread=0.9):
 
 @pytest.mark.parametrize("name", TRANSDUCTIVE)
 def test_who_claims_it_loses_by_unbalanced_queries_and_who_does_not_claim_it_does_not(name):
-    learner, data = load_learner(name, **STEPS.get(name, {})), clusters()
+    learner, data = load_learner(name, **OPTIONS.get(name, {})), clusters()
     even, uneven = (evaluate(learner, data, spec, 40).accuracy for spec in (EVEN, UNEVEN))
-    assert (even - uneven > 0.08) == bool(getattr(learner, "assumes_balanced_queries", False)), (even, uneven)
+    assert (even - uneven > 0.05) == bool(getattr(learner, "assumes_balanced_queries", False)), (even, uneven)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +55,7 @@ def test_who_claims_it_loses_by_unbalanced_queries_and_who_does_not_claim_it_doe
         (PTMAP(marginal="estimated"), False),
         (PTMAP(marginal=(0.5, 0.3, 0.2)), False),
         (TIMADM(), True),
-        (TIMADM(marginal_weight=0), False),
+        (TIMADM(marginal_weight=0.0), False),
         (TIMGD(), True),
         (TIMGD(marginal_weight=0.0), False),
     ],
@@ -141,7 +145,7 @@ def measured():
 def test_the_default_strength_is_the_one_that_the_measurement_chooses(measured):
     rows = [{key: value for key, value in row.items() if key[0].isdigit()} for row in measured["strengths"]]
     worst = {key: max(max(row.values()) - row[key] for row in rows) for key in rows[0]}
-    assert float(min(worst, key=worst.__getitem__)) == LaplacianShot().strength
+    assert float(min(worst, key=worst.__getitem__)) == LaplacianShot(rectify=False).strength
     assert measured["split"] == "val"
 
 
