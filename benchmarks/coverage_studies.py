@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from fewshot.results.class_bootstrap import class_bootstrap_interval, class_bootstrap_p
-from fewshot.results.interval import Interval
-from fewshot.results.new_classes import class_interval, class_p
-from fewshot.results.paired import sign_flip_p
-from fewshot.results.statistics import closed_interval, logit_interval, open_interval, seed_interval, t_interval
-from fewshot.results.stopping import two_stage_count
+from fewshot.statistics.class_bootstrap import class_bootstrap_interval, class_bootstrap_p
+from fewshot.statistics.interval import Interval
+from fewshot.statistics.mean_accuracy import closed_interval, logit_interval, open_interval, seed_interval, t_interval
+from fewshot.statistics.new_classes import class_interval, class_p
+from fewshot.statistics.paired import sign_flip_p
+from fewshot.statistics.stopping import two_stage_count
 
 SEED = 2024
 DIM = 8

@@ -23,7 +23,7 @@ from fewshot.estimator.calibration import fit_temperature
 from fewshot.estimator.sets import cross_sets, split_sets
 from fewshot.evaluation.describe import versions
 from fewshot.learners.index import load_learner
-from fewshot.results.calibration import calibration_error, negative_log_likelihood
+from fewshot.statistics.calibration import calibration_error, negative_log_likelihood
 from fewshot.training.memory import keep_freed_memory
 
 ROOT = Path(__file__).parents[1]

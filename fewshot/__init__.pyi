@@ -19,9 +19,9 @@ from fewshot.evaluation.zero_shot import evaluate_zero_shot as evaluate_zero_sho
 from fewshot.learners.adapters import from_function as from_function
 from fewshot.learners.adapters import from_sklearn as from_sklearn
 from fewshot.learners.index import load_learner as load_learner
-from fewshot.learners.nearest_mean import NearestMean as NearestMean
+from fewshot.learners.metric.nearest_mean import NearestMean as NearestMean
 from fewshot.learners.transformed import Transformed as Transformed
-from fewshot.results.compare import compare as compare
-from fewshot.results.record import Record as Record
+from fewshot.records.compare import compare as compare
+from fewshot.records.record import Record as Record
 
 __version__: str

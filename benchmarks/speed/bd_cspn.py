@@ -14,7 +14,7 @@ import peers
 import race
 import torch
 
-from fewshot.learners.bd_cspn import BDCSPN
+from fewshot.learners.transductive.bd_cspn import BDCSPN
 
 EPISODES, TARGET, SAME = 256, 8.0, 1e-4
 

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from fewshot.contract import SupportSet
 from fewshot.functional import rectifying_weights
-from fewshot.gram import class_means, cosines, moved, to_the_support
-from fewshot.learners.laplacian_shot import LaplacianShot
+from fewshot.learners.transductive.gram import class_means, cosines, moved, to_the_support
+from fewshot.learners.transductive.laplacian_shot import LaplacianShot
 
 EPISODES, TARGET, SAME, STRENGTH = 128, 6.0, 0.02, 0.7
 

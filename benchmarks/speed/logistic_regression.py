@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from fewshot.contract import SupportSet
-from fewshot.learners.logistic_regression import LogisticRegression
+from fewshot.learners.linear.logistic_regression import LogisticRegression
 
 EPISODES = 256
 TARGETS = {1: {"scikit-learn": 80.0}, 5: {"scikit-learn": 20.0}}

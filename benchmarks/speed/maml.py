@@ -26,7 +26,7 @@ from torch.nn.functional import cross_entropy
 
 from fewshot.backbones.conv4 import Conv4
 from fewshot.contract import SupportSet, episode_loss
-from fewshot.learners.maml import MAML
+from fewshot.learners.gradient.maml import MAML
 
 TASKS, WAY, QUERY, RATE, SAME = 32, 5, 15, 0.5, 2
 TWO = "fewshot, two processes"

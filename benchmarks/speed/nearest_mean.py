@@ -22,7 +22,7 @@ from torch import Tensor
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSampler, EpisodeSpec
 from fewshot.evaluation.evaluate import evaluate
-from fewshot.learners.nearest_mean import NearestMean
+from fewshot.learners.metric.nearest_mean import NearestMean
 
 CLASSES, EACH, DIM, EPISODES, WAY, QUERY = 20, 600, 640, 1000, 5, 15
 TARGETS = {"easyfsl": 20.0, "learn2learn": 12.0}

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fewshot.batch_norm import batch_norms
 from fewshot.contract import SupportSet
+from fewshot.learners.gradient.batch_norm import batch_norms
 
 
 class Plain(nn.Module):

@@ -24,7 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fewshot.backbones.conv4 import Conv4
 from fewshot.contract import Embedded, SupportSet, episode_loss
-from fewshot.learners.nearest_mean import NearestMean
+from fewshot.learners.metric.nearest_mean import NearestMean
 
 WAY, SHOT, QUERY, WIDTH = 60, 5, 5, 64
 TARGETS = {"learn2learn": 1.7, "easyfsl": 1.4}

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from fewshot.contract import SupportSet
-from fewshot.learners.prototype_fine_tune import PrototypeFineTune
+from fewshot.learners.linear.prototype_fine_tune import PrototypeFineTune
 
 EPISODES, STEPS = 64, 200
 LR = {"gradient-descent": 10.0, "adam": 1e-3}  # prototypes are about 25 long at 1 shot; both change some answers

@@ -24,7 +24,7 @@ import numpy as np
 import threadpoolctl
 import torch
 
-from fewshot.files import write_json
+from fewshot.plumbing.files import write_json
 from fewshot.training.memory import keep_freed_memory
 
 OURS = "fewshot"

@@ -19,8 +19,8 @@ from torch.nn.functional import cross_entropy
 
 from fewshot.backbones.conv4 import Conv4
 from fewshot.contract import SupportSet
-from fewshot.inner_optimiser import batches
-from fewshot.learners.reptile import Reptile
+from fewshot.learners.gradient.inner_optimiser import batches
+from fewshot.learners.gradient.reptile import Reptile
 
 TASKS, WAY, EACH, STEPS, BATCH, RATE = 5, 5, 10, 5, 10, 1e-3
 

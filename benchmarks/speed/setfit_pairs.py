@@ -15,7 +15,7 @@ import race
 import torch
 
 from fewshot import SupportSet, load_backbone, load_dataset
-from fewshot.learners.setfit import SetFit
+from fewshot.learners.text.setfit import SetFit
 
 WAY, SHOT, ASKED, R, CLOSE = 10, 5, 400, 5, 0.1
 MODEL = "sentence-transformers:all-MiniLM-L6-v2"

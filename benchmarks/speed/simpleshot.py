@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from fewshot.contract import Classifier, SupportSet
-from fewshot.learners.simpleshot import SimpleShot, unit_distances
+from fewshot.learners.metric.simpleshot import SimpleShot, unit_distances
 
 EPISODES, TARGET, SAME = 1000, 15.0, 1e-4
 

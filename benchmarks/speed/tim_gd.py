@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from fewshot.learners.tim_gd import TIMGD
+from fewshot.learners.transductive.tim_gd import TIMGD
 
 EPISODES, STEPS, TARGET, SAME = 64, 200, 25.0, 1e-2
 

@@ -9,17 +9,9 @@ from typing import Any
 
 import numpy as np
 import records
-from typer.main import get_command
-
 from fewshot.cli.at_hand import Known
 from fewshot.cli.episodes_beside import view, worst_classes
-from fewshot.cli.main import app
-from fewshot.errors import FewShotError
 from fewshot.files import write_json
-from fewshot.recipes.load import load_recipe
-from fewshot.recipes.schema import Recipe
-from fewshot.report.learning_curve import describe_curve, read_curve
-from fewshot.report.results import group_results, name_results
 from fewshot.results.choice import Candidate, Choice
 from fewshot.results.class_tables import class_table
 from fewshot.results.compare import compare
@@ -29,6 +21,14 @@ from fewshot.results.record import MeanInfo, Record
 from fewshot.results.tables import comparison_table, plain
 from fewshot.results.zero_shot import Counts, Figure, Generalised, ZeroShotRecord
 from fewshot.results.zero_shot_table import classes_table, figures_table, zero_shot_table
+from typer.main import get_command
+
+from fewshot.cli.main import app
+from fewshot.errors import FewShotError
+from fewshot.recipes.load import load_recipe
+from fewshot.recipes.schema import Recipe
+from fewshot.report.learning_curve import describe_curve, read_curve
+from fewshot.report.results import group_results, name_results
 
 BASE = {"level": 0.95, "interval": "t", "estimand": "new images", "count": 2}
 

@@ -1,0 +1,1 @@
+"""Readers of files: images, tables, arrays, texts."""

@@ -1,0 +1,1 @@
+"""Near-duplicates and exposure: what the data of two parts share."""

@@ -1,0 +1,1 @@
+"""Learners that classify by descriptions of classes, alone or with examples."""

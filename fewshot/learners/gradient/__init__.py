@@ -1,0 +1,1 @@
+"""Learners that adapt a network by gradient steps."""

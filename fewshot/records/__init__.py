@@ -1,0 +1,1 @@
+"""Records: what an evaluation found, and how two of them compare; no torch."""

@@ -1,1 +1,0 @@
-"""Records, statistics, tables and figures: pure functions of results, without torch."""

@@ -1,0 +1,1 @@
+"""Intervals, tests and verdicts: pure functions of numbers; no torch."""

@@ -1,0 +1,34 @@
+"""Run by test_processes: train on shared episodes, in as many processes as the launcher started."""
+
+import sys
+from pathlib import Path
+
+import torch
+from accelerate import PartialState
+from fewshot.learners.nearest_mean import NearestMean
+from safetensors.torch import save_file
+
+from fewshot.backbones.conv4 import Conv4
+from fewshot.contract import Embedded
+from fewshot.datasets.collection import Collection
+from fewshot.episodes import EpisodeSpec
+from fewshot.training.episodic import EpisodicTraining, train
+
+
+def main(out: Path) -> None:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    y = torch.arange(6).repeat_interleave(6)
+    x = (torch.rand(6, 1, 16, 16)[y] + 0.2 * torch.rand(36, 1, 16, 16)).numpy()
+    learner = Embedded(Conv4(width=4).double(), NearestMean())  # float64: Adam blows round-off of tiny gradients up
+    learner.backbone.preprocess = torch.Tensor.double
+    settings = EpisodicTraining(EpisodeSpec(3, 1, 2), steps=3, tasks=4, learning_rate=1e-2)
+    state = train(learner, Collection.from_arrays(x, y.numpy()), settings)
+    if PartialState().is_main_process:
+        tensors = dict(learner.named_parameters()) | {"losses": torch.tensor(state.losses)}
+        tensors["processes"] = torch.tensor(PartialState().num_processes)
+        save_file({name: value.detach().contiguous() for name, value in tensors.items()}, out)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
