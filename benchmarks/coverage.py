@@ -1,4 +1,4 @@
-"""How often each interval of ``fewshot.results`` holds the truth, by simulation.
+"""How often each interval of ``fewshot.statistics`` holds the truth, by simulation.
 
 Run it to write ``benchmarks/results/coverage.json`` (some minutes on one core);
 with ``--render`` it rewrites the tables of ``docs/intervals.md`` from that file,

@@ -20,7 +20,7 @@ class Claims:
     Attributes:
         transductive: Whether scores of a query may depend on the other queries of the call.
         scores: ``"log-probability"``, or ``"rank"`` where a softmax of the scores means nothing.
-        batch_norm: By which statistics its batch norm layers normalise; see `fewshot.batch_norm`.
+        batch_norm: By which statistics its batch norm layers normalise; see `fewshot.learners.gradient.batch_norm`.
         class_symmetric: Whether renaming the classes only permutes the scores; not so with a random head.
         prepares: Whether it takes items as the collection holds them, uint8 pixels too, and prepares them for its
             network itself. Left out: whether a part of it has a ``preprocess``.

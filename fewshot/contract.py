@@ -20,7 +20,7 @@ from typing_extensions import TypeVar
 
 from fewshot.claims import claims_of
 from fewshot.errors import EpisodeError, ShapeError
-from fewshot.number_checks import whole_number
+from fewshot.plumbing.number_checks import whole_number
 
 Items = Tensor | np.ndarray  # an array of strings is a NumPy StringDType array
 ItemsT = TypeVar("ItemsT", bound=Items, default=Tensor)

@@ -23,10 +23,10 @@ Usage: FEWSHOT_DATA=... python scripts/match_digits_to_omniglot.py
 from itertools import product
 
 import numpy as np
-from fewshot.datasets.omniglot import load_omniglot
 from scipy.stats import wasserstein_distance
 from sklearn.datasets import load_digits
 
+from fewshot.datasets.named.omniglot import load_omniglot
 from fewshot.datasets.strokes import strokes
 
 SIZES = (14, 16, 18, 20, 22, 24, 26, 28)

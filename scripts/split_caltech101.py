@@ -4,11 +4,11 @@ import hashlib
 from pathlib import Path
 
 import yaml
-from fewshot.datasets.caltech101 import BACKGROUND, find_images
-from fewshot.datasets.trees import Tree
 
 from fewshot.datasets.class_splits import hash_of
+from fewshot.datasets.formats.trees import Tree
 from fewshot.datasets.location import data_root
+from fewshot.datasets.named.caltech101 import BACKGROUND, find_images
 
 SAME_SUBJECT = [  # classes that show the same kind of thing
     ["Faces", "Faces_easy"],

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from fewshot.learners.nearest_mean import NearestMean
 from make import episode
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -15,6 +14,7 @@ from torch.testing import assert_close
 from fewshot.contract import Backbone, Embedded, Learner, SupportSet, episode_loss, per_episode, prepare
 from fewshot.errors import EpisodeError, ShapeError
 from fewshot.functional import class_means, squared_distances
+from fewshot.learners.metric.nearest_mean import NearestMean
 
 
 def texts(shape):

@@ -10,9 +10,9 @@ from torch import nn
 
 from fewshot.backbones.weights import load_weights
 from fewshot.errors import FewShotError
-from fewshot.names import look_up
-from fewshot.number_checks import plain, seed_number
-from fewshot.results.seen import NOTHING
+from fewshot.plumbing.names import look_up
+from fewshot.plumbing.number_checks import plain, seed_number
+from fewshot.records.seen import NOTHING
 
 BACKBONES = {
     "conv4": "fewshot.backbones.conv4:Conv4",

@@ -13,7 +13,7 @@ from fewshot.backbones.pretraining import trained_on
 from fewshot.backbones.texts import CHUNK, as_strings
 from fewshot.backbones.weights import missing_weights, weights_hash
 from fewshot.errors import DataError, FewShotError, MissingDataError
-from fewshot.names import need, unknown
+from fewshot.plumbing.names import need, unknown
 
 
 class TextTower(nn.Module):

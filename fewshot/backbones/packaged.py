@@ -2,7 +2,7 @@
 
 from fewshot.backbones.conv4 import Conv4
 from fewshot.backbones.weights import load_weights
-from fewshot.files import packaged
+from fewshot.plumbing.files import packaged
 
 
 def conv4_omniglot() -> Conv4:

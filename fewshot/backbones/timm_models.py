@@ -10,7 +10,7 @@ from fewshot.backbones.images import ImageNetwork, Preprocessing
 from fewshot.backbones.pretraining import trained_on
 from fewshot.backbones.weights import in_wheel, is_offline, load_weights, missing_weights, read_weights
 from fewshot.errors import DataError, FewShotError
-from fewshot.names import need, unknown
+from fewshot.plumbing.names import need, unknown
 
 # The distribution that carries the weights, and the file in it. Its tensors are Google's, under the names of
 # another implementation; they were trained on (x - 127) / 128, which timm and we round to (x - 127.5) / 127.5.

@@ -9,7 +9,7 @@ from fewshot.backbones.images import ImageNetwork, Preprocessing
 from fewshot.backbones.pretraining import trained_on
 from fewshot.backbones.weights import is_offline, load_weights, missing_weights
 from fewshot.errors import FewShotError
-from fewshot.names import unknown
+from fewshot.plumbing.names import unknown
 
 # With weights torchvision builds these two like this; their further classifiers are for training only.
 BUILT = {

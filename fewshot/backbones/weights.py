@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from typing_extensions import TypedDict
 
 from fewshot.errors import DataError, FewShotError, MissingDataError, MissingExtraError
-from fewshot.reading import in_one_sentence, of_form
-from fewshot.sealed import read_tensors, write_tensors
+from fewshot.plumbing.reading import in_one_sentence, of_form
+from fewshot.plumbing.sealed import read_tensors, write_tensors
 
 
 class Facts(TypedDict, total=False):

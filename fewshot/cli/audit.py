@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fewshot.cli.options import AsJson, parsed
-from fewshot.cli.output import document, note, show_tables, stdout_kept
+from fewshot.cli.terminal.options import AsJson, parsed
+from fewshot.cli.terminal.output import document, note, show_tables, stdout_kept
 from fewshot.errors import DataError
 
 if TYPE_CHECKING:
     from fewshot.datasets.collection import Collection
-    from fewshot.results.audit import Audit
+    from fewshot.tables.audit import Audit
 
 EXAMPLES = (
     "fewshot-bench audit caltech101",
@@ -40,9 +40,9 @@ def audit(
     """
     from fewshot.backbones.index import load_backbone
     from fewshot.datasets.index import load_dataset
-    from fewshot.evaluation.audit import audit as search
-    from fewshot.files import require_writable_files
-    from fewshot.results.figures import require_ending
+    from fewshot.evaluation.audit.splits import audit as search
+    from fewshot.figures.accuracy import require_ending
+    from fewshot.plumbing.files import require_writable_files
     from fewshot.training.memory import keep_freed_memory
 
     if sheet is not None:
@@ -70,7 +70,7 @@ def audit(
 
 def _default(whole: "Collection") -> str:
     """Images and texts by the networks whose weights come with an extra; other arrays as they are."""
-    from fewshot.cli.setting import TEXT_BACKBONE, is_text
+    from fewshot.cli.objects.setting import TEXT_BACKBONE, is_text
 
     if is_text(whole.items):
         return TEXT_BACKBONE
@@ -85,8 +85,8 @@ def _write_sheet(whole: "Collection", found: "Audit", path: Path) -> None:
     """The nearest pairs as a picture; a word on stderr where there is nothing to show."""
     import numpy as np
 
-    from fewshot.results.figures import save_figure
-    from fewshot.results.pair_sheet import pair_sheet
+    from fewshot.figures.accuracy import save_figure
+    from fewshot.figures.pair_sheet import pair_sheet
 
     pairs = found.all_pairs()[:MOST_SHOWN]
     if not pairs:

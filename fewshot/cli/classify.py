@@ -5,9 +5,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fewshot.cli.labelled import about, about_items, answer_table, answers_of, require_images, write_csv, write_sheet
-from fewshot.cli.options import AsJson, parsed
-from fewshot.cli.output import document, note, show_tables, stdout_kept
+from fewshot.cli.terminal.labelled import (
+    about,
+    about_items,
+    answer_table,
+    answers_of,
+    require_images,
+    write_csv,
+    write_sheet,
+)
+from fewshot.cli.terminal.options import AsJson, parsed
+from fewshot.cli.terminal.output import document, note, show_tables, stdout_kept
 from fewshot.errors import DataError, FewShotError
 
 if TYPE_CHECKING:
@@ -64,8 +72,8 @@ def classify(
     Prints a label for each item with its probability. Nothing is trained; examples are embedded, and a small
     classifier is fitted to them.
     """
-    from fewshot.files import require_writable_files
-    from fewshot.results.figures import require_ending
+    from fewshot.figures.accuracy import require_ending
+    from fewshot.plumbing.files import require_writable_files
     from fewshot.training.memory import keep_freed_memory
 
     if save is not None and save.suffix != SAVED:
@@ -109,7 +117,7 @@ def _read(
         items = _queries(query, side_of(saved.model_.backbone), how)
         _require_kind(query, items, saved.model_.kind)
         return saved, None, items
-    from fewshot.cli.options import fitting
+    from fewshot.cli.terminal.options import fitting
     from fewshot.datasets.index import load_dataset
     from fewshot.learners.index import find_learner
 
@@ -129,8 +137,8 @@ def _fitted(made: "FewShotClassifier", examples: "Collection") -> "FewShotClassi
 
 def _side(support: str, backbone: str | None, how: dict[str, Any]) -> int | None:
     """Side of images, as large as the backbone wants them; nothing for examples that are no images."""
+    from fewshot.datasets.formats.tables import TABLES, item_column, read_table
     from fewshot.datasets.index import is_own
-    from fewshot.datasets.tables import TABLES, item_column, read_table
     from fewshot.estimator.items import IMAGES, side_of
     from fewshot.estimator.parts import DEFAULTS, make_backbone
 
@@ -148,14 +156,14 @@ def _side(support: str, backbone: str | None, how: dict[str, Any]) -> int | None
 
 def _of_examples(support: str, how: dict[str, Any]) -> dict[str, Any]:
     """Options of the examples: those that only tables know go to the queries alone where the examples are none."""
-    from fewshot.datasets.tables import TABLES
+    from fewshot.datasets.formats.tables import TABLES
 
     return how if Path(support).suffix.lower() in TABLES else {k: v for k, v in how.items() if k not in OF_TABLES}
 
 
 def _queries(query: Path, size: int, how: dict[str, Any]) -> "Unlabelled":
     """Items to label; a column may have the name that was given, or the usual one."""
-    from fewshot.datasets.tables import TABLES, read_table
+    from fewshot.datasets.formats.tables import TABLES, read_table
     from fewshot.datasets.unlabelled import load_items
 
     options: dict[str, Any] = {}

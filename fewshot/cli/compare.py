@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fewshot.cli.options import AsJson, RecordPaths
-from fewshot.cli.output import document, show_tables
+from fewshot.cli.terminal.options import AsJson, RecordPaths
+from fewshot.cli.terminal.output import document, show_tables
 from fewshot.errors import RecordError
-from fewshot.names import unknown
+from fewshot.plumbing.names import unknown
 
 if TYPE_CHECKING:
-    from fewshot.results.interval import Interval
-    from fewshot.results.record import Record
+    from fewshot.records.record import Record
+    from fewshot.statistics.interval import Interval
 
 EXAMPLES = (
     "fewshot-bench compare fewshot-results/quickstart/1-shot",
@@ -34,10 +34,10 @@ def compare(
 
     Prints the paired difference of each to a reference. Refused where records do not share their episodes.
     """
-    from fewshot.cli.reading import read_records, record_files
-    from fewshot.results.compare import compare as pair
-    from fewshot.results.tables import comparison_table
-    from fewshot.results.zero_shot import is_zero_shot
+    from fewshot.cli.terminal.reading import read_records, record_files
+    from fewshot.records.compare import compare as pair
+    from fewshot.records.zero_shot import is_zero_shot
+    from fewshot.tables.record_tables import comparison_table
 
     files = record_files(records)
     without = [file for file in files if is_zero_shot(file)]
@@ -59,8 +59,8 @@ def compare(
 
 def _zero_shot(files: list[Path], reference: str | None, as_json: bool) -> None:
     """Records of zero-shot learning: the reference is a learner of every setting, by its label."""
-    from fewshot.results.zero_shot import ZeroShotRecord
-    from fewshot.results.zero_shot_table import compare_zero_shot, label_of, setting_of, zero_shot_table
+    from fewshot.records.zero_shot import ZeroShotRecord
+    from fewshot.tables.zero_shot import compare_zero_shot, label_of, setting_of, zero_shot_table
 
     records = [ZeroShotRecord.load(file) for file in files]
     base = label_of(records[0]) if reference is None else reference

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from fewshot.cli.output import note
-from fewshot.cli.setting import Setting
+from fewshot.cli.objects.setting import Setting
+from fewshot.cli.terminal.output import note
 from fewshot.datasets.collection import Collection
 from fewshot.datasets.index import load_dataset
 from fewshot.episodes import EpisodeSampler, EpisodeSpec
 from fewshot.evaluation.evaluate import evaluate
-from fewshot.results.figures import accuracy_over_shots, save_figure
-from fewshot.results.pictures import episode_picture
-from fewshot.results.record import Record
+from fewshot.figures.accuracy import accuracy_over_shots, save_figure
+from fewshot.figures.pictures import episode_picture
+from fewshot.records.record import Record
 
 METHODS = {  # what is printed: file name, and what it stands for
     "raw pixels, nearest mean": ("pixels-nearest-mean", Setting("digits", "nearest-mean", backbone="pixels")),

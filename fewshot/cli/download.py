@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from fewshot.cli.options import AsJson
-from fewshot.cli.output import document, note
+from fewshot.cli.terminal.options import AsJson
+from fewshot.cli.terminal.output import document, note
 from fewshot.errors import MissingDataError
 
 EXAMPLES = ("fewshot-bench download omniglot --root data", "fewshot-bench download omniglot --from file:///mnt/mirror")

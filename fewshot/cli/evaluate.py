@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fewshot.cli.options import Again, AsJson, Out, parsed
-from fewshot.cli.output import document, note, show_tables, stdout_kept
+from fewshot.cli.terminal.options import Again, AsJson, Out, parsed
+from fewshot.cli.terminal.output import document, note, show_tables, stdout_kept
 from fewshot.errors import FewShotError
 
 if TYPE_CHECKING:
-    from fewshot.cli.setting import Setting
+    from fewshot.cli.objects.setting import Setting
     from fewshot.datasets.collection import Collection
     from fewshot.episodes import EpisodeSpec
-    from fewshot.results.choice import Choice
-    from fewshot.results.record import Record
+    from fewshot.records.choice import Choice
+    from fewshot.records.record import Record
 
 EXAMPLES = (
     "fewshot-bench evaluate --data digits --learner nearest-mean --way 5 --shot 1",
@@ -86,9 +86,9 @@ def evaluate(
 
     Prints its mean accuracy over episodes with intervals that say what they speak of, and writes a record.
     """
-    from fewshot.cli.setting import Setting
+    from fewshot.cli.objects.setting import Setting
     from fewshot.episodes import EpisodeSpec
-    from fewshot.results.choice import Choice
+    from fewshot.records.choice import Choice
 
     if episodes is not None and half_width is not None:
         raise FewShotError("either --episodes or --half-width decides how many episodes, got both; leave one out")
@@ -116,10 +116,10 @@ def _finished_or_new(
     again: bool,
 ) -> "tuple[Path, Record]":
     """The record of an earlier run with the same settings and data, or a new one."""
-    from fewshot.cli.judge import judge
-    from fewshot.cli.setting import named_settings
-    from fewshot.files import content_hash, require_writable
-    from fewshot.results.record import ANYTHING, Record
+    from fewshot.cli.objects.judge import judge
+    from fewshot.cli.objects.setting import named_settings
+    from fewshot.plumbing.files import content_hash, require_writable
+    from fewshot.records.record import ANYTHING, Record
 
     setting = setting if chosen is None else _beside(setting, chosen)
     whole, asked = setting.load()
@@ -187,9 +187,9 @@ def _tuned(setting: "Setting", chosen: "Choice", whole: "Collection") -> "Settin
 def _show(record: "Record", path: Path, ci: Ci) -> None:
     from dataclasses import replace
 
-    from fewshot.results.facts import interval_table, open_set_table
-    from fewshot.results.interval import CLOSED, OPEN
-    from fewshot.results.tables import results_table
+    from fewshot.statistics.interval import CLOSED, OPEN
+    from fewshot.tables.facts import interval_table, open_set_table
+    from fewshot.tables.record_tables import results_table
 
     hidden = {Ci.closed: OPEN, Ci.open: CLOSED, Ci.both: None}[ci]
     intervals = interval_table(record)

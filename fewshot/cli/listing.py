@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from fewshot.cli.options import AsJson
-from fewshot.cli.output import document, show_tables
+from fewshot.cli.terminal.options import AsJson
+from fewshot.cli.terminal.output import document, show_tables
 
 EXAMPLES = (
     "fewshot-bench list learners",
@@ -40,8 +40,8 @@ def list_names(
 
     Data sets, learners, backbones or recipes, those of other installed packages included.
     """
-    from fewshot.names import unknown
-    from fewshot.results.tables import Table
+    from fewshot.plumbing.names import unknown
+    from fewshot.tables.record_tables import Table
 
     found = sorted(ENTRIES[kind](), key=lambda entry: (entry["name"], entry["about"]))
     families = {str(entry["family"]) for entry in found}
@@ -98,7 +98,7 @@ ENTRIES = {Kind.datasets: _datasets, Kind.learners: _learners, Kind.backbones: _
 
 
 def _plug_ins(group: str) -> Iterator[Entry]:
-    from fewshot.names import plug_ins
+    from fewshot.plumbing.names import plug_ins
 
     for name, point in plug_ins(group).items():
         yield _entry(name, "plug-in", f"from the package {point.dist.name if point.dist else point.value}")

@@ -22,10 +22,10 @@ from fewshot.cli.digits_benchmark import (
     benchmark,
     record_path,
 )
-from fewshot.cli.output import document, show_tables, stdout_kept
-from fewshot.results.compare import compare
-from fewshot.results.record import Record
-from fewshot.results.tables import Table, accuracy_cell, with_interval
+from fewshot.cli.terminal.output import document, show_tables, stdout_kept
+from fewshot.records.compare import compare
+from fewshot.records.record import Record
+from fewshot.tables.record_tables import Table, accuracy_cell, with_interval
 
 TABLE_SHOTS = (1, 5)
 

@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fewshot.cli.options import AsJson, RecordPaths
-from fewshot.cli.output import document, note, stdout_kept
+from fewshot.cli.terminal.options import AsJson, RecordPaths
+from fewshot.cli.terminal.output import document, note, stdout_kept
 
 if TYPE_CHECKING:
+    from fewshot.records.zero_shot import ZeroShotRecord
     from fewshot.report.build import Beside
     from fewshot.report.learning_curve import LearningCurve
     from fewshot.report.plots import Plot
     from fewshot.report.results import Result
-    from fewshot.results.zero_shot import ZeroShotRecord
 
 EXAMPLES = (
     "fewshot-bench report fewshot-results/quickstart/1-shot fewshot-results/quickstart/5-shot --out quickstart.html",
@@ -46,11 +46,11 @@ def report(
     Tables, figures, paired differences, episodes to look at and the origin of every number, in one file that loads nothing
     from anywhere.
     """
-    from fewshot.files import require_writable, require_writable_files, write_text
+    from fewshot.plumbing.files import require_writable, require_writable_files, write_text
     from fewshot.report.build import build_page
     from fewshot.report.page import render
     from fewshot.report.results import check_reference
-    from fewshot.results.zero_shot_table import label_of
+    from fewshot.tables.zero_shot import label_of
 
     require_writable_files(out)
     if figures is not None:
@@ -74,10 +74,10 @@ def report(
 
 def read_both(paths: list[Path]) -> "tuple[list[Result], dict[str, ZeroShotRecord]]":
     """Results of few-shot learning with their names, and zero-shot records by name."""
-    from fewshot.cli.reading import named_files
+    from fewshot.cli.terminal.reading import named_files
+    from fewshot.records.record import Record
+    from fewshot.records.zero_shot import ZeroShotRecord, is_zero_shot
     from fewshot.report.results import name_results
-    from fewshot.results.record import Record
-    from fewshot.results.zero_shot import ZeroShotRecord, is_zero_shot
 
     files = named_files(paths)
     without = {name: ZeroShotRecord.load(file) for name, file in files.items() if is_zero_shot(file)}
@@ -88,7 +88,7 @@ def read_both(paths: list[Path]) -> "tuple[list[Result], dict[str, ZeroShotRecor
 def _reference_of(few_shot: "list[Result]", zero_shot: "dict[str, ZeroShotRecord]") -> str | None:
     """What the packaged recipe compares its learners with, where all records come from it and that learner is among them."""
     from fewshot.recipes.load import load_recipe, recipe_names
-    from fewshot.results.zero_shot_table import label_of
+    from fewshot.tables.zero_shot import label_of
 
     recipes = {r.record.recipe for r in few_shot} | {r.recipe for r in zero_shot.values()}
     recipe = recipes.pop() if len(recipes) == 1 else None
@@ -100,8 +100,8 @@ def _beside(
     results: "list[Result]", curves: "list[LearningCurve]", reference: str | None, episodes: int, recompute: bool
 ) -> "Beside":
     """Episodes, hardest classes and the classes of all episodes, from answers and data where they are."""
-    from fewshot.cli.at_hand import Known
-    from fewshot.cli.episodes_beside import view, worst_classes
+    from fewshot.cli.objects.at_hand import Known
+    from fewshot.cli.objects.episodes_beside import view, worst_classes
     from fewshot.report.build import Beside
     from fewshot.report.results import group_results
 
@@ -132,6 +132,6 @@ def _made(count: int) -> str:
 
 
 def _save(plots: "list[Plot]", folder: Path) -> list[str]:
-    from fewshot.results.figures import ENDINGS, save_figure
+    from fewshot.figures.accuracy import ENDINGS, save_figure
 
     return [str(save_figure(plot.figure, folder / f"{plot.name}{ending}")) for plot in plots for ending in ENDINGS]

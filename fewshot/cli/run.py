@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fewshot.cli.options import Again, AsJson, Out, key_values
-from fewshot.cli.output import document, note, show_tables, stdout_kept
+from fewshot.cli.terminal.options import Again, AsJson, Out, key_values
+from fewshot.cli.terminal.output import document, note, show_tables, stdout_kept
 
 if TYPE_CHECKING:
     from fewshot.recipes.schema import Recipe
     from fewshot.recipes.zero_shot_schema import ZeroShotRecipe
-    from fewshot.results.record import Record
+    from fewshot.records.record import Record
 
 EXAMPLES = (
     "fewshot-bench run omniglot-hausdorff",
@@ -39,12 +39,12 @@ def run(
 
     Trains or resumes, evaluates every row, writes the records. A run that was stopped goes on where it was.
     """
-    from fewshot.cli.progress import training_line
+    from fewshot.cli.terminal.progress import training_line
     from fewshot.recipes.load import load_recipe
     from fewshot.recipes.run import folder_of, names_of, run_recipe
     from fewshot.recipes.zero_shot import check_none_replaced
     from fewshot.recipes.zero_shot_schema import ZeroShotRecipe
-    from fewshot.results.tables import error_lines, results_table
+    from fewshot.tables.record_tables import error_lines, results_table
 
     overrides = key_values(set_, "--set")
     loaded = load_recipe(recipe, overrides)

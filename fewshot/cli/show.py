@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fewshot.cli.options import AsJson, RecordPaths
-from fewshot.cli.output import document, note, show_tables
+from fewshot.cli.terminal.options import AsJson, RecordPaths
+from fewshot.cli.terminal.output import document, note, show_tables
 from fewshot.errors import FewShotError
 
 if TYPE_CHECKING:
-    from fewshot.results.answers import Answers
-    from fewshot.results.record import Record
-    from fewshot.results.tables import Table
+    from fewshot.records.answers import Answers
+    from fewshot.records.record import Record
+    from fewshot.tables.record_tables import Table
 
 EXAMPLES = (
     "fewshot-bench show fewshot-results/quickstart/1-shot/pixels-nearest-mean.json",
@@ -32,8 +32,8 @@ def show(
     Every interval with what it speaks of, the fifth percentile, calibration, AUROC and FPR95 where open classes were
     asked, notes, and how it was made.
     """
-    from fewshot.cli.reading import record_files
-    from fewshot.results.zero_shot import is_zero_shot
+    from fewshot.cli.terminal.reading import record_files
+    from fewshot.records.zero_shot import is_zero_shot
 
     files = record_files(records)
     asked = {"per_class": per_class, "confusion": confusion}
@@ -59,9 +59,9 @@ def _few_shot(path: Path, asked: dict[str, bool]) -> "tuple[dict[str, Any], list
     """All that a record says, as JSON and as tables."""
     from dataclasses import replace
 
-    from fewshot.results.class_tables import class_table, confusion_table
-    from fewshot.results.facts import facts_table, interval_table, open_set_table
-    from fewshot.results.record import Record
+    from fewshot.records.record import Record
+    from fewshot.tables.class_tables import class_table, confusion_table
+    from fewshot.tables.facts import facts_table, interval_table, open_set_table
 
     record = Record.load(path)
     tables = [facts_table(record), replace(interval_table(record), notes=tuple(record.notes))]
@@ -76,8 +76,8 @@ def _few_shot(path: Path, asked: dict[str, bool]) -> "tuple[dict[str, Any], list
 
 
 def _zero_shot(path: Path) -> "tuple[dict[str, Any], list[Table]]":
-    from fewshot.results.zero_shot import ZeroShotRecord
-    from fewshot.results.zero_shot_table import classes_table, figures_table, open_table
+    from fewshot.records.zero_shot import ZeroShotRecord
+    from fewshot.tables.zero_shot import classes_table, figures_table, open_table
 
     record = ZeroShotRecord.load(path)
     opened = [open_table(record)] if record.open_set else []
@@ -86,7 +86,7 @@ def _zero_shot(path: Path) -> "tuple[dict[str, Any], list[Table]]":
 
 def _by_class(answers: "Answers", names: tuple[str, ...] | None) -> dict[str, Any]:
     """The confusion counts and the accuracies (fractions, none for a class that was not asked), for JSON."""
-    from fewshot.results.class_tables import class_counts
+    from fewshot.tables.class_tables import class_counts
 
     ids, counts = class_counts(answers.true, answers.predicted)
     asked = counts.sum(1)
@@ -97,7 +97,7 @@ def _by_class(answers: "Answers", names: tuple[str, ...] | None) -> dict[str, An
 
 def _class_names(record: "Record") -> tuple[str, ...] | None:
     """Names of the classes, from the data; a record has only their numbers."""
-    from fewshot.cli.again import same_items
+    from fewshot.cli.objects.again import same_items
 
     try:
         return same_items(record)[1].class_names

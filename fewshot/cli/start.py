@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from fewshot.cli.options import AsJson
+from fewshot.cli.terminal.options import AsJson
 
 EXAMPLES = ("fewshot-bench quickstart", "fewshot-bench quickstart --out first-look --json")
 
@@ -19,7 +19,7 @@ def quickstart(
     Episodes, learners and intervals, on data that come with the package.
     """
     from fewshot.cli import quickstart as first
-    from fewshot.files import require_writable
+    from fewshot.plumbing.files import require_writable
 
     require_writable(out)
     first.quickstart(out, as_json)

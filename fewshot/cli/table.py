@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from fewshot.cli.options import AsJson
-from fewshot.cli.output import document, note, show_tables, stdout_kept
+from fewshot.cli.terminal.options import AsJson
+from fewshot.cli.terminal.output import document, note, show_tables, stdout_kept
 from fewshot.errors import DataError
 
 EXAMPLES = (
@@ -56,13 +56,13 @@ def table(
     Prints the published number, what others got, ours over episodes and over training runs, the difference with its 90 %
     interval, and a verdict: reproduced, different, undecided, under-trained, stale, or no record.
     """
-    from fewshot.files import packaged
+    from fewshot.plumbing.files import packaged
     from fewshot.recipes.papers import judged_cells, known_records
     from fewshot.recipes.papers import run_missing as make_missing
-    from fewshot.results.paper_table import as_json as cell_as_json
-    from fewshot.results.paper_table import paper_tables_of
-    from fewshot.results.papers import find_table, own_file
-    from fewshot.results.table_formats import FORMATS
+    from fewshot.tables.formats import FORMATS
+    from fewshot.tables.paper_table import as_json as cell_as_json
+    from fewshot.tables.paper_table import paper_tables_of
+    from fewshot.tables.papers import find_table, own_file
 
     folder = records or (CHECKOUT if CHECKOUT.is_dir() else OWN)
     shipped = packaged("results") if folder == OWN and records is None else None
@@ -76,7 +76,7 @@ def table(
         return
     paper, found = find_table(name)
     if run_missing:
-        from fewshot.cli.progress import training_line
+        from fewshot.cli.terminal.progress import training_line
 
         with stdout_kept(), training_line() as report:
             make_missing(found, folder, report, note, shipped)
@@ -100,9 +100,9 @@ def _read(folder: Path, shipped: Path | None) -> str:
 
 def _list(folder: Path, shipped: Path | None, own: Path | None, as_json: bool) -> None:
     from fewshot.recipes.papers import judged_cells, known_records
-    from fewshot.results.paper_table import count_words
-    from fewshot.results.papers import own_file, paper_tables
-    from fewshot.results.tables import Table
+    from fewshot.tables.paper_table import count_words
+    from fewshot.tables.papers import own_file, paper_tables
+    from fewshot.tables.record_tables import Table
 
     tables = [(key, t) for key, _, t in paper_tables(own) if own is None or own_file(key)]
     known = known_records(folder, [cell for _, t in tables for cell in t.cells], shipped)

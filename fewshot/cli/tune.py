@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fewshot.cli.options import Again, AsJson, Out, parsed, parsed_lists
-from fewshot.cli.output import document, note, show_tables, stdout_kept
+from fewshot.cli.terminal.options import Again, AsJson, Out, parsed, parsed_lists
+from fewshot.cli.terminal.output import document, note, show_tables, stdout_kept
 from fewshot.errors import EpisodeError, LeakageError
 
 if TYPE_CHECKING:
-    from fewshot.cli.setting import Setting
+    from fewshot.cli.objects.setting import Setting
     from fewshot.datasets.collection import Collection
     from fewshot.episodes import EpisodeSpec
-    from fewshot.results.choice import Choice
+    from fewshot.records.choice import Choice
 
 EXAMPLES = (
     "fewshot-bench tune --data omniglot --learner logistic-regression --backbone conv4-omniglot --option C=0.01,0.1,1,10",
@@ -54,7 +54,7 @@ def tune(
     Writes the choice for evaluate --tuned, which refuses to test on the same classes. Data without splits are halved by
     class, by the hash of the seed and the name of a class; evaluate --tuned then asks the other half.
     """
-    from fewshot.cli.setting import Setting
+    from fewshot.cli.objects.setting import Setting
     from fewshot.episodes import EpisodeSpec
 
     setting = Setting(data, learner, parsed(data_option, "--data-option"), split, {}, backbone, base)
@@ -71,9 +71,9 @@ def _finished_or_new(
     setting: "Setting", spec: "EpisodeSpec", asked: dict[str, Any], out: Path | None, again: bool
 ) -> "tuple[Path, Choice]":
     """The choice of an earlier run with the same settings and data, or a new one."""
-    from fewshot.cli.setting import named_settings
-    from fewshot.files import require_writable
-    from fewshot.results.choice import Choice
+    from fewshot.cli.objects.setting import named_settings
+    from fewshot.plumbing.files import require_writable
+    from fewshot.records.choice import Choice
 
     setting, whole = _on_validation(setting, asked["seed"])
     told = _halves_told(setting, whole, spec)
@@ -160,8 +160,8 @@ def _choose(
 ) -> "Choice":
     from dataclasses import replace
 
-    from fewshot.cli.judge import ask_once, check_base, unfit_items_told
-    from fewshot.cli.progress import progress_line
+    from fewshot.cli.objects.judge import ask_once, check_base, unfit_items_told
+    from fewshot.cli.terminal.progress import progress_line
     from fewshot.evaluation.choose import candidates, choose
 
     make = setting.maker(whole)
@@ -175,7 +175,7 @@ def _choose(
 
 
 def _show(choice: "Choice", path: Path) -> None:
-    from fewshot.results.choice_table import choice_table
+    from fewshot.tables.choice import choice_table
 
     show_tables(choice_table(choice))
     note(f"choice: {path}; to use it: fewshot-bench evaluate --tuned {path} ...")

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fewshot.cli.options import AsJson, RecordPaths
-from fewshot.cli.output import document, note, show_tables, stdout_kept
+from fewshot.cli.terminal.options import AsJson, RecordPaths
+from fewshot.cli.terminal.output import document, note, show_tables, stdout_kept
 from fewshot.errors import FewShotError
 
 if TYPE_CHECKING:
     from fewshot.evaluation.verify import Verdict
-    from fewshot.results.record import Record
+    from fewshot.records.record import Record
 
 EXAMPLES = (
     "fewshot-bench verify fewshot-results/quickstart/1-shot",
@@ -34,7 +34,7 @@ def verify(
     Reads the answers beside each record, and computes random episodes anew. Exit code 1 if a record does not hold,
     2 if one cannot be checked because data or weights are not here.
     """
-    from fewshot.cli.reading import record_files
+    from fewshot.cli.terminal.reading import record_files
 
     results = []
     with stdout_kept():
@@ -53,8 +53,8 @@ def verify(
 def _checked(path: Path, episodes: int, seed: int, answers: bool) -> dict[str, Any]:
     """What came of one file, so that a bad one does not keep the others from being checked."""
     from fewshot.evaluation.verify import Verdict
-    from fewshot.results.record import Record
-    from fewshot.results.zero_shot import is_zero_shot
+    from fewshot.records.record import Record
+    from fewshot.records.zero_shot import is_zero_shot
 
     told: tuple[str, ...] = ()
     try:
@@ -85,14 +85,14 @@ def _whole(path: Path) -> "Verdict":
     """A zero-shot record: its one test set, asked again."""
     from fewshot.evaluation.verify import Verdict
     from fewshot.recipes.zero_shot import verify_zero_shot
-    from fewshot.results.zero_shot import ZeroShotRecord
+    from fewshot.records.zero_shot import ZeroShotRecord
 
     return Verdict((), (), 0, tuple(verify_zero_shot(ZeroShotRecord.load(path))))
 
 
 def _verdict(record: "Record", episodes: int, seed: int) -> "Verdict":
-    from fewshot.cli.again import same_episodes, same_learner, same_queries
-    from fewshot.cli.setting import Setting
+    from fewshot.cli.objects.again import same_episodes, same_learner, same_queries
+    from fewshot.cli.objects.setting import Setting
     from fewshot.evaluation.verify import verify as recompute
 
     whole, asked = Setting.of(record).load()
@@ -102,7 +102,7 @@ def _verdict(record: "Record", episodes: int, seed: int) -> "Verdict":
 
 
 def _show(results: list[dict[str, Any]]) -> None:
-    from fewshot.results.tables import Table
+    from fewshot.tables.record_tables import Table
 
     rows = tuple(
         (r["record"], r["outcome"], str(len(r["episodes"])), str(r["ties"]), "; ".join(r["problems"])) for r in results

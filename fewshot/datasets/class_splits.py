@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict
 
 from fewshot.datasets.collection import Collection
 from fewshot.errors import DataError
-from fewshot.files import digest, packaged
-from fewshot.names import unknown
-from fewshot.yaml_models import YamlFile
+from fewshot.plumbing.files import digest, packaged
+from fewshot.plumbing.names import unknown
+from fewshot.plumbing.yaml_files import YamlFile
 
 HALF = re.compile(r"(val|test):(\d+)")
 """The names of the halves of data without splits."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fewshot.datasets.conversion import as_items
 from fewshot.errors import DataError
-from fewshot.names import unknown
+from fewshot.plumbing.names import unknown
 
 
 def named_classes(

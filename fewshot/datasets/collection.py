@@ -15,8 +15,8 @@ from fewshot.datasets.conversion import as_items, as_labels, as_numpy, as_rows
 from fewshot.datasets.features import cached_features, embed_rows
 from fewshot.datasets.joined import Join, Joined
 from fewshot.errors import DataError, UnknownNameError
-from fewshot.files import digest
-from fewshot.names import unknown
+from fewshot.plumbing.files import digest
+from fewshot.plumbing.names import unknown
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from fewshot.datasets.containers import listed, shown
+from fewshot.datasets.formats.containers import listed, shown
+from fewshot.datasets.formats.texts import as_texts, decoded_text
 from fewshot.datasets.labels import read_labels
-from fewshot.datasets.texts import as_texts, decoded_text
 from fewshot.errors import DataError
 
 

@@ -15,11 +15,11 @@ from typing import IO, Any
 from rich.console import Console
 from rich.progress import Progress
 
-from fewshot.datasets.lake_runs import find_runs, read_answers, read_runs
-from fewshot.datasets.omniglot import PARTS, check_counts, find_part, image_files, read_pixels
+from fewshot.datasets.named.lake_runs import find_runs, read_answers, read_runs
+from fewshot.datasets.named.omniglot import PARTS, check_counts, find_part, image_files, read_pixels
 from fewshot.errors import DataError
-from fewshot.files import BEGINS, ENDS, locked, write
-from fewshot.names import unknown
+from fewshot.plumbing.files import BEGINS, ENDS, locked, write
+from fewshot.plumbing.names import unknown
 
 TIMEOUT = 30.0  # seconds without an answer
 CHUNK = 2**18

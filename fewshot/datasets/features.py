@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from fewshot.contract import features_of
 from fewshot.datasets.conversion import require_finite
-from fewshot.files import cache_folder, digest
-from fewshot.sealed import Damaged, read_tensors, write_tensors
+from fewshot.plumbing.files import cache_folder, digest
+from fewshot.plumbing.sealed import Damaged, read_tensors, write_tensors
 
 
 def embed_rows(items: Any, data_hash: str, backbone: Any, batch: int, cache: bool) -> Tensor:

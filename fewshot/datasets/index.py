@@ -5,42 +5,42 @@ from pathlib import Path
 from typing import Any
 
 from fewshot.datasets.collection import Collection
-from fewshot.datasets.descriptions import with_descriptors
+from fewshot.datasets.formats.descriptions import with_descriptors
 from fewshot.episodes import FixedEpisodes
 from fewshot.errors import DataError, MissingDataError, UnknownNameError
-from fewshot.names import look_up, plug_ins
-from fewshot.number_checks import plain
+from fewshot.plumbing.names import look_up, plug_ins
+from fewshot.plumbing.number_checks import plain
 
 DATASETS = {
-    "awa1": "fewshot.datasets.awa1:load_awa1",
-    "banking77": "fewshot.datasets.banking77:load_banking77",
-    "caltech101": "fewshot.datasets.caltech101:load_caltech101",
-    "cifar-fs": "fewshot.datasets.cifar100:load_cifar_fs",
-    "clinc150": "fewshot.datasets.clinc150:load_clinc150",
-    "cub": "fewshot.datasets.cub:load_cub",
-    "digits": "fewshot.datasets.digits:load_digits",
-    "digits-strokes": "fewshot.datasets.digits:load_digits_strokes",
-    "fc100": "fewshot.datasets.cifar100:load_fc100",
-    "fewrel": "fewshot.datasets.fewrel:load_fewrel",
-    "lake-runs": "fewshot.datasets.lake_runs:load_lake_runs",
-    "mini-imagenet": "fewshot.datasets.mini_imagenet:load_mini_imagenet",
-    "omniglot": "fewshot.datasets.omniglot:load_omniglot",
-    "tiered-imagenet": "fewshot.datasets.tiered_imagenet:load_tiered_imagenet",
+    "awa1": "fewshot.datasets.named.awa1:load_awa1",
+    "banking77": "fewshot.datasets.named.banking77:load_banking77",
+    "caltech101": "fewshot.datasets.named.caltech101:load_caltech101",
+    "cifar-fs": "fewshot.datasets.named.cifar100:load_cifar_fs",
+    "clinc150": "fewshot.datasets.named.clinc150:load_clinc150",
+    "cub": "fewshot.datasets.named.cub:load_cub",
+    "digits": "fewshot.datasets.named.digits:load_digits",
+    "digits-strokes": "fewshot.datasets.named.digits:load_digits_strokes",
+    "fc100": "fewshot.datasets.named.cifar100:load_fc100",
+    "fewrel": "fewshot.datasets.named.fewrel:load_fewrel",
+    "lake-runs": "fewshot.datasets.named.lake_runs:load_lake_runs",
+    "mini-imagenet": "fewshot.datasets.named.mini_imagenet:load_mini_imagenet",
+    "omniglot": "fewshot.datasets.named.omniglot:load_omniglot",
+    "tiered-imagenet": "fewshot.datasets.named.tiered_imagenet:load_tiered_imagenet",
 }
-EPISODES = {"lake-runs": "fewshot.datasets.lake_runs:lake_episodes"}  # lists of episodes that come with the data
+EPISODES = {"lake-runs": "fewshot.datasets.named.lake_runs:lake_episodes"}  # lists of episodes that come with the data
 FOLDERS = {  # by a file in it
-    "att_splits.mat": "fewshot.datasets.xlsa17:load_xlsa17",
-    "dataset_dict.json": "fewshot.datasets.hugging_face:load_hugging_face",
-    "state.json": "fewshot.datasets.hugging_face:load_hugging_face",
+    "att_splits.mat": "fewshot.datasets.named.xlsa17:load_xlsa17",
+    "dataset_dict.json": "fewshot.datasets.formats.hugging_face:load_hugging_face",
+    "state.json": "fewshot.datasets.formats.hugging_face:load_hugging_face",
 }
 READERS = {
-    "": "fewshot.datasets.folder:load_folder",
+    "": "fewshot.datasets.formats.folder:load_folder",
     **FOLDERS,
-    ".zip": "fewshot.datasets.folder:load_folder",
-    ".npz": "fewshot.datasets.arrays:load_arrays",
-    ".csv": "fewshot.datasets.tables:load_table",
-    ".tsv": "fewshot.datasets.tables:load_table",
-    ".jsonl": "fewshot.datasets.tables:load_table",
+    ".zip": "fewshot.datasets.formats.folder:load_folder",
+    ".npz": "fewshot.datasets.formats.arrays:load_arrays",
+    ".csv": "fewshot.datasets.formats.tables:load_table",
+    ".tsv": "fewshot.datasets.formats.tables:load_table",
+    ".jsonl": "fewshot.datasets.formats.tables:load_table",
 }
 
 

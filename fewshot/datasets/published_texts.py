@@ -9,7 +9,7 @@ import numpy as np
 
 from fewshot.datasets.conversion import as_items
 from fewshot.errors import MissingDataError
-from fewshot.reading import in_one_sentence, of_form
+from fewshot.plumbing.reading import in_one_sentence, of_form
 
 
 def spoken(names: Iterable[str]) -> np.ndarray:

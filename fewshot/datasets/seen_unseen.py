@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fewshot.datasets.collection import Collection
-from fewshot.datasets.matlab import from_one, numbers_of
+from fewshot.datasets.formats.matlab import from_one, numbers_of
 from fewshot.errors import DataError
 
 EVERY = 5  # of the items of a class, one in five is held out; of the seen classes, one in five validates

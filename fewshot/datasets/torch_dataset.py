@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from fewshot.datasets.collection import Collection
-from fewshot.datasets.pixels import square
+from fewshot.datasets.formats.pixels import square
 from fewshot.errors import DataError
 
 NUMBERS = "fiub"  # kinds of numbers, which may meet in one array

@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fewshot.datasets.arrays import read_arrays
 from fewshot.datasets.conversion import as_items
-from fewshot.datasets.image_files import SUFFIXES, images_in, is_image
-from fewshot.datasets.resizing import read_images
-from fewshot.datasets.table_rows import read_lines
-from fewshot.datasets.tables import TABLES, cell, images_of, item_column, read_table
-from fewshot.datasets.trees import Tree
+from fewshot.datasets.formats.arrays import read_arrays
+from fewshot.datasets.formats.image_files import SUFFIXES, images_in, is_image
+from fewshot.datasets.formats.resizing import read_images
+from fewshot.datasets.formats.table_rows import read_lines
+from fewshot.datasets.formats.tables import TABLES, cell, images_of, item_column, read_table
+from fewshot.datasets.formats.trees import Tree
 from fewshot.errors import DataError, MissingDataError
 
 LINE_END = re.compile(r"\r\n|\n|\r")  # and no other mark, such as U+2028 in the middle of a text
@@ -39,8 +39,8 @@ def load_items(
 
     Args:
         path: Where they are; an ``.npz`` has the array ``x``.
-        size: Side of images in pixels; see `fewshot.datasets.folder.load_folder`.
-        delimiter: Between the cells of a table; see `fewshot.datasets.tables.load_table`.
+        size: Side of images in pixels; see `fewshot.datasets.formats.folder.load_folder`.
+        delimiter: Between the cells of a table; see `fewshot.datasets.formats.tables.load_table`.
         text: Name of the column of texts in a table.
         image: Name of the column with the paths of images.
 

@@ -11,7 +11,7 @@ from fewshot.episodes.draws import episode_seeds
 from fewshot.episodes.index import IndexEpisodes, check_range, group_by_shape, stack
 from fewshot.episodes.manifest import manifest_line
 from fewshot.errors import EpisodeError
-from fewshot.number_checks import seed_number
+from fewshot.plumbing.number_checks import seed_number
 
 
 class FixedEpisodes:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from fewshot.errors import EpisodeError
-from fewshot.number_checks import whole_number
+from fewshot.plumbing.number_checks import whole_number
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from fewshot.episodes.draws import VERSION
-from fewshot.files import digest
+from fewshot.plumbing.files import digest
 
 
 def manifest_line(content: Iterable[bytes], names: Iterable[object], what: str, start: int, count: int) -> str:

@@ -15,7 +15,7 @@ from fewshot.episodes.single import draw_one
 from fewshot.episodes.source import make_source
 from fewshot.episodes.spec import EpisodeSpec
 from fewshot.errors import EpisodeError
-from fewshot.number_checks import seed_number
+from fewshot.plumbing.number_checks import seed_number
 
 
 class EpisodeSampler:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fewshot.errors import EpisodeError, FewShotError
-from fewshot.number_checks import finite_number, plain, truth_value, whole_number
+from fewshot.plumbing.number_checks import finite_number, plain, truth_value, whole_number
 
 Count = int | tuple[int, int]
 MOST_SUPPORT = 500  # items in a support set of Meta-Dataset

@@ -9,7 +9,7 @@ from fewshot.episodes.draws import stream
 from fewshot.episodes.fixed import FixedEpisodes
 from fewshot.episodes.index import IndexEpisodes
 from fewshot.errors import EpisodeError
-from fewshot.number_checks import seed_number, whole_number
+from fewshot.plumbing.number_checks import seed_number, whole_number
 
 
 def training_draws(

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError as SklearnNotFittedError
 
 from fewshot.claims import claims_of
-from fewshot.datasets.containers import listed
+from fewshot.datasets.formats.containers import listed
 from fewshot.errors import DataError, FewShotError, NotFittedError, StatisticsError
 from fewshot.estimator.described import describe
 from fewshot.estimator.items import IMAGES, ROWS, TEXTS, kind_of, read
@@ -29,7 +29,7 @@ from fewshot.estimator.parts import (
 from fewshot.estimator.rows import Columns, read_rows
 from fewshot.estimator.saving import load_model, save_model
 from fewshot.evaluation.describe import assumptions
-from fewshot.number_checks import seed_number
+from fewshot.plumbing.number_checks import seed_number
 
 
 class UnfittedError(NotFittedError, SklearnNotFittedError):  # type: ignore[misc]

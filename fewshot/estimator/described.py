@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fewshot.backbones.prompts import Prompts
-from fewshot.datasets.containers import shown
+from fewshot.datasets.formats.containers import shown
 from fewshot.datasets.labels import read_labels
 from fewshot.errors import DataError
 from fewshot.estimator.items import TEXTS, texts

@@ -11,10 +11,10 @@ from PIL import Image
 from torch import Tensor
 
 from fewshot.backbones.texts import cut_line
-from fewshot.datasets.containers import listed, shown
 from fewshot.datasets.features import embed_rows
-from fewshot.datasets.image_files import PHOTOS, is_file
-from fewshot.datasets.texts import as_texts
+from fewshot.datasets.formats.containers import listed, shown
+from fewshot.datasets.formats.image_files import PHOTOS, is_file
+from fewshot.datasets.formats.texts import as_texts
 from fewshot.errors import DataError, FewShotError, FewShotWarning
 from fewshot.estimator.pictures import CHUNK, images
 

@@ -8,7 +8,7 @@ from sklearn.utils.validation import column_or_1d
 
 from fewshot.datasets.labels import read_labels
 from fewshot.errors import DataError
-from fewshot.names import unknown
+from fewshot.plumbing.names import unknown
 
 
 class WrongTypeError(DataError, TypeError):

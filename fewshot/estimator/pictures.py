@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from fewshot.datasets.conversion import as_items
-from fewshot.datasets.image_files import is_file
-from fewshot.datasets.pixels import decode, square
+from fewshot.datasets.formats.image_files import is_file
+from fewshot.datasets.formats.pixels import decode, square
 from fewshot.errors import DataError, MissingDataError
 
 CHUNK = 64  # images that are decoded before they are embedded

@@ -9,7 +9,7 @@ from scipy.sparse import issparse
 from sklearn.utils.validation import validate_data
 from torch import Tensor
 
-from fewshot.datasets.containers import shown
+from fewshot.datasets.formats.containers import shown
 from fewshot.errors import DataError
 from fewshot.estimator.items import embed
 from fewshot.estimator.labels import named

@@ -26,7 +26,7 @@ from fewshot.estimator.parts import (
 from fewshot.estimator.rows import Columns
 from fewshot.estimator.saved_form import SCHEMA, UNSEALED, Saved
 from fewshot.evaluation.describe import versions
-from fewshot.sealed import Damaged, carries_hash, read_tensors, write_tensors
+from fewshot.plumbing.sealed import Damaged, carries_hash, read_tensors, write_tensors
 
 KEY = "fewshot-classifier"
 

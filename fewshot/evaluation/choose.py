@@ -12,12 +12,12 @@ from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSpec
 from fewshot.errors import FewShotError, LeakageError
 from fewshot.evaluation.evaluate import evaluate
-from fewshot.results.balance import ASSUMES_BALANCE
-from fewshot.results.choice import Candidate, Choice
-from fewshot.results.compare import compare
-from fewshot.results.interval import Interval
-from fewshot.results.record import MeanInfo, Record
-from fewshot.results.summary import interval_fields
+from fewshot.records.choice import Candidate, Choice
+from fewshot.records.compare import compare
+from fewshot.records.record import MeanInfo, Record
+from fewshot.records.summary import interval_fields
+from fewshot.statistics.interval import Interval
+from fewshot.tables.balance import ASSUMES_BALANCE
 
 Grid = Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]]
 Report = Callable[[int, int], None]  # told (done, count)

@@ -14,8 +14,8 @@ from fewshot.evaluation.answers import PROBABILITY, SCORE, eval_mode, score, sup
 from fewshot.evaluation.assemble import with_base
 from fewshot.evaluation.guard import QUERIES, check_answers
 from fewshot.evaluation.parts import CALIBRATE, CHOOSE, TEST, Parts, require_apart
-from fewshot.results.per_class import ClassCounts
-from fewshot.results.stacking import JointAnswers
+from fewshot.statistics.per_class import ClassCounts
+from fewshot.statistics.stacking import JointAnswers
 
 __all__ = [
     "CALIBRATE", "CHOOSE", "TEST", "Parts", "class_scores", "joint_answers", "known_scores", "teach", "zero_shot_counts",

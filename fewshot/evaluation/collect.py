@@ -10,7 +10,7 @@ from fewshot.contract import Learner
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSampler, FixedEpisodes, IndexEpisodes
 from fewshot.evaluation.answers import score, score_and_known, support_set
-from fewshot.results.answers import Answers
+from fewshot.records.answers import Answers
 
 Episodes = EpisodeSampler | FixedEpisodes
 KNOWN = "known by "  # before the name of a measure

@@ -14,12 +14,11 @@ from fewshot.claims import claims_of
 from fewshot.contract import Embedded
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSampler, FixedEpisodes
-from fewshot.evaluation.exposure import exposure
+from fewshot.evaluation.audit.exposure import exposure
 from fewshot.evaluation.target import manifest_of
-from fewshot.files import PACKAGE, digest
-from fewshot.number_checks import plain
-from fewshot.results.balance import ASSUMES_BALANCE
-from fewshot.results.record import (
+from fewshot.plumbing.files import PACKAGE, digest
+from fewshot.plumbing.number_checks import plain
+from fewshot.records.record import (
     DATA,
     NEWEST,
     QUERIES,
@@ -30,6 +29,7 @@ from fewshot.results.record import (
     LearnerInfo,
     SourceInfo,
 )
+from fewshot.tables.balance import ASSUMES_BALANCE
 
 
 def describe(

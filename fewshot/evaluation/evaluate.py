@@ -19,12 +19,12 @@ from fewshot.evaluation.embedded import embedded
 from fewshot.evaluation.guard import check_answers, check_items_alone, check_overlap, is_fixed
 from fewshot.evaluation.required import require_collection, require_episodes, require_learner
 from fewshot.evaluation.target import asked_classes, make_sampler, require_alike
-from fewshot.number_checks import seed_number, whole_number
-from fewshot.results.answers import Answers
-from fewshot.results.choice import Choice
-from fewshot.results.interval import check_level
-from fewshot.results.record import Record
-from fewshot.results.summary import further_intervals, open_note, summarize, summarize_open_set
+from fewshot.plumbing.number_checks import seed_number, whole_number
+from fewshot.records.answers import Answers
+from fewshot.records.choice import Choice
+from fewshot.records.record import Record
+from fewshot.records.summary import further_intervals, open_note, summarize, summarize_open_set
+from fewshot.statistics.interval import check_level
 
 LARGE = 2**21  # bytes of an episode's items from which on it is scored by itself
 

@@ -13,8 +13,8 @@ from fewshot.episodes import IndexEpisodes
 from fewshot.errors import LeakageError
 from fewshot.evaluation.answers import OWN, adapted, support_set
 from fewshot.evaluation.target import asked_classes
-from fewshot.files import digest
-from fewshot.results.record import SeenClasses
+from fewshot.plumbing.files import digest
+from fewshot.records.record import SeenClasses
 
 TOLERANCE = 1e-4  # of the largest score: kernels of another batch size round differently, by about 1e-6
 QUERIES, TOGETHER = 5, 50  # that are asked alone, beside how many others

@@ -9,7 +9,7 @@ from fewshot.contract import SupportSet
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import FixedEpisodes, IndexEpisodes
 from fewshot.errors import DataError, EpisodeError, FewShotError, ShapeError, StatisticsError
-from fewshot.number_checks import whole_number
+from fewshot.plumbing.number_checks import whole_number
 
 
 def require_learner(learner: Any) -> None:

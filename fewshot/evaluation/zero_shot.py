@@ -20,15 +20,15 @@ from fewshot.evaluation.embedded import embedded
 from fewshot.evaluation.guard import check_overlap
 from fewshot.evaluation.parts import CALIBRATE, CHOOSE, TEST, Parts, require_apart, require_no_test
 from fewshot.evaluation.required import require_collection, require_learner
-from fewshot.files import digest
-from fewshot.number_checks import finite_number, seed_number
-from fewshot.results.interval import check_level
-from fewshot.results.open_set import auroc, fpr_at_tpr, resampled
-from fewshot.results.per_class import ClassCounts, bootstrap, harmonic_mean
-from fewshot.results.record import DataInfo, MeanInfo, OpenSetInfo
-from fewshot.results.stacking import Curve, JointAnswers, curve
-from fewshot.results.summary import interval_fields
-from fewshot.results.zero_shot import Counts, Figure, Generalised, ZeroShotRecord, figures_of
+from fewshot.plumbing.files import digest
+from fewshot.plumbing.number_checks import finite_number, seed_number
+from fewshot.records.record import DataInfo, MeanInfo, OpenSetInfo
+from fewshot.records.summary import interval_fields
+from fewshot.records.zero_shot import Counts, Figure, Generalised, ZeroShotRecord, figures_of
+from fewshot.statistics.interval import check_level
+from fewshot.statistics.open_set import auroc, fpr_at_tpr, resampled
+from fewshot.statistics.per_class import ClassCounts, bootstrap, harmonic_mean
+from fewshot.statistics.stacking import Curve, JointAnswers, curve
 
 POINTS = 101  # of a curve that a record keeps
 

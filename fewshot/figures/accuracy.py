@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fewshot.errors import DataError, RecordError, ShapeError
-from fewshot.files import write
-from fewshot.results.pictures import blank, short
-from fewshot.results.record import Record
-from fewshot.results.tables import data_name
+from fewshot.figures.pictures import blank, short
+from fewshot.plumbing.files import write
+from fewshot.records.record import Record
+from fewshot.tables.record_tables import data_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -123,7 +123,7 @@ def confusion_picture(counts: np.ndarray, class_names: Sequence[str]) -> "Figure
     """Share of each true class's queries (row) that got each answer (column), darker is more.
 
     Args:
-        counts: Numbers of queries ``(n_classes, n_classes)``, as `fewshot.results.confusion.confusion` gives them.
+        counts: Numbers of queries ``(n_classes, n_classes)``, as `fewshot.statistics.confusion.confusion` gives them.
         class_names: Name of each class.
 
     Raises:

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
-from fewshot.results.board import Entry, entries
-from fewshot.results.figures import COLOURS
-from fewshot.results.pictures import blank
-from fewshot.results.record import Record
-from fewshot.results.tables import data_name
+from fewshot.figures.accuracy import COLOURS
+from fewshot.figures.pictures import blank
+from fewshot.records.record import Record
+from fewshot.tables.board import Entry, entries
+from fewshot.tables.record_tables import data_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

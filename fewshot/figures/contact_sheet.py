@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fewshot.errors import ShapeError
-from fewshot.results.pictures import RIGHT, WRONG, as_pixels, blank, short_names
+from fewshot.figures.pictures import RIGHT, WRONG, as_pixels, blank, short_names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

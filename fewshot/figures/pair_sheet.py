@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fewshot.errors import ShapeError
-from fewshot.results.pictures import as_pixels, blank, short
+from fewshot.figures.pictures import as_pixels, blank, short
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

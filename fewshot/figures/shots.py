@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fewshot.results.board import label_of
-from fewshot.results.crossing import Crossing, crossing
-from fewshot.results.figures import COLOURS, DASHES, MARKERS
-from fewshot.results.pictures import blank
-from fewshot.results.record import Record
-from fewshot.results.tables import data_name
+from fewshot.figures.accuracy import COLOURS, DASHES, MARKERS
+from fewshot.figures.pictures import blank
+from fewshot.records.record import Record
+from fewshot.statistics.crossing import Crossing, crossing
+from fewshot.tables.board import label_of
+from fewshot.tables.record_tables import data_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fewshot.results.figures import COLOURS
-from fewshot.results.interval import NEW_CLASSES, OPEN
-from fewshot.results.pictures import blank
-from fewshot.results.zero_shot import ZeroShotRecord
-from fewshot.results.zero_shot_table import label_of, setting_of
+from fewshot.figures.accuracy import COLOURS
+from fewshot.figures.pictures import blank
+from fewshot.records.zero_shot import ZeroShotRecord
+from fewshot.statistics.interval import NEW_CLASSES, OPEN
+from fewshot.tables.zero_shot import label_of, setting_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from fewshot.batch_norm import check_policy, support_statistics
 from fewshot.contract import Classifier, SupportSet, per_episode, prepare
 from fewshot.errors import EpisodeError, FewShotError, MissingExtraError
 from fewshot.functional import require_every_class
-from fewshot.inner_loop import answer
-from fewshot.number_checks import whole_number
+from fewshot.learners.gradient.batch_norm import check_policy, support_statistics
+from fewshot.learners.gradient.inner_loop import answer
+from fewshot.plumbing.number_checks import whole_number
 
 KNOWN = ("MAML", "MetaSGD", "GBML")
 
@@ -92,7 +92,7 @@ def from_learn2learn(
             by 255 unless the module has a ``preprocess``.
         steps: Inner steps on the support.
         loss: Of logits and labels, lower is better; the mean cross-entropy in learn2learn's examples.
-        batch_norm: See `fewshot.inner_loop.answer`. ``"query-batch"`` is what learn2learn's examples do, which never
+        batch_norm: See `fewshot.learners.gradient.inner_loop.answer`. ``"query-batch"`` is what learn2learn's examples do, which never
             leave the training mode, and is transductive where the module has batch norm.
         transductive: Say so where the module looks at other queries in a way of its own; left out, batch norm decides.
 

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSampler, EpisodeSpec
 from fewshot.errors import DataError, EpisodeError
-from fewshot.number_checks import whole_number
+from fewshot.plumbing.number_checks import whole_number
 
 LAYOUTS = ("alternating", "support-first")
 

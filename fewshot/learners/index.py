@@ -4,8 +4,8 @@ import inspect
 from typing import Any, NamedTuple
 
 from fewshot.errors import FewShotError, UnknownNameError
-from fewshot.names import look_up, plug_ins
-from fewshot.number_checks import plain, seed_number, whole_number
+from fewshot.plumbing.names import look_up, plug_ins
+from fewshot.plumbing.number_checks import plain, seed_number, whole_number
 
 GROUP = "fewshot.learners"
 """The entry points of other packages."""
@@ -15,16 +15,20 @@ class Entry(NamedTuple):
     """What the index says of a learner.
 
     Attributes:
-        target: ``"module:attribute"`` below ``fewshot.learners``.
-        family: What the list and the documentation group by; ``"transductive"`` ones look at all queries of a call.
+        target: ``"family.module:attribute"`` below ``fewshot.learners``; what wraps other learners has no family.
         paper: Short citation.
         by_batch_norm: Whether batch norm looks at all queries of a call unless an option says otherwise.
     """
 
     target: str
-    family: str
     paper: str
     by_batch_norm: bool = False
+
+    @property
+    def family(self) -> str:
+        """The folder of its file, by which the list and the documentation group; ``"wrapper"`` for what wraps others."""
+        family, dot, _ = self.target.partition(".")
+        return family if dot else "wrapper"
 
     @property
     def transductive(self) -> bool:
@@ -33,72 +37,66 @@ class Entry(NamedTuple):
 
 
 LEARNERS = {
-    "ale": Entry("ale:ALE", "zero-shot", "Akata et al. 2013"),
-    "alpha-tim": Entry("alpha_tim:AlphaTIM", "transductive", "Veilleux et al. 2021"),
-    "anil": Entry("anil:ANIL", "gradient", "Raghu et al. 2020", by_batch_norm=True),
-    "baseline": Entry("baseline:Baseline", "linear", "Chen et al. 2019"),
-    "baseline-pp": Entry("baseline_pp:BaselinePlusPlus", "linear", "Chen et al. 2019"),
-    "bd-cspn": Entry("bd_cspn:BDCSPN", "transductive", "Liu et al. 2020"),
-    "boil": Entry("boil:BOIL", "gradient", "Oh et al. 2021", by_batch_norm=True),
-    "conse": Entry("conse:ConSE", "zero-shot", "Norouzi et al. 2014"),
-    "coop": Entry("coop:CoOp", "hybrid", "Zhou et al. 2022"),
-    "dap": Entry("dap:DAP", "zero-shot", "Lampert et al. 2009"),
-    "descriptor-kernel": Entry(
-        "descriptor_kernel:DescriptorKernel", "zero-shot", "Nadaraya 1964; Rohrbach et al. 2010"
-    ),
-    "descriptor-mix": Entry("descriptor_mix:DescriptorMix", "hybrid", "Xing et al. 2019"),
-    "descriptor-regression": Entry("descriptor_regression:DescriptorRegression", "zero-shot", "Palatucci et al. 2009"),
-    "devise": Entry("devise:DeViSE", "zero-shot", "Frome et al. 2013"),
-    "distribution-calibration": Entry("distribution_calibration:DistributionCalibration", "linear", "Yang et al. 2021"),
-    "eszsl": Entry("eszsl:ESZSL", "zero-shot", "Romera-Paredes and Torr 2015"),
-    "feat": Entry("feat:FEAT", "metric", "Ye et al. 2020"),
-    "fomaml": Entry("fomaml:FOMAML", "gradient", "Finn et al. 2017", by_batch_norm=True),
-    "fine-tune": Entry("fine_tune:FineTune", "gradient", "Yosinski et al. 2014; Howard and Ruder 2018"),
-    "iap": Entry("iap:IAP", "zero-shot", "Lampert et al. 2009"),
-    "k-nearest-neighbours": Entry("k_nearest_neighbours:KNearestNeighbours", "metric", "Cover and Hart 1967"),
-    "label-propagation": Entry(
-        "label_propagation:LabelPropagation", "transductive", "Zhou et al. 2003; Liu et al. 2019"
-    ),
-    "laplacian-shot": Entry("laplacian_shot:LaplacianShot", "transductive", "Ziko et al. 2020"),
-    "logistic-regression": Entry("logistic_regression:LogisticRegression", "linear", "Cox 1958"),
-    "lp-plus-plus": Entry("lp_plus_plus:LPPlusPlus", "hybrid", "Huang et al. 2024"),
-    "mahalanobis": Entry("mahalanobis:Mahalanobis", "metric", "Fisher 1936; Bateni et al. 2020"),
-    "masked-soft-k-means": Entry("soft_k_means:MaskedSoftKMeans", "semi-supervised", "Ren et al. 2018"),
-    "matching-attention": Entry("matching_attention:MatchingAttention", "metric", "Vinyals et al. 2016"),
-    "matching-net": Entry("matching_net:MatchingNet", "metric", "Vinyals et al. 2016"),
-    "maml": Entry("maml:MAML", "gradient", "Finn et al. 2017", by_batch_norm=True),
-    "maml-pp": Entry("maml_pp:MAMLPlusPlus", "gradient", "Antoniou et al. 2019", by_batch_norm=True),
-    "meta-sgd": Entry("meta_sgd:MetaSGD", "gradient", "Li et al. 2017", by_batch_norm=True),
-    "meta-baseline": Entry("meta_baseline:MetaBaseline", "metric", "Chen et al. 2021"),
-    "metaoptnet": Entry("metaoptnet:MetaOptNet", "linear", "Lee et al. 2019"),
-    "modified-hausdorff": Entry("modified_hausdorff:ModifiedHausdorff", "matching", "Dubuisson and Jain 1994"),
-    "nearest-descriptor": Entry("nearest_descriptor:NearestDescriptor", "zero-shot", "Radford et al. 2021"),
-    "nearest-mean": Entry("nearest_mean:NearestMean", "metric", "Snell et al. 2017"),
-    "proto-maml": Entry("proto_maml:ProtoMAML", "gradient", "Triantafillou et al. 2020", by_batch_norm=True),
-    "prototype-fine-tune": Entry("prototype_fine_tune:PrototypeFineTune", "linear", "Triantafillou et al. 2020"),
-    "protonet": Entry("protonet:ProtoNet", "metric", "Snell et al. 2017"),
-    "r2d2": Entry("r2d2:R2D2", "linear", "Bertinetto et al. 2019"),
-    "relation": Entry("relation:RelationNet", "metric", "Sung et al. 2018"),
-    "reptile": Entry("reptile:Reptile", "gradient", "Nichol et al. 2018"),
-    "relation-net": Entry("relation_net:EndToEndRelationNet", "metric", "Sung et al. 2018"),
-    "ridge": Entry("ridge:Ridge", "linear", "Hoerl and Kennard 1970"),
-    "pt-map": Entry("pt_map:PTMAP", "transductive", "Hu et al. 2021"),
-    "sae": Entry("sae:SAE", "zero-shot", "Kodirov et al. 2017"),
-    "setfit": Entry("setfit:SetFit", "text", "Tunstall et al. 2022"),
-    "simpleshot": Entry("simpleshot:SimpleShot", "metric", "Wang et al. 2019"),
-    "sje": Entry("sje:SJE", "zero-shot", "Akata et al. 2015"),
-    "soft-k-means": Entry("soft_k_means:SoftKMeans", "semi-supervised", "Ren et al. 2018"),
-    "transductive-fine-tune": Entry(
-        "transductive_fine_tune:TransductiveFineTune", "transductive", "Dhillon et al. 2020"
-    ),
-    "transformed": Entry("transformed:Transformed", "wrapper", "Wang et al. 2019; Hu et al. 2021"),
-    "svm": Entry("svm:SVM", "linear", "Crammer and Singer 2001; Lee et al. 2019"),
-    "tied-em": Entry("tied_em:TiedEM", "transductive", "Dempster et al. 1977; Nigam et al. 2000"),
-    "tim-adm": Entry("tim_adm:TIMADM", "transductive", "Boudiaf et al. 2020"),
-    "tim-gd": Entry("tim_gd:TIMGD", "transductive", "Boudiaf et al. 2020"),
-    "tip-adapter": Entry("tip_adapter:TipAdapter", "hybrid", "Zhang et al. 2022"),
-    "tip-adapter-f": Entry("tip_adapter_f:TipAdapterF", "hybrid", "Zhang et al. 2022"),
-    "zero-shot-protonet": Entry("zero_shot_protonet:ZeroShotProtoNet", "zero-shot", "Snell et al. 2017"),
+    "ale": Entry("described.ale:ALE", "Akata et al. 2013"),
+    "alpha-tim": Entry("transductive.alpha_tim:AlphaTIM", "Veilleux et al. 2021"),
+    "anil": Entry("gradient.anil:ANIL", "Raghu et al. 2020", by_batch_norm=True),
+    "baseline": Entry("linear.baseline:Baseline", "Chen et al. 2019"),
+    "baseline-pp": Entry("linear.baseline_pp:BaselinePlusPlus", "Chen et al. 2019"),
+    "bd-cspn": Entry("transductive.bd_cspn:BDCSPN", "Liu et al. 2020"),
+    "boil": Entry("gradient.boil:BOIL", "Oh et al. 2021", by_batch_norm=True),
+    "conse": Entry("described.conse:ConSE", "Norouzi et al. 2014"),
+    "coop": Entry("described.coop:CoOp", "Zhou et al. 2022"),
+    "dap": Entry("described.dap:DAP", "Lampert et al. 2009"),
+    "descriptor-kernel": Entry("described.descriptor_kernel:DescriptorKernel", "Nadaraya 1964; Rohrbach et al. 2010"),
+    "descriptor-mix": Entry("described.descriptor_mix:DescriptorMix", "Xing et al. 2019"),
+    "descriptor-regression": Entry("described.descriptor_regression:DescriptorRegression", "Palatucci et al. 2009"),
+    "devise": Entry("described.devise:DeViSE", "Frome et al. 2013"),
+    "distribution-calibration": Entry("linear.distribution_calibration:DistributionCalibration", "Yang et al. 2021"),
+    "eszsl": Entry("described.eszsl:ESZSL", "Romera-Paredes and Torr 2015"),
+    "feat": Entry("metric.feat:FEAT", "Ye et al. 2020"),
+    "fomaml": Entry("gradient.fomaml:FOMAML", "Finn et al. 2017", by_batch_norm=True),
+    "fine-tune": Entry("gradient.fine_tune:FineTune", "Yosinski et al. 2014; Howard and Ruder 2018"),
+    "iap": Entry("described.iap:IAP", "Lampert et al. 2009"),
+    "k-nearest-neighbours": Entry("metric.k_nearest_neighbours:KNearestNeighbours", "Cover and Hart 1967"),
+    "label-propagation": Entry("transductive.label_propagation:LabelPropagation", "Zhou et al. 2003; Liu et al. 2019"),
+    "laplacian-shot": Entry("transductive.laplacian_shot:LaplacianShot", "Ziko et al. 2020"),
+    "logistic-regression": Entry("linear.logistic_regression:LogisticRegression", "Cox 1958"),
+    "lp-plus-plus": Entry("described.lp_plus_plus:LPPlusPlus", "Huang et al. 2024"),
+    "mahalanobis": Entry("metric.mahalanobis:Mahalanobis", "Fisher 1936; Bateni et al. 2020"),
+    "masked-soft-k-means": Entry("metric.soft_k_means:MaskedSoftKMeans", "Ren et al. 2018"),
+    "matching-attention": Entry("metric.matching_attention:MatchingAttention", "Vinyals et al. 2016"),
+    "matching-net": Entry("metric.matching_net:MatchingNet", "Vinyals et al. 2016"),
+    "maml": Entry("gradient.maml:MAML", "Finn et al. 2017", by_batch_norm=True),
+    "maml-pp": Entry("gradient.maml_pp:MAMLPlusPlus", "Antoniou et al. 2019", by_batch_norm=True),
+    "meta-sgd": Entry("gradient.meta_sgd:MetaSGD", "Li et al. 2017", by_batch_norm=True),
+    "meta-baseline": Entry("metric.meta_baseline:MetaBaseline", "Chen et al. 2021"),
+    "metaoptnet": Entry("linear.metaoptnet:MetaOptNet", "Lee et al. 2019"),
+    "modified-hausdorff": Entry("metric.modified_hausdorff:ModifiedHausdorff", "Dubuisson and Jain 1994"),
+    "nearest-descriptor": Entry("described.nearest_descriptor:NearestDescriptor", "Radford et al. 2021"),
+    "nearest-mean": Entry("metric.nearest_mean:NearestMean", "Snell et al. 2017"),
+    "proto-maml": Entry("gradient.proto_maml:ProtoMAML", "Triantafillou et al. 2020", by_batch_norm=True),
+    "prototype-fine-tune": Entry("linear.prototype_fine_tune:PrototypeFineTune", "Triantafillou et al. 2020"),
+    "protonet": Entry("metric.protonet:ProtoNet", "Snell et al. 2017"),
+    "r2d2": Entry("linear.r2d2:R2D2", "Bertinetto et al. 2019"),
+    "relation": Entry("metric.relation:RelationNet", "Sung et al. 2018"),
+    "reptile": Entry("gradient.reptile:Reptile", "Nichol et al. 2018"),
+    "relation-net": Entry("metric.relation_net:EndToEndRelationNet", "Sung et al. 2018"),
+    "ridge": Entry("linear.ridge:Ridge", "Hoerl and Kennard 1970"),
+    "pt-map": Entry("transductive.pt_map:PTMAP", "Hu et al. 2021"),
+    "sae": Entry("described.sae:SAE", "Kodirov et al. 2017"),
+    "setfit": Entry("text.setfit:SetFit", "Tunstall et al. 2022"),
+    "simpleshot": Entry("metric.simpleshot:SimpleShot", "Wang et al. 2019"),
+    "sje": Entry("described.sje:SJE", "Akata et al. 2015"),
+    "soft-k-means": Entry("metric.soft_k_means:SoftKMeans", "Ren et al. 2018"),
+    "transductive-fine-tune": Entry("transductive.transductive_fine_tune:TransductiveFineTune", "Dhillon et al. 2020"),
+    "transformed": Entry("transformed:Transformed", "Wang et al. 2019; Hu et al. 2021"),
+    "svm": Entry("linear.svm:SVM", "Crammer and Singer 2001; Lee et al. 2019"),
+    "tied-em": Entry("transductive.tied_em:TiedEM", "Dempster et al. 1977; Nigam et al. 2000"),
+    "tim-adm": Entry("transductive.tim_adm:TIMADM", "Boudiaf et al. 2020"),
+    "tim-gd": Entry("transductive.tim_gd:TIMGD", "Boudiaf et al. 2020"),
+    "tip-adapter": Entry("described.tip_adapter:TipAdapter", "Zhang et al. 2022"),
+    "tip-adapter-f": Entry("described.tip_adapter_f:TipAdapterF", "Zhang et al. 2022"),
+    "zero-shot-protonet": Entry("described.zero_shot_protonet:ZeroShotProtoNet", "Snell et al. 2017"),
 }
 
 

@@ -25,7 +25,7 @@ try:
 except ImportError:  # Windows, where a file that is open cannot be removed by others
     fcntl = None  # type: ignore[assignment]
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parents[1]
 NUMBERS = re.compile(r"\[\n([-+.\deE,\s]+)\n\s*\]")  # no text can match: its line ends are escaped
 BEGINS, ENDS = ".fewshot-", ".part"
 """How the name of a temporary file begins and ends."""

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from fewshot.files import write
+from fewshot.plumbing.files import write
 
 KEY, BLANK = "fewshot-sha256", "0" * 64
 MARK = f'"{KEY}":"'.encode()  # in JSON within JSON the quotes have backslashes: no text can match
@@ -29,7 +29,7 @@ class Damaged(Exception):
 
 
 def write_sealed(path: Path | str, fill: Callable[[IO[bytes]], object]) -> Path:
-    """Write a file with its SHA-256 in one step; see `fewshot.files.write`.
+    """Write a file with its SHA-256 in one step; see `fewshot.plumbing.files.write`.
 
     Args:
         path: Where the file shall be.

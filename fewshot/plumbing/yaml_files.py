@@ -9,8 +9,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from fewshot.errors import FewShotError
-from fewshot.names import unknown
-from fewshot.reading import in_one_sentence, reason
+from fewshot.plumbing.names import unknown
+from fewshot.plumbing.reading import in_one_sentence, reason
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -5,15 +5,15 @@ from pathlib import Path
 
 from fewshot.backbones.index import load_backbone
 from fewshot.datasets.index import load_dataset
-from fewshot.evaluation.audit import audit
-from fewshot.files import write_text
+from fewshot.evaluation.audit.splits import audit
+from fewshot.figures.accuracy import save_figure
+from fewshot.figures.board import learners_figure
+from fewshot.figures.shots import crossings, shots_figure
+from fewshot.plumbing.files import write_text
 from fewshot.recipes.schema import Recipe
-from fewshot.results.board import learners_table
-from fewshot.results.board_figure import learners_figure
-from fewshot.results.figures import save_figure
-from fewshot.results.record import Record
-from fewshot.results.shots_figure import crossings, shots_figure
-from fewshot.results.tables import Table, markdown
+from fewshot.records.record import Record
+from fewshot.tables.board import learners_table
+from fewshot.tables.record_tables import Table, markdown
 
 
 def write_board(recipe: Recipe, records: Sequence[Record], folder: Path) -> tuple[Table, tuple[Path, Path]]:

@@ -11,7 +11,7 @@ from fewshot.backbones.index import load_backbone
 from fewshot.contract import backbone_of
 from fewshot.datasets.index import load_dataset
 from fewshot.evaluation.assemble import assemble, takes_base
-from fewshot.files import cache_folder
+from fewshot.plumbing.files import cache_folder
 from fewshot.recipes.schema import PretrainingSection, Recipe
 
 TRAINED_BY = (

@@ -6,7 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 
-from fewshot.files import write_text
+from fewshot.plumbing.files import write_text
 from fewshot.recipes.build import checkpoint_path
 from fewshot.recipes.schema import Recipe
 

@@ -7,11 +7,11 @@ from typing import Any
 import yaml
 
 from fewshot.errors import RecipeError
-from fewshot.files import packaged
-from fewshot.names import unknown
+from fewshot.plumbing.files import packaged
+from fewshot.plumbing.names import unknown
+from fewshot.plumbing.yaml_files import YamlFile
 from fewshot.recipes.schema import Recipe
 from fewshot.recipes.zero_shot_schema import ZeroShotRecipe
-from fewshot.yaml_models import YamlFile
 
 
 def recipe_names() -> dict[str, str]:

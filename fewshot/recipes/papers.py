@@ -8,18 +8,18 @@ from pathlib import Path
 
 from fewshot.datasets.index import load_dataset
 from fewshot.errors import DataError, MissingDataError, RecordError
-from fewshot.files import packaged
-from fewshot.names import unknown
+from fewshot.plumbing.files import packaged
+from fewshot.plumbing.names import unknown
 from fewshot.recipes.load import load_recipe
 from fewshot.recipes.rows import is_same, row_name
 from fewshot.recipes.run import run_recipe
 from fewshot.recipes.schema import Recipe, Row
 from fewshot.recipes.trained import Announce
-from fewshot.results.paper_table import Judged, Spreads, judge_cell
-from fewshot.results.papers import PaperCell, PaperTable, paper_tables
-from fewshot.results.record import Record
-from fewshot.results.seed_spread import spread_of
-from fewshot.results.verdict import LEAST_RUNS
+from fewshot.records.record import Record
+from fewshot.records.seed_spread import spread_of
+from fewshot.statistics.verdict import LEAST_RUNS
+from fewshot.tables.paper_table import Judged, Spreads, judge_cell
+from fewshot.tables.papers import PaperCell, PaperTable, paper_tables
 from fewshot.training.progress import Progress
 
 OTHER_SETTINGS, OTHER_DATA = "stale, its recipe says something else now", "stale, its data have changed"

@@ -10,7 +10,7 @@ from fewshot.errors import MissingDataError, RecordError
 from fewshot.recipes.build import build_learner, checkpoint_path, with_options
 from fewshot.recipes.schema import Recipe
 from fewshot.recipes.trained import trained_part
-from fewshot.results.record import Record
+from fewshot.records.record import Record
 from fewshot.training.checkpoint import part, read_checkpoint
 
 

@@ -13,8 +13,8 @@ from fewshot.evaluation.evaluate import evaluate
 from fewshot.evaluation.target import same_part
 from fewshot.recipes.build import with_options
 from fewshot.recipes.schema import Recipe, Row
-from fewshot.results.choice import Choice
-from fewshot.results.record import Record
+from fewshot.records.choice import Choice
+from fewshot.records.record import Record
 
 
 def row_name(recipe: Recipe, row: Row) -> str:

@@ -7,8 +7,8 @@ from pathlib import Path
 from fewshot.datasets.index import load_dataset
 from fewshot.errors import RecipeError
 from fewshot.evaluation.guard import is_fixed
-from fewshot.files import cache_folder, content_hash, require_writable
-from fewshot.names import unknown
+from fewshot.plumbing.files import cache_folder, content_hash, require_writable
+from fewshot.plumbing.names import unknown
 from fewshot.recipes.before import refuse_to_replace, require_splits
 from fewshot.recipes.build import build_learner
 from fewshot.recipes.curves import write_curves
@@ -18,7 +18,7 @@ from fewshot.recipes.schema import Recipe
 from fewshot.recipes.trained import Announce, trained
 from fewshot.recipes.workers import share
 from fewshot.recipes.zero_shot_schema import ZeroShotRecipe
-from fewshot.results.record import ANYTHING, Record
+from fewshot.records.record import ANYTHING, Record
 from fewshot.training.memory import keep_freed_memory
 from fewshot.training.progress import Progress
 
@@ -124,7 +124,7 @@ def run_single(
     Args:
         recipe: Of one learner.
         folder: For the records.
-        replaces: Records to make, and what they may replace; by `fewshot.files.content_hash`.
+        replaces: Records to make, and what they may replace; by `fewshot.plumbing.files.content_hash`.
         report: Called after every training step.
         announce: Told in a line what happens next.
 

@@ -82,7 +82,7 @@ class PretrainingSection(_Optimisation):
         batch_size: Items of a step.
         cosine: Scale of cosine logits, as in Baseline++; a linear head when left out.
         rotation: Weight of the loss on quarter turns.
-        augment: ``"crop-flip"``: images are moved and mirrored at random, see `fewshot.datasets.crop_flip.crop_flip`.
+        augment: ``"crop-flip"``: images are moved and mirrored at random, see `fewshot.training.augment.crop_flip.crop_flip`.
     """
 
     steps: int = Field(ge=1)

@@ -11,14 +11,14 @@ import torch
 
 from fewshot.contract import Embedded, backbone_of
 from fewshot.datasets.collection import Collection
-from fewshot.datasets.crop_flip import crop_flip
 from fewshot.datasets.index import load_dataset
 from fewshot.episodes import EpisodeSpec
 from fewshot.evaluation.evaluate import evaluate
-from fewshot.learners.nearest_mean import NearestMean
+from fewshot.learners.metric.nearest_mean import NearestMean
 from fewshot.recipes.build import build_learner, checkpoint_path
 from fewshot.recipes.schema import Recipe
-from fewshot.results.record import LAST_WEIGHTS, TrainingInfo
+from fewshot.records.record import LAST_WEIGHTS, TrainingInfo
+from fewshot.training.augment.crop_flip import crop_flip
 from fewshot.training.episodic import EpisodicTraining, train
 from fewshot.training.progress import Progress, TrainingState
 from fewshot.training.supervised import ClassHead, SupervisedTraining, pretrain

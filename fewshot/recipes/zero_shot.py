@@ -12,14 +12,14 @@ from fewshot.errors import RecordError
 from fewshot.evaluation.assemble import takes_base
 from fewshot.evaluation.parts import CHOOSE, TEST, Parts
 from fewshot.evaluation.zero_shot import choose_options, evaluate_zero_shot
-from fewshot.files import content_hash, require_writable
 from fewshot.learners.index import load_learner
 from fewshot.learners.transformed import Transformed
+from fewshot.plumbing.files import content_hash, require_writable
 from fewshot.recipes.before import refuse_to_replace
 from fewshot.recipes.workers import share
 from fewshot.recipes.zero_shot_schema import ZeroShotLearner, ZeroShotRecipe, ZeroShotRow
-from fewshot.results.record import ANYTHING
-from fewshot.results.zero_shot import Counts, ZeroShotRecord
+from fewshot.records.record import ANYTHING
+from fewshot.records.zero_shot import Counts, ZeroShotRecord
 
 Announce = Callable[[str], None]
 

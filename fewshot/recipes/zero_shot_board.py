@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from fewshot.files import write_text
-from fewshot.results.figures import save_figure
-from fewshot.results.tables import Table, markdown
-from fewshot.results.zero_shot import ZeroShotRecord
-from fewshot.results.zero_shot_figure import zero_shot_figure
-from fewshot.results.zero_shot_table import zero_shot_table
+from fewshot.figures.accuracy import save_figure
+from fewshot.figures.zero_shot import zero_shot_figure
+from fewshot.plumbing.files import write_text
+from fewshot.records.zero_shot import ZeroShotRecord
+from fewshot.tables.record_tables import Table, markdown
+from fewshot.tables.zero_shot import zero_shot_table
 
 
 def write_zero_shot_board(

@@ -7,9 +7,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from fewshot.errors import LeakageError, RecordError
-from fewshot.files import write_json
-from fewshot.reading import of_form
-from fewshot.results.record import BackboneInfo, DataInfo, EpisodesInfo, MeanInfo, read_content
+from fewshot.plumbing.files import write_json
+from fewshot.plumbing.reading import of_form
+from fewshot.records.record import BackboneInfo, DataInfo, EpisodesInfo, MeanInfo, read_content
 
 FORMAT = 1
 

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from fewshot.errors import RecordError, StatisticsError
-from fewshot.names import unknown
-from fewshot.results.interval import CLOSED, NEW_CLASSES, OPEN
-from fewshot.results.paired import Comparison, compare_all
-from fewshot.results.record import Record
+from fewshot.plumbing.names import unknown
+from fewshot.records.record import Record
+from fewshot.statistics.interval import CLOSED, NEW_CLASSES, OPEN
+from fewshot.statistics.paired import Comparison, compare_all
 
 
 def compare(records: Mapping[str, Record], reference: str, *, level: float = 0.95) -> list[Comparison]:

@@ -13,9 +13,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, 
 from typing_extensions import TypedDict
 
 from fewshot.errors import RecordError
-from fewshot.files import content_hash, one_at_a_time, write_bytes, write_json
-from fewshot.reading import in_one_sentence, of_form
-from fewshot.results.answers import Answers
+from fewshot.plumbing.files import content_hash, one_at_a_time, write_bytes, write_json
+from fewshot.plumbing.reading import in_one_sentence, of_form
+from fewshot.records.answers import Answers
 
 SCHEMA, NEWEST = 1, 2
 """Of a record of one collection, and of one that names several: version 0.1.0 refuses that in a sentence."""
@@ -350,7 +350,7 @@ class Record(_Part):
 
         Args:
             path: The ``.json`` file.
-            replaces: `fewshot.files.content_hash` of what may be there; whatever is there when left out.
+            replaces: `fewshot.plumbing.files.content_hash` of what may be there; whatever is there when left out.
 
         Returns:
             The record with the name and hash of its answers' file.
@@ -397,7 +397,7 @@ def replacing(path: Path, what: str | None) -> Iterator[None]:
 
     Args:
         path: Of the record.
-        what: `fewshot.files.content_hash` of what may be there, or ``ANYTHING``.
+        what: `fewshot.plumbing.files.content_hash` of what may be there, or ``ANYTHING``.
 
     Raises:
         RecordError: If another run has written it meanwhile.

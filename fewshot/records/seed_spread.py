@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fewshot.results.record import Record
-from fewshot.results.verdict import LEAST_RUNS, NO_TRAINING, SeedTerm
+from fewshot.records.record import Record
+from fewshot.statistics.verdict import LEAST_RUNS, NO_TRAINING, SeedTerm
 
 Runs = Sequence[Record]
 

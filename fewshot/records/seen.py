@@ -1,6 +1,6 @@
 """What a record says of classes that were seen before it was made: in training, and by the backbone's weights."""
 
-from fewshot.results.record import Record
+from fewshot.records.record import Record
 
 NOTHING = "nothing"
 

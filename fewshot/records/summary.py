@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 
 from fewshot.errors import StatisticsError
-from fewshot.results.answers import Answers
-from fewshot.results.calibration import expected_calibration_error
-from fewshot.results.interval import CLOSED, DRAWS, Interval
-from fewshot.results.new_classes import class_interval
-from fewshot.results.open_set import auroc, fpr_at_tpr
-from fewshot.results.record import IntervalInfo, MeanInfo, OpenSetInfo, Summary
-from fewshot.results.statistics import episode_accuracies, fifth_percentile, fraction_interval, open_interval
+from fewshot.records.answers import Answers
+from fewshot.records.record import IntervalInfo, MeanInfo, OpenSetInfo, Summary
+from fewshot.statistics.calibration import expected_calibration_error
+from fewshot.statistics.interval import CLOSED, DRAWS, Interval
+from fewshot.statistics.mean_accuracy import episode_accuracies, fifth_percentile, fraction_interval, open_interval
+from fewshot.statistics.new_classes import class_interval
+from fewshot.statistics.open_set import auroc, fpr_at_tpr
 
 LEAST_DISJOINT = 30
 

@@ -8,11 +8,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fewshot.errors import RecordError
-from fewshot.files import write_json
-from fewshot.reading import of_form
-from fewshot.results.interval import Interval
-from fewshot.results.per_class import ClassCounts
-from fewshot.results.record import (
+from fewshot.plumbing.files import write_json
+from fewshot.plumbing.reading import of_form
+from fewshot.records.record import (
     ANYTHING,
     BackboneInfo,
     DataInfo,
@@ -24,6 +22,8 @@ from fewshot.results.record import (
     read_content,
     replacing,
 )
+from fewshot.statistics.interval import Interval
+from fewshot.statistics.per_class import ClassCounts
 
 FORMAT: Literal[1] = 1
 
@@ -159,7 +159,7 @@ class ZeroShotRecord(_Part):
         )
 
     def save(self, path: Path | str, replaces: str | None = ANYTHING) -> "ZeroShotRecord":
-        """Write the JSON file; see `fewshot.results.record.Record.save`."""
+        """Write the JSON file; see `fewshot.records.record.Record.save`."""
         with replacing(Path(path), replaces):
             write_json(path, self.model_dump(mode="json"))
         return self

@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Float, Integer
 
 from fewshot.errors import StatisticsError
-from fewshot.results.interval import NEW_CLASSES, OPEN, Interval, check_level
-from fewshot.results.per_class import DRAWS, ClassCounts, harmonic_mean
+from fewshot.statistics.interval import NEW_CLASSES, OPEN, Interval, check_level
+from fewshot.statistics.per_class import DRAWS, ClassCounts, harmonic_mean
 
 Means = tuple[Float[np.ndarray, " draws"], Float[np.ndarray, " draws"]]
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fewshot.records.zero_shot import ZeroShotRecord
 from fewshot.report.differences import APART, differences
 from fewshot.report.episodes import Viewer
 from fewshot.report.few_shot import few_shot_table
@@ -18,8 +19,7 @@ from fewshot.report.results import Group, Result, group_results
 from fewshot.report.shots import shots_plots
 from fewshot.report.zero_shot import zero_shot_table
 from fewshot.report.zero_shot_differences import zero_shot_differences
-from fewshot.results.zero_shot import ZeroShotRecord
-from fewshot.results.zero_shot_table import label_of, setting_of
+from fewshot.tables.zero_shot import label_of, setting_of
 
 
 @dataclass(frozen=True)

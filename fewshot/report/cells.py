@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from fewshot.results.tables import ABSENT, percent
+from fewshot.tables.record_tables import ABSENT, percent
 
 Row = TypeVar("Row")
 

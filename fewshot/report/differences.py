@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fewshot.errors import StatisticsError
+from fewshot.records.compare import compare, compare_over_classes
 from fewshot.report.cells import Cell, Column, SortableTable, make_table, share, words
 from fewshot.report.forest import Bar
 from fewshot.report.results import Group, Result
-from fewshot.results.compare import compare, compare_over_classes
-from fewshot.results.interval import CLOSED
-from fewshot.results.paired import Comparison
-from fewshot.results.tables import ABSENT
+from fewshot.statistics.interval import CLOSED
+from fewshot.statistics.paired import Comparison
+from fewshot.tables.record_tables import ABSENT
 
 ALONE = "Only one record answered these episodes, so there is nothing to pair it with."
 APART = (

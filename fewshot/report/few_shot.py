@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
+from fewshot.records.record import MeanInfo, Record
+from fewshot.records.seen import seen_cell
 from fewshot.report.cells import Cell, Column, SortableTable, count, make_table, share, words
 from fewshot.report.results import Result
-from fewshot.results.record import MeanInfo, Record
-from fewshot.results.seen import seen_cell
-from fewshot.results.tables import data_name, looks_cell, queries_cell, shot_cell, whole
+from fewshot.tables.record_tables import data_name, looks_cell, queries_cell, shot_cell, whole
 
 
 def _accuracy(result: Result) -> Cell:

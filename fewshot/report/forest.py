@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fewshot.results.figures import COLOURS
-from fewshot.results.pictures import blank, short
+from fewshot.figures.accuracy import COLOURS
+from fewshot.figures.pictures import blank, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Integer
 
-from fewshot.results.class_tables import class_counts
-from fewshot.results.zero_shot import ZeroShotRecord
+from fewshot.records.zero_shot import ZeroShotRecord
+from fewshot.tables.class_tables import class_counts
 
 MOST_ROWS, MOST_COLUMNS = 8, 12
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-from fewshot.results.pictures import as_pixels
+from fewshot.figures.pictures import as_pixels
 
 SIDE, LONGEST = 64, 180  # pixels of a picture, characters of a text
 

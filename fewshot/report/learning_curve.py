@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Float
 
 from fewshot.errors import DataError
-from fewshot.reading import in_one_sentence
-from fewshot.results.figures import COLOURS
-from fewshot.results.pictures import blank
+from fewshot.figures.accuracy import COLOURS
+from fewshot.figures.pictures import blank
+from fewshot.plumbing.reading import in_one_sentence
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

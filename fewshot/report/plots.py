@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fewshot.records.zero_shot import ZeroShotRecord
 from fewshot.report.differences import Differences
 from fewshot.report.forest import Bar, describe, forest, hidden_bars
 from fewshot.report.learning_curve import LearningCurve, curve_figure, describe_curve
 from fewshot.report.results import Group, Result
 from fewshot.report.zero_shot import bars_of
-from fewshot.results.interval import NEW_CLASSES, OPEN
-from fewshot.results.zero_shot import ZeroShotRecord
-from fewshot.results.zero_shot_table import setting_of
+from fewshot.statistics.interval import NEW_CLASSES, OPEN
+from fewshot.tables.zero_shot import setting_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fewshot.files import packaged
+from fewshot.plumbing.files import packaged
+from fewshot.records.record import Record
+from fewshot.records.zero_shot import ZeroShotRecord
 from fewshot.report.results import Result
-from fewshot.results.facts import facts_table
-from fewshot.results.record import Record
-from fewshot.results.zero_shot import ZeroShotRecord
-from fewshot.results.zero_shot_table import label_of, setting_of
+from fewshot.tables.facts import facts_table
+from fewshot.tables.zero_shot import label_of, setting_of
 
 FLAGS = {
     "way": "--way",

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from fewshot.results.interval import CLOSED, DRAWS, NEW_CLASSES, OPEN, TRAINING_RUNS
+from fewshot.statistics.interval import CLOSED, DRAWS, NEW_CLASSES, OPEN, TRAINING_RUNS
 
 IMAGINED: dict[str, str] = {
     CLOSED: "other episodes drawn from the very same items. It says nothing of new items or new classes, and it shrinks "

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from fewshot.errors import RecordError
-from fewshot.names import unknown
-from fewshot.results.board import label_of
-from fewshot.results.record import Record
-from fewshot.results.tables import data_name, queries_cell, shot_cell, whole
+from fewshot.plumbing.names import unknown
+from fewshot.records.record import Record
+from fewshot.tables.board import label_of
+from fewshot.tables.record_tables import data_name, queries_cell, shot_cell, whole
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from fewshot.figures.accuracy import accuracy_over_shots
+from fewshot.records.record import Record
 from fewshot.report.plots import Plot, slug
 from fewshot.report.results import Result
-from fewshot.results.figures import accuracy_over_shots
-from fewshot.results.record import Record
-from fewshot.results.tables import data_name, queries_cell
+from fewshot.tables.record_tables import data_name, queries_cell
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from fewshot.errors import RecordError
+from fewshot.records.zero_shot import Figure, ZeroShotRecord
 from fewshot.report.cells import Cell, Column, SortableTable, count, make_table, share, words
 from fewshot.report.forest import Bar
-from fewshot.results.interval import NEW_CLASSES, OPEN
-from fewshot.results.tables import ABSENT, looks_cell, percent
-from fewshot.results.zero_shot import Figure, ZeroShotRecord
-from fewshot.results.zero_shot_table import label_of, setting_of
+from fewshot.statistics.interval import NEW_CLASSES, OPEN
+from fewshot.tables.record_tables import ABSENT, looks_cell, percent
+from fewshot.tables.zero_shot import label_of, setting_of
 
 
 def figure_of(record: ZeroShotRecord, name: str, estimand: str = OPEN) -> Figure | None:

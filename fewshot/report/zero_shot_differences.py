@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fewshot.errors import StatisticsError
+from fewshot.records.zero_shot import ZeroShotRecord
 from fewshot.report.cells import Cell, Column, make_table, share, words
 from fewshot.report.differences import ALONE, Differences
 from fewshot.report.forest import Bar
-from fewshot.results.interval import Interval
-from fewshot.results.zero_shot import ZeroShotRecord
-from fewshot.results.zero_shot_table import compare_zero_shot, label_of, setting_of
+from fewshot.statistics.interval import Interval
+from fewshot.tables.zero_shot import compare_zero_shot, label_of, setting_of
 
 SPEAKS_OF = (
     "Difference: accuracy minus that of {} on the same items, in percentage points, with its 95% interval by a paired "

@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import Float, Integer
 
 from fewshot.errors import StatisticsError
-from fewshot.results.interval import NEW_CLASSES, Interval, check_level
-from fewshot.results.new_classes import index_classes
+from fewshot.statistics.interval import NEW_CLASSES, Interval, check_level
+from fewshot.statistics.new_classes import index_classes
 
 BLOCK = 1_000_000
 """Most weights of the bootstrap held at one time."""

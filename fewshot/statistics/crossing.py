@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from fewshot.errors import StatisticsError
-from fewshot.results.interval import check_level, check_values
+from fewshot.statistics.interval import check_level, check_values
 
 DRAWS = 2000
 

@@ -18,7 +18,7 @@ from jaxtyping import Float, Integer
 from scipy.special import expit, logit
 
 from fewshot.errors import StatisticsError
-from fewshot.results.interval import (
+from fewshot.statistics.interval import (
     CLOSED,
     OPEN,
     TRAINING_RUNS,

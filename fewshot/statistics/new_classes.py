@@ -16,7 +16,7 @@ from jaxtyping import Float, Integer
 from scipy.special import stdtr
 
 from fewshot.errors import StatisticsError
-from fewshot.results.interval import (
+from fewshot.statistics.interval import (
     NEW_CLASSES,
     Interval,
     check_values,

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from fewshot.errors import StatisticsError
-from fewshot.results.interval import OPEN, Interval, check_level
+from fewshot.statistics.interval import OPEN, Interval, check_level
 
 
 def auroc(known: Float[np.ndarray, " known"], other: Float[np.ndarray, " other"]) -> float:

@@ -20,9 +20,9 @@ import numpy as np
 from jaxtyping import Float, Integer
 
 from fewshot.errors import StatisticsError
-from fewshot.results.interval import CLOSED, NEW_CLASSES, OPEN, Estimand, Interval, check_values
-from fewshot.results.new_classes import class_interval, class_p
-from fewshot.results.statistics import t_interval
+from fewshot.statistics.interval import CLOSED, NEW_CLASSES, OPEN, Estimand, Interval, check_values
+from fewshot.statistics.mean_accuracy import t_interval
+from fewshot.statistics.new_classes import class_interval, class_p
 
 BLOCK = 1_000_000
 """Most coin counts of the sign-flip test held at one time."""

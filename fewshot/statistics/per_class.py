@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Integer
 from scipy.special import ndtri
 
 from fewshot.errors import StatisticsError
-from fewshot.results.interval import NEW_CLASSES, OPEN, Estimand, Interval, check_level, student_quantile
+from fewshot.statistics.interval import NEW_CLASSES, OPEN, Estimand, Interval, check_level, student_quantile
 
 DRAWS = 2000
 

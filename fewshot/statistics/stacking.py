@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Integer
 
 from fewshot.errors import StatisticsError
-from fewshot.results.per_class import ClassCounts, harmonic_mean
+from fewshot.statistics.per_class import ClassCounts, harmonic_mean
 
 
 @dataclass(frozen=True, eq=False)

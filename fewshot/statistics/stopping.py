@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from fewshot.errors import StatisticsError
-from fewshot.results.interval import check_values, student_quantile
+from fewshot.statistics.interval import check_values, student_quantile
 
 PILOT_EPISODES = 200
 """Recommended size of the pilot: large enough for its spread to be trusted."""

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from fewshot.errors import StatisticsError
-from fewshot.results.interval import check_accuracies, student_quantile
+from fewshot.statistics.interval import check_accuracies, student_quantile
 
 REPRODUCED, DIFFERENT, UNDECIDED = "reproduced", "different", "undecided"
 

@@ -5,9 +5,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from fewshot.files import write_json
-from fewshot.results.record import BackboneInfo
-from fewshot.results.tables import Table
+from fewshot.plumbing.files import write_json
+from fewshot.records.record import BackboneInfo
+from fewshot.tables.record_tables import Table
 
 VERSION = 1
 SCREENING = "a screening: copies can be missed, and what is found may merely look alike; look at the pairs"

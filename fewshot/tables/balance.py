@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from fewshot.results.record import Record
+from fewshot.records.record import Record
 
 ASSUMES_BALANCE = (
     "the learner assumes that every class has as many queries as the others; where that does not hold, accuracy falls"

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fewshot.errors import RecordError
-from fewshot.results.balance import balance_lines
-from fewshot.results.compare import compare
-from fewshot.results.interval import Interval
-from fewshot.results.record import LAST_WEIGHTS, Record
-from fewshot.results.seen import seen_sentence
-from fewshot.results.tables import (
+from fewshot.records.compare import compare
+from fewshot.records.record import LAST_WEIGHTS, Record
+from fewshot.records.seen import seen_sentence
+from fewshot.statistics.interval import Interval
+from fewshot.tables.balance import balance_lines
+from fewshot.tables.record_tables import (
     ABSENT,
     Table,
     accuracy_cell,

@@ -1,7 +1,7 @@
 """A choice of options as a table."""
 
-from fewshot.results.choice import Choice, as_text
-from fewshot.results.tables import Table, mean_cell, shot_cell, whole
+from fewshot.records.choice import Choice, as_text
+from fewshot.tables.record_tables import Table, mean_cell, shot_cell, whole
 
 
 def choice_table(choice: Choice) -> Table:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fewshot.results.confusion import confusion
-from fewshot.results.tables import ABSENT, Table, percent
+from fewshot.statistics.confusion import confusion
+from fewshot.tables.record_tables import ABSENT, Table, percent
 
 
 def class_counts(true: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from fewshot.results.record import Record
-from fewshot.results.seen import seen_sentence
-from fewshot.results.tables import Table, accuracy_cell, data_name, mean_cell, percent, shot_cell, whole
+from fewshot.records.record import Record
+from fewshot.records.seen import seen_sentence
+from fewshot.tables.record_tables import Table, accuracy_cell, data_name, mean_cell, percent, shot_cell, whole
 
 
 def interval_table(record: Record) -> Table:

@@ -4,7 +4,7 @@ import csv
 import io
 from html import escape
 
-from fewshot.results.tables import Table, markdown, plain
+from fewshot.tables.record_tables import Table, markdown, plain
 
 _TEX = {"&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_", "$": r"\$", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}",
         "^": r"\textasciicircum{}", "\\": r"\textbackslash{}", "±": r"$\pm$", "–": "--", "δ": r"$\delta$"}  # fmt: skip

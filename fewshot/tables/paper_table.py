@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from fewshot.errors import StatisticsError
-from fewshot.results.interval import CLOSED
-from fewshot.results.papers import Paper, PaperCell, PaperTable
-from fewshot.results.record import Record
-from fewshot.results.seed_spread import SeedSpread, seed_term, setting_of
-from fewshot.results.statistics import fraction_interval
-from fewshot.results.tables import ABSENT, Table, accuracy_cell, percent, with_interval
-from fewshot.results.verdict import DIFFERENT, LEAST_RUNS, NO_TRAINING, UNDECIDED, Verdict, judge
+from fewshot.records.record import Record
+from fewshot.records.seed_spread import SeedSpread, seed_term, setting_of
+from fewshot.statistics.interval import CLOSED
+from fewshot.statistics.mean_accuracy import fraction_interval
+from fewshot.statistics.verdict import DIFFERENT, LEAST_RUNS, NO_TRAINING, UNDECIDED, Verdict, judge
+from fewshot.tables.papers import Paper, PaperCell, PaperTable
+from fewshot.tables.record_tables import ABSENT, Table, accuracy_cell, percent, with_interval
 
 COLUMNS = (
     "",

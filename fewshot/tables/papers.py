@@ -8,10 +8,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from fewshot.errors import DataError
-from fewshot.files import packaged
-from fewshot.names import unknown
-from fewshot.results.verdict import Published, plausible
-from fewshot.yaml_models import YamlFile
+from fewshot.plumbing.files import packaged
+from fewshot.plumbing.names import unknown
+from fewshot.plumbing.yaml_files import YamlFile
+from fewshot.statistics.verdict import Published, plausible
 
 
 class _Part(BaseModel):

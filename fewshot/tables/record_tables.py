@@ -8,11 +8,11 @@ is printed as ``48.21 ± 0.77`` where both arms are equal as printed, and as
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fewshot.results.balance import balance_lines
-from fewshot.results.interval import CLOSED
-from fewshot.results.paired import Comparison
-from fewshot.results.record import DataInfo, EpisodesInfo, IntervalInfo, LearnerInfo, MeanInfo, Record
-from fewshot.results.seen import NOTHING, seen_cell
+from fewshot.records.record import DataInfo, EpisodesInfo, IntervalInfo, LearnerInfo, MeanInfo, Record
+from fewshot.records.seen import NOTHING, seen_cell
+from fewshot.statistics.interval import CLOSED
+from fewshot.statistics.paired import Comparison
+from fewshot.tables.balance import balance_lines
 
 ABSENT = "–"
 RESULT_COLUMNS = ("record", "learner", "backbone", "data", "way", "shot", "episodes", "accuracy %", "5th percentile %")
@@ -151,7 +151,7 @@ def comparison_table(records: Mapping[str, Record], reference: str, comparisons:
     Args:
         records: By name; all on the same episodes.
         reference: One of the names.
-        comparisons: What `fewshot.results.compare.compare` made of them.
+        comparisons: What `fewshot.records.compare.compare` made of them.
     """
     by_name = {c.name: c for c in comparisons}
     ordered = [reference, *(name for name in records if name != reference)]

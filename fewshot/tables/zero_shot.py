@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from fewshot.errors import StatisticsError
-from fewshot.results.interval import NEW_CLASSES, OPEN, Interval
-from fewshot.results.tables import ABSENT, Table, mean_cell, percent, with_interval
-from fewshot.results.zero_shot import Figure, ZeroShotRecord
-from fewshot.results.zero_shot_paired import PairCounts, paired_bootstrap
+from fewshot.records.zero_shot import Figure, ZeroShotRecord
+from fewshot.records.zero_shot_paired import PairCounts, paired_bootstrap
+from fewshot.statistics.interval import NEW_CLASSES, OPEN, Interval
+from fewshot.tables.record_tables import ABSENT, Table, mean_cell, percent, with_interval
 
 COLUMNS: tuple[str, ...] = (
     "setting",

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from typing_extensions import TypedDict
 
 from fewshot.errors import CheckpointError
-from fewshot.reading import in_one_sentence, of_form
-from fewshot.sealed import read_tensors, write_tensors
+from fewshot.plumbing.reading import in_one_sentence, of_form
+from fewshot.plumbing.sealed import read_tensors, write_tensors
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 

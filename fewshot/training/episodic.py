@@ -18,12 +18,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from fewshot.contract import SupportSet, episode_loss, taken
 from fewshot.datasets.collection import Collection
-from fewshot.datasets.rotation import EpisodeRotation
 from fewshot.episodes import EpisodeSampler, EpisodeSpec
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.evaluation.answers import support_set
 from fewshot.evaluation.required import require_collection, require_learner
-from fewshot.number_checks import keep_whole_numbers
+from fewshot.plumbing.number_checks import keep_whole_numbers
+from fewshot.training.augment.rotation import EpisodeRotation
 from fewshot.training.loop import default_accelerator, optimise, require_trainable
 from fewshot.training.progress import Progress, TrainingState
 from fewshot.training.settings import TrainingSettings

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from fewshot.datasets.collection import Collection
 from fewshot.errors import CheckpointError, FewShotError
-from fewshot.files import write_text
+from fewshot.plumbing.files import write_text
 from fewshot.training.checkpoint import (
     check_tensors,
     memory_format,

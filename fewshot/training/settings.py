@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from fewshot.errors import FewShotError
-from fewshot.number_checks import keep_finite_numbers, keep_whole_numbers, seed_number, truth_value
+from fewshot.plumbing.number_checks import keep_finite_numbers, keep_whole_numbers, seed_number, truth_value
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("halve", "steps", "linear", "cosine", "constant")

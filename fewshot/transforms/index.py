@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from fewshot.errors import FewShotError
-from fewshot.names import unknown
+from fewshot.plumbing.names import unknown
 from fewshot.transforms.fitted import PCA, Centre, Whiten
 from fewshot.transforms.plain import QR, Normalise, Power
 

@@ -7,8 +7,6 @@ import sys
 import numpy as np
 import pytest
 import torch
-from fewshot.learners.coop import CoOp
-from fewshot.learners.tip_adapter import TipAdapter
 from PIL import Image
 from safetensors.torch import save_file
 from torch.nn.functional import cross_entropy
@@ -18,6 +16,8 @@ from fewshot import load_backbone, load_learner
 from fewshot.backbones.open_clip_models import TextTower
 from fewshot.contract import Embedded, SupportSet, prepare
 from fewshot.errors import DataError, FewShotError, MissingDataError, MissingExtraError, ShapeError, UnknownNameError
+from fewshot.learners.described.coop import CoOp
+from fewshot.learners.described.tip_adapter import TipAdapter
 
 TINY = {
     "embed_dim": 12,

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cli import as_json, call, refused
-from fewshot.results.audit import Audit
 from PIL import Image
 from test_audit import photos, planted
+
+from fewshot.tables.audit import Audit
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 

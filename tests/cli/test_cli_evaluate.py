@@ -7,7 +7,6 @@ import os
 import numpy as np
 import pytest
 from cli import as_json, call, refused, write_shapes
-from fewshot.results.record import Record
 from PIL import Image
 
 from fewshot.datasets.index import load_dataset
@@ -15,6 +14,7 @@ from fewshot.episodes import EpisodeSpec
 from fewshot.errors import FewShotError
 from fewshot.evaluation.evaluate import evaluate
 from fewshot.learners.index import load_learner
+from fewshot.records.record import Record
 
 SMALL = ("--learner", "nearest-mean", "--way", 3, "--shot", 2, "--query", 5, "--episodes", 40)
 
@@ -125,9 +125,8 @@ class SeesBase:
         from dataclasses import dataclass
         from typing import Any
 
-        from fewshot.learners.nearest_mean import NearestMean
-
         from fewshot.errors import NotFittedError
+        from fewshot.learners.metric.nearest_mean import NearestMean
 
         @dataclass(frozen=True)
         class Centred:
@@ -259,7 +258,7 @@ def test_a_full_disk_is_told_and_nothing_is_half_written(shapes, tmp_path, monke
 
 
 def test_what_others_print_does_not_spoil_the_document(shapes, monkeypatch):
-    from fewshot.cli.setting import Setting
+    from fewshot.cli.objects.setting import Setting
 
     load = Setting.load
     monkeypatch.setattr(Setting, "load", lambda self: print("chatter") or load(self))
@@ -268,7 +267,7 @@ def test_what_others_print_does_not_spoil_the_document(shapes, monkeypatch):
 
 
 def test_an_error_that_is_no_bad_input_is_not_hidden(shapes, monkeypatch):
-    from fewshot.cli.setting import Setting
+    from fewshot.cli.objects.setting import Setting
 
     monkeypatch.setattr(Setting, "load", lambda self: 1 / 0)
     assert not issubclass(ZeroDivisionError, FewShotError)

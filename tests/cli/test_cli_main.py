@@ -94,22 +94,22 @@ def test_no_command_shows_the_help():
 
 
 def test_every_error_of_the_package_is_one_sentence_and_code_2(monkeypatch):
-    import fewshot.names
+    import fewshot.plumbing.names
 
     def fail(*arguments):
         raise FewShotError("nothing works, got nothing; wait")
 
-    monkeypatch.setattr(fewshot.names, "plug_ins", fail)
+    monkeypatch.setattr(fewshot.plumbing.names, "plug_ins", fail)
     assert refused("list", "learners") == "error: nothing works, got nothing; wait"
 
 
 def test_a_file_that_cannot_be_read_is_one_sentence(monkeypatch):
-    import fewshot.names
+    import fewshot.plumbing.names
 
     def fail(*arguments):
         raise PermissionError(13, "Permission denied", "secret.npz")
 
-    monkeypatch.setattr(fewshot.names, "plug_ins", fail)
+    monkeypatch.setattr(fewshot.plumbing.names, "plug_ins", fail)
     assert "'secret.npz'" in refused("list", "learners") and "Permission denied" in refused("list", "learners")
 
 
@@ -138,12 +138,12 @@ def test_output_that_nobody_reads_is_no_error_to_tell():
 
 
 def test_interrupted_means_130_and_how_to_go_on(monkeypatch):
-    import fewshot.names
+    import fewshot.plumbing.names
 
     def stop(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(fewshot.names, "plug_ins", stop)
+    monkeypatch.setattr(fewshot.plumbing.names, "plug_ins", stop)
     assert "to go on, give the same command again: fewshot-bench" in call("list", "learners", code=130).stderr
 
 
@@ -184,12 +184,12 @@ def test_help_is_instant():
 
 def test_a_signal_in_the_middle_ends_with_130():
     code = (
-        "import os, signal, sys, time, fewshot.names, fewshot.cli.main as m\n"
+        "import os, signal, sys, time, fewshot.plumbing.names, fewshot.cli.main as m\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background shell lets its children ignore it
         "def stop(*a):\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    time.sleep(20)\n"
-        "fewshot.names.plug_ins = stop\n"
+        "fewshot.plumbing.names.plug_ins = stop\n"
         "sys.argv = ['fewshot-bench', 'list', 'learners']\n"
         "m.main()"
     )

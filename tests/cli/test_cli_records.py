@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cli import as_json, call, refused, write_shapes
-from fewshot.results.compare import compare
-from fewshot.results.record import Record
 from records import record
+
+from fewshot.records.compare import compare
+from fewshot.records.record import Record
 
 ASKED = ("--way", 3, "--shot", 1, "--query", 5, "--episodes", 60, "--out", "out")
 
@@ -207,7 +208,7 @@ def test_other_json_with_a_schema_is_passed_over_in_a_folder_but_not_by_hand(fol
 
 
 def test_every_kept_record_is_taken_for_one(request):
-    from fewshot.cli.reading import record_files
+    from fewshot.cli.terminal.reading import record_files
 
     results = request.config.rootpath / "benchmarks" / "results"
     kept = {*results.glob("*/*.json"), *results.glob("omniglot-protonet-*w*s*.json")}
@@ -459,9 +460,8 @@ TRAINED = (
 
 
 def test_a_trained_recipe_verifies_from_its_checkpoint_and_not_without(recipe, tmp_path, monkeypatch):
-    from fewshot.datasets.digits import load_digits_strokes
-
     from fewshot.datasets import index
+    from fewshot.datasets.named.digits import load_digits_strokes
 
     def load():
         from dataclasses import replace

@@ -8,8 +8,8 @@ import shutil
 import numpy as np
 import pytest
 from cli import as_json, call, refused
-from fewshot.results.record import Record
 
+from fewshot.records.record import Record
 from fewshot.report.provenance import command_of
 
 ASKED = ("--data", "marks.npz", "--way", 3, "--shot", 1, "--query", 5, "--episodes", 20, "--out", "out")

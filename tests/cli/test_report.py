@@ -10,13 +10,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fewshot.results.compare import compare
-from fewshot.results.interval import DRAWS
-from fewshot.results.record import DataInfo, LearnerInfo
 from PIL import Image
 from records import record
 
 from fewshot.errors import DataError, RecordError, UnknownNameError
+from fewshot.records.compare import compare
+from fewshot.records.record import DataInfo, LearnerInfo
 from fewshot.report.build import Beside, build_page
 from fewshot.report.cells import Cell, Column, count, make_table, share, words
 from fewshot.report.differences import ALONE, differences
@@ -31,6 +30,7 @@ from fewshot.report.provenance import command_of
 from fewshot.report.results import Group, Result, check_reference, group_results, name_results
 from fewshot.report.shots import shots_plots
 from fewshot.report.svg import inline_svg
+from fewshot.statistics.interval import DRAWS
 
 
 def named(**records):

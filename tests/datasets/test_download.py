@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from fewshot import files
 from fewshot.datasets import download as module
 from fewshot.datasets.download import SOURCES, Source, check_omniglot, download
 from fewshot.errors import DataError, MissingDataError, UnknownNameError
+from fewshot.plumbing import files
 
 CONTENT = {"one.zip": b"1" * 700_000, "below/two.zip": b"2" * 10}
 

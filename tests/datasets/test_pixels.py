@@ -6,12 +6,12 @@ import sys
 
 import numpy as np
 import pytest
-from fewshot.datasets.pixels import decode, decoded, square, stamp
-from fewshot.datasets.resizing import deep_key
 from PIL import Image
 
-from fewshot import files
+from fewshot.datasets.formats.pixels import decode, decoded, square, stamp
+from fewshot.datasets.formats.resizing import deep_key
 from fewshot.errors import DataError, FewShotWarning
+from fewshot.plumbing import files
 
 SHAPE = (5, 1, 4, 4)
 PIXELS = np.random.default_rng(0).integers(256, size=SHAPE, dtype=np.uint8)
@@ -100,7 +100,7 @@ def test_too_few_images_are_noticed(own_cache):
 def test_two_processes_at_once_do_no_harm(own_cache):
     code = """
 import sys, time, numpy as np
-from fewshot.datasets.pixels import decoded
+from fewshot.datasets.formats.pixels import decoded
 images = np.random.default_rng(0).integers(256, size=(5, 1, 4, 4), dtype=np.uint8)
 def slowly():
     for image in images:

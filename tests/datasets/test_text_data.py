@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
-from fewshot.datasets.fewrel import sentence
 
 from fewshot import load_dataset
+from fewshot.datasets.named.fewrel import sentence
 from fewshot.errors import DataError, MissingDataError
 
 

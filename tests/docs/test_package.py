@@ -10,11 +10,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from fewshot.files import PACKAGE, packaged
-from fewshot.results.papers import paper_tables
 
 import fewshot
 import fewshot.errors
+from fewshot.plumbing.files import PACKAGE, packaged
+from fewshot.tables.papers import paper_tables
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,7 +45,7 @@ def test_unknown_attribute():
 
 
 def test_import_is_light():
-    code = "import sys, fewshot, fewshot.results.record; print(sorted({'torch', 'transformers', 'matplotlib'} & set(sys.modules)))"
+    code = "import sys, fewshot, fewshot.records.record; print(sorted({'torch', 'transformers', 'matplotlib'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -26,7 +26,9 @@ def blocks(page, language):
 def test_python_runs(page, tmp_path, monkeypatch, own_cache, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("FEWSHOT_DATA", raising=False)
-    found = [code for code in blocks(page, "python") if "photos" not in code]  # tests/test_own_data_page.py has photos
+    found = [
+        code for code in blocks(page, "python") if "photos" not in code
+    ]  # tests/docs/test_own_data_page.py has photos
     names = {"__name__": "page"}
     assert len(found) >= 2
     for code in found:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from fewshot.results.calibration import calibration_error, negative_log_likelihood
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
@@ -17,6 +16,7 @@ from fewshot.errors import EpisodeError, StatisticsError
 from fewshot.estimator.calibration import fit_temperature, smoothed
 from fewshot.estimator.classifier import FewShotClassifier
 from fewshot.estimator.left_out import MOST, deal, left_out, left_out_scores
+from fewshot.statistics.calibration import calibration_error, negative_log_likelihood
 
 
 def smooth_loss(temperature, scores, labels):

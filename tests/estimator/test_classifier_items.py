@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fewshot.datasets.pixels import square
 from PIL import Image
 
 from fewshot import load_backbone
 from fewshot.backbones.weights import weights_hash
+from fewshot.datasets.formats.pixels import square
 from fewshot.errors import DataError, FewShotError, FewShotWarning, MissingDataError, MissingExtraError, ShapeError
 from fewshot.estimator.classifier import FewShotClassifier
 from fewshot.estimator.items import kind_of, read, side_of

@@ -7,7 +7,6 @@ import sys
 import numpy as np
 import pytest
 import torch
-from fewshot.sealed import write_tensors
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -16,6 +15,7 @@ from fewshot.backbones.weights import save_weights
 from fewshot.errors import DataError, FewShotError, MissingDataError, UnknownNameError
 from fewshot.estimator.classifier import FewShotClassifier
 from fewshot.estimator.saving import KEY
+from fewshot.plumbing.sealed import write_tensors
 
 X = np.random.default_rng(0).normal(size=(9, 4)) + 2 * np.eye(4)[np.repeat([0, 1, 2], 3)]
 Y = np.repeat(["ant", "bee", "cat"], 3)

@@ -5,10 +5,6 @@ import json
 import numpy as np
 import pytest
 import torch
-from fewshot.evaluation.copies import CALIBRATING, COPIES
-from fewshot.results.audit import Audit
-from fewshot.results.pair_sheet import pair_sheet
-from fewshot.results.tables import plain
 from PIL import Image
 from sklearn.metrics.pairwise import cosine_similarity
 from torch import nn
@@ -16,7 +12,11 @@ from torch import nn
 from fewshot import load_backbone
 from fewshot.datasets.collection import Collection
 from fewshot.errors import DataError, FewShotError, ShapeError
-from fewshot.evaluation.audit import SAMPLE, audit, planted_threshold
+from fewshot.evaluation.audit.copies import CALIBRATING, COPIES
+from fewshot.evaluation.audit.splits import SAMPLE, audit, planted_threshold
+from fewshot.figures.pair_sheet import pair_sheet
+from fewshot.tables.audit import Audit
+from fewshot.tables.record_tables import plain
 
 
 class Layout(nn.Module):

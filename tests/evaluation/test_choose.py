@@ -8,9 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from cli import as_json, call, refused
-from fewshot.learners.logistic_regression import LogisticRegression
-from fewshot.learners.nearest_mean import NearestMean
-from fewshot.results.choice import Choice
 from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 
 from fewshot.datasets.class_splits import halved
@@ -19,6 +16,9 @@ from fewshot.episodes import EpisodeSampler, EpisodeSpec
 from fewshot.errors import FewShotError, LeakageError, RecordError
 from fewshot.evaluation.choose import candidates, choose
 from fewshot.evaluation.evaluate import evaluate
+from fewshot.learners.linear.logistic_regression import LogisticRegression
+from fewshot.learners.metric.nearest_mean import NearestMean
+from fewshot.records.choice import Choice
 
 SPEC = EpisodeSpec(way=3, shot=2, query=5)
 GRID = {"C": [0.001, 0.1, 10.0]}

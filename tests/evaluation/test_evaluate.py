@@ -1,8 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from fewshot.learners.nearest_mean import NearestMean
-from fewshot.results.record import Record
 from sklearn.neighbors import NearestCentroid
 from torch import nn
 
@@ -11,6 +9,8 @@ from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSampler, EpisodeSpec, FixedEpisodes
 from fewshot.errors import EpisodeError, LeakageError, StatisticsError
 from fewshot.evaluation.evaluate import evaluate
+from fewshot.learners.metric.nearest_mean import NearestMean
+from fewshot.records.record import Record
 
 SPEC = EpisodeSpec(way=3, shot=2, query=4)
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from fewshot.learners.nearest_mean import NearestMean
 
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSpec
 from fewshot.errors import DataError, FewShotError, ShapeError
 from fewshot.evaluation.evaluate import evaluate
+from fewshot.learners.metric.nearest_mean import NearestMean
 
 DATA = Collection.from_arrays(np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32), np.arange(6).repeat(10))
 SPEC = EpisodeSpec(way=3, shot=2, query=4)

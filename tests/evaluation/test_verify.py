@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from fewshot.learners.nearest_mean import NearestMean
 
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSampler, EpisodeSpec
@@ -11,6 +10,7 @@ from fewshot.errors import RecordError
 from fewshot.evaluation.evaluate import evaluate
 from fewshot.evaluation.verify import _correct, verify
 from fewshot.learners.adapters import from_function
+from fewshot.learners.metric.nearest_mean import NearestMean
 
 SPEC = EpisodeSpec(way=3, shot=2, query=4)
 

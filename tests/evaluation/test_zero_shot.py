@@ -6,10 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fewshot.descriptors import base_classes, class_descriptors, require_base
-from fewshot.results.per_class import harmonic_mean
-from fewshot.results.stacking import curve
-from fewshot.results.zero_shot import ZeroShotRecord
 
 from fewshot.contract import SupportSet
 from fewshot.datasets.collection import Collection
@@ -25,6 +21,10 @@ from fewshot.errors import (
 )
 from fewshot.evaluation.class_scores import CALIBRATE, TEST, Parts, joint_answers, teach
 from fewshot.evaluation.zero_shot import choose_gamma, choose_options, evaluate_zero_shot
+from fewshot.learners.described.descriptors import base_classes, class_descriptors, require_base
+from fewshot.records.zero_shot import ZeroShotRecord
+from fewshot.statistics.per_class import harmonic_mean
+from fewshot.statistics.stacking import curve
 
 CLASSES, DIM, SIDE = 12, 8, 5
 

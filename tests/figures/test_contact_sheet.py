@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from fewshot.results import contact_sheet as sheet
-from fewshot.results.contact_sheet import contact_sheet
-from fewshot.results.pictures import RIGHT, WRONG, short, short_names
+from fewshot.figures import contact_sheet as sheet
 
 from fewshot.errors import ShapeError
+from fewshot.figures.contact_sheet import contact_sheet
+from fewshot.figures.pictures import RIGHT, WRONG, short, short_names
 
 IMAGES = np.stack([np.full((3, 5, 5), 40 * k, np.uint8) for k in range(5)])
 

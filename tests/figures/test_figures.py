@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from fewshot.results.figures import COLOURS, accuracy_over_shots, confusion_picture, save_figure
-from fewshot.results.pictures import RIGHT, WRONG, episode_picture, short
 from records import record
 
 from fewshot.errors import DataError, RecordError, ShapeError
+from fewshot.figures.accuracy import COLOURS, accuracy_over_shots, confusion_picture, save_figure
+from fewshot.figures.pictures import RIGHT, WRONG, episode_picture, short
 
 
 def curves():

@@ -9,26 +9,26 @@ from typing import Any
 
 import numpy as np
 import records
-from fewshot.cli.at_hand import Known
-from fewshot.cli.episodes_beside import view, worst_classes
-from fewshot.files import write_json
-from fewshot.results.choice import Candidate, Choice
-from fewshot.results.class_tables import class_table
-from fewshot.results.compare import compare
-from fewshot.results.facts import facts_table, interval_table, open_set_table
-from fewshot.results.papers import load_paper
-from fewshot.results.record import MeanInfo, Record
-from fewshot.results.tables import comparison_table, plain
-from fewshot.results.zero_shot import Counts, Figure, Generalised, ZeroShotRecord
-from fewshot.results.zero_shot_table import classes_table, figures_table, zero_shot_table
 from typer.main import get_command
 
 from fewshot.cli.main import app
+from fewshot.cli.objects.at_hand import Known
+from fewshot.cli.objects.episodes_beside import view, worst_classes
 from fewshot.errors import FewShotError
+from fewshot.plumbing.files import write_json
 from fewshot.recipes.load import load_recipe
 from fewshot.recipes.schema import Recipe
+from fewshot.records.choice import Candidate, Choice
+from fewshot.records.compare import compare
+from fewshot.records.record import MeanInfo, Record
+from fewshot.records.zero_shot import Counts, Figure, Generalised, ZeroShotRecord
 from fewshot.report.learning_curve import describe_curve, read_curve
 from fewshot.report.results import group_results, name_results
+from fewshot.tables.class_tables import class_table
+from fewshot.tables.facts import facts_table, interval_table, open_set_table
+from fewshot.tables.papers import load_paper
+from fewshot.tables.record_tables import comparison_table, plain
+from fewshot.tables.zero_shot import classes_table, figures_table, zero_shot_table
 
 BASE = {"level": 0.95, "interval": "t", "estimand": "new images", "count": 2}
 

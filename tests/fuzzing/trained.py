@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from fewshot.learners.nearest_mean import NearestMean
-from fewshot.sealed import KEY
 from torch import nn
 
 from fewshot import FewShotClassifier
@@ -16,6 +14,8 @@ from fewshot.contract import Embedded
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSpec
 from fewshot.estimator.saving import KEY as CLASSIFIER
+from fewshot.learners.metric.nearest_mean import NearestMean
+from fewshot.plumbing.sealed import KEY
 from fewshot.training.checkpoint import read_checkpoint, save_checkpoint
 from fewshot.training.episodic import EpisodicTraining, train
 

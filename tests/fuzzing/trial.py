@@ -15,8 +15,8 @@ from random import Random
 
 import torch
 
-from fewshot import names
 from fewshot.errors import FewShotError, FewShotWarning
+from fewshot.plumbing import names
 from fuzzing.damage import damaged
 from fuzzing.kinds import KINDS, Kind
 from fuzzing.outcome import Outcome

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fewshot.learners.maml import MAML
 from make import episode
 from torch import nn
 from torch.nn.functional import cross_entropy
@@ -22,6 +21,7 @@ from fewshot.episodes import EpisodeSampler, EpisodeSpec
 from fewshot.errors import DataError, EpisodeError, FewShotError, LeakageError, MissingExtraError
 from fewshot.evaluation.evaluate import evaluate
 from fewshot.interop import from_learn2learn, to_learn2learn_tasks
+from fewshot.learners.gradient.maml import MAML
 from fewshot.testing import check_learner
 from fewshot.training.episodic import EpisodicTraining, train
 

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from fewshot.learners.nearest_mean import NearestMean
 from make import episode
 from sklearn.cluster import KMeans
 from sklearn.dummy import DummyClassifier
@@ -22,6 +21,7 @@ from fewshot.contract import SupportSet
 from fewshot.errors import EpisodeError, FewShotError, ShapeError
 from fewshot.functional import class_means, squared_distances
 from fewshot.learners.adapters import from_function, from_sklearn
+from fewshot.learners.metric.nearest_mean import NearestMean
 
 
 def nearest(x, y, q):

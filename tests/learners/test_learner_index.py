@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from fewshot.learners.logistic_regression import LogisticRegression
-from fewshot.learners.nearest_mean import NearestMean
-from fewshot.learners.protonet import ProtoNet
 from torch import nn
 
 from fewshot.contract import Embedded, Learner
 from fewshot.errors import FewShotError, UnknownNameError
 from fewshot.learners.index import LEARNERS, load_learner, targets
+from fewshot.learners.linear.logistic_regression import LogisticRegression
+from fewshot.learners.metric.nearest_mean import NearestMean
+from fewshot.learners.metric.protonet import ProtoNet
 
 
 def needed(name):
@@ -110,7 +110,7 @@ def plugins(monkeypatch):
         importlib.metadata.EntryPoint(name, f"plugin_of_a_test:{attribute}", "fewshot.learners")
         for name, attribute in [("my-learner", "Plugin"), ("flexible", "flexible"), ("nearest-mean", "Plugin")]
     ]
-    monkeypatch.setattr("fewshot.names.entry_points", lambda group: [p for p in points if p.group == group])
+    monkeypatch.setattr("fewshot.plumbing.names.entry_points", lambda group: [p for p in points if p.group == group])
     module = type(sys)("plugin_of_a_test")
     module.Plugin, module.flexible = Plugin, flexible
     monkeypatch.setitem(sys.modules, "plugin_of_a_test", module)
@@ -142,4 +142,4 @@ def test_loading_one_learner_imports_no_other():
     )
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     ours = {name for name in loaded if name.startswith("fewshot.learners.")}
-    assert ours == {"fewshot.learners.index", "fewshot.learners.nearest_mean"}
+    assert ours == {"fewshot.learners.index", "fewshot.learners.metric.nearest_mean"}

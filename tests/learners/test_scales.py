@@ -3,9 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from fewshot.convex import multinomial_logistic, ridge
-from fewshot.learners.tied_em import TiedEM
-from fewshot.margins import largest_margins
 from scipy.optimize import minimize, nnls
 from torch.nn.functional import one_hot
 
@@ -13,6 +10,9 @@ from fewshot.contract import SupportSet, floats, taken
 from fewshot.errors import EpisodeError
 from fewshot.functional import cholesky
 from fewshot.learners.index import load_learner
+from fewshot.learners.linear.convex import multinomial_logistic, ridge
+from fewshot.learners.linear.margins import largest_margins
+from fewshot.learners.transductive.tied_em import TiedEM
 from fewshot.testing import check_learner
 
 SCALES = {

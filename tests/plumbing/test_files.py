@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fewshot import files
 from fewshot.errors import DataError
+from fewshot.plumbing import files
 
 
 def left_over(folder):
@@ -99,7 +99,7 @@ def test_a_file_where_a_folder_should_be(tmp_path):
 
 def test_many_writers_at_once_leave_one_whole_file(tmp_path):
     code = (
-        "import sys; from fewshot.files import write_bytes\n"
+        "import sys; from fewshot.plumbing.files import write_bytes\n"
         "for _ in range(60): write_bytes(sys.argv[1], sys.argv[2].encode() * 40000)"
     )
     path = tmp_path / "x.bin"
@@ -119,7 +119,7 @@ def in_process(code, *arguments):
 
 WRITES = """
 import sys, time
-from fewshot.files import write
+from fewshot.plumbing.files import write
 
 def fill(file):
     file.write(b"half")
@@ -188,7 +188,7 @@ def test_one_process_after_the_other(tmp_path):
     code = """
 import sys, time
 from pathlib import Path
-from fewshot.files import one_at_a_time
+from fewshot.plumbing.files import one_at_a_time
 for _ in range(20):
     with one_at_a_time(Path(sys.argv[1])):
         number = Path(sys.argv[1], "n")

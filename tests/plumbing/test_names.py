@@ -3,8 +3,8 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from fewshot import names
 from fewshot.errors import MissingExtraError, UnknownNameError
+from fewshot.plumbing import names
 
 INDEX = {"ordered": "collections:OrderedDict", "counter": "collections:Counter"}
 

@@ -6,7 +6,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from fewshot.number_checks import finite_number, keep_whole_numbers, plain, seed_number, truth_value, whole_number
 
 from fewshot import (
     Collection,
@@ -22,6 +21,14 @@ from fewshot.episodes import FixedEpisodes, training_draws
 from fewshot.errors import EpisodeError, FewShotError, StatisticsError
 from fewshot.evaluation.verify import verify
 from fewshot.learners.index import LEARNERS, find_learner
+from fewshot.plumbing.number_checks import (
+    finite_number,
+    keep_whole_numbers,
+    plain,
+    seed_number,
+    truth_value,
+    whole_number,
+)
 
 WHOLE = [3, np.int64(3), np.uint8(3), np.array(3), np.array([1, 3])[1], torch.tensor(3)]
 NOT_WHOLE = [3.0, 3.5, True, np.bool_(True), torch.tensor(True), "3", None, [3], np.array([3, 4]), math.nan, 1j]

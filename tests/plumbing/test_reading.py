@@ -12,13 +12,6 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from fewshot.datasets.image_caches import read_caches
-from fewshot.datasets.matlab import read_mat
-from fewshot.datasets.pickles import texts, whole_numbers
-from fewshot.learners.nearest_mean import NearestMean
-from fewshot.reading import in_one_sentence, of_form, reason
-from fewshot.results.record import Record
-from fewshot.results.zero_shot import Counts, is_zero_shot
 from numpy.testing import assert_array_equal
 from old_pickles import old_pickle
 from PIL import Image
@@ -31,13 +24,20 @@ from torch import nn
 from fewshot import FewShotClassifier, load_dataset
 from fewshot.backbones.weights import load_weights
 from fewshot.contract import Embedded
-from fewshot.datasets import matlab
 from fewshot.datasets.class_splits import hash_of, read_class_split
 from fewshot.datasets.collection import Collection
+from fewshot.datasets.formats import matlab
+from fewshot.datasets.formats.image_caches import read_caches
+from fewshot.datasets.formats.matlab import read_mat
+from fewshot.datasets.formats.pickles import texts, whole_numbers
 from fewshot.datasets.unlabelled import load_items
 from fewshot.episodes import EpisodeSpec
 from fewshot.errors import CheckpointError, DataError, FewShotError, FewShotWarning, RecipeError, RecordError
+from fewshot.learners.metric.nearest_mean import NearestMean
+from fewshot.plumbing.reading import in_one_sentence, of_form, reason
 from fewshot.recipes.load import load_recipe
+from fewshot.records.record import Record
+from fewshot.records.zero_shot import Counts, is_zero_shot
 from fewshot.training.episodic import EpisodicTraining, train
 
 

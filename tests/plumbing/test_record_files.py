@@ -8,13 +8,13 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from fewshot.files import content_hash
-from fewshot.results import record as module
-from fewshot.results.answers import Answers
-from fewshot.results.record import Record
+from fewshot.records import record as module
 from records import answers, record
 
 from fewshot.errors import DataError, RecordError
+from fewshot.plumbing.files import content_hash
+from fewshot.records.answers import Answers
+from fewshot.records.record import Record
 
 
 def names(folder):

@@ -7,14 +7,14 @@ import os
 import numpy as np
 import pytest
 import torch
-from fewshot.datasets.pixels import decoded
-from fewshot.sealed import Damaged, read_tensors, write_tensors
 from safetensors.torch import load_file, save_file
 
-from fewshot import sealed
 from fewshot.backbones.weights import load_weights, save_weights
 from fewshot.datasets.collection import Collection
+from fewshot.datasets.formats.pixels import decoded
 from fewshot.errors import CheckpointError, DataError
+from fewshot.plumbing import sealed
+from fewshot.plumbing.sealed import Damaged, read_tensors, write_tensors
 from fewshot.training.checkpoint import read_checkpoint, save_checkpoint
 
 TENSORS = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor([1, 2])}
@@ -24,7 +24,7 @@ METADATA = {"fewshot": json.dumps({"step": 3, "said": f'"{sealed.KEY}":"{"0" * 6
 @pytest.fixture(autouse=True)
 def no_waiting_for_the_disk(monkeypatch):
     """Hundreds of small files: what is tested here does not depend on when they reach the disk."""
-    monkeypatch.setattr("fewshot.files.os.fsync", lambda descriptor: None)
+    monkeypatch.setattr("fewshot.plumbing.files.os.fsync", lambda descriptor: None)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
-from fewshot.results.tables import error_lines
-
 from fewshot.recipes.run import run_recipe
+from fewshot.tables.record_tables import error_lines
 
 
 def test_published_error_rate(data_root, own_cache, tmp_path):

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fewshot.files import packaged
 
 from fewshot.backbones.index import load_backbone
 from fewshot.datasets import cifar100, mini_imagenet
 from fewshot.datasets.class_splits import load_class_split
 from fewshot.datasets.collection import Collection
+from fewshot.plumbing.files import packaged
 from fewshot.recipes.build import checkpoint_path
 from fewshot.recipes.load import load_recipe
 from fewshot.recipes.run import run_recipe
@@ -134,7 +134,7 @@ def test_other_recipes_train_and_judge(name, own_cache, tmp_path, monkeypatch):
         asked.append((split, resize, boxes, size))
         return data
 
-    monkeypatch.setattr("fewshot.datasets.cub.load_cub", load_cub)
+    monkeypatch.setattr("fewshot.datasets.named.cub.load_cub", load_cub)
     monkeypatch.setattr(cifar100, "_split", lambda wanted: asked.append(wanted) or data)
     recipe = load_recipe(name)
     records = run_recipe(name, tmp_path / "out", shortened(name))

@@ -4,19 +4,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fewshot.learners.fine_tune import FineTune
-from fewshot.learners.nearest_mean import NearestMean
-from fewshot.results.record import Record
 
 from fewshot.datasets.index import load_dataset
 from fewshot.episodes import EpisodeSpec
 from fewshot.errors import RecipeError, UnknownNameError
 from fewshot.evaluation.evaluate import evaluate
+from fewshot.learners.gradient.fine_tune import FineTune
+from fewshot.learners.metric.nearest_mean import NearestMean
 from fewshot.recipes.build import checkpoint_path, with_options
 from fewshot.recipes.load import load_recipe, recipe_names
 from fewshot.recipes.rebuild import rebuild_learner
 from fewshot.recipes.run import run_recipe
 from fewshot.recipes.trained import trained
+from fewshot.records.record import Record
 
 TEXT = """\
 name: small

@@ -4,13 +4,13 @@ import json
 
 import pytest
 from cli import as_json, call, refused
-from fewshot.results.record import Record
-from fewshot.results.shots_figure import crossings, curves
 
 from fewshot.errors import RecipeError
+from fewshot.figures.shots import crossings, curves
 from fewshot.recipes.load import load_recipe
 from fewshot.recipes.run import run_recipe
 from fewshot.recipes.zero_shot import run_zero_shot, verify_zero_shot
+from fewshot.records.record import Record
 
 ROWS = {
     "card": ["I lost my card", "my card was stolen", "where is my bank card", "the card is gone", "block my card now"],

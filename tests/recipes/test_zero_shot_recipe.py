@@ -5,19 +5,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cli import as_json, call, refused
-from fewshot.learners.eszsl import ESZSL
-from fewshot.results.zero_shot import ZeroShotRecord
-from fewshot.results.zero_shot_table import zero_shot_table
 from scipy.io import savemat
 
 from fewshot import load_dataset
 from fewshot.errors import RecipeError, StatisticsError
 from fewshot.evaluation.class_scores import Parts
 from fewshot.evaluation.zero_shot import choose_options, evaluate_zero_shot
+from fewshot.learners.described.eszsl import ESZSL
 from fewshot.learners.transformed import Transformed
 from fewshot.recipes.load import load_recipe
 from fewshot.recipes.run import run_recipe
 from fewshot.recipes.zero_shot import run_zero_shot
+from fewshot.records.zero_shot import ZeroShotRecord
+from fewshot.tables.zero_shot import zero_shot_table
 
 RECIPE = """
 name: small

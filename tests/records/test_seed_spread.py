@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from fewshot.results.record import BackboneInfo, Record, TrainingInfo
-from fewshot.results.seed_spread import SeedSpread, kind_of, pooled_spread, seed_term, spread_of
-from fewshot.results.verdict import KNOWN, NO_TRAINING
 from hypothesis import given
 from hypothesis import strategies as st
+
+from fewshot.records.record import BackboneInfo, Record, TrainingInfo
+from fewshot.records.seed_spread import SeedSpread, kind_of, pooled_spread, seed_term, spread_of
+from fewshot.statistics.verdict import KNOWN, NO_TRAINING
 
 SETTINGS = [
     [[0.97, 0.975, 0.971], [0.991, 0.993, 0.992]],  # two rows of the same three runs

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from fewshot.results.per_class import ClassCounts, bootstrap, harmonic_mean
-from fewshot.results.zero_shot import Counts
-from fewshot.results.zero_shot_paired import PairCounts, paired_bootstrap
 
 from fewshot.errors import StatisticsError
+from fewshot.records.zero_shot import Counts
+from fewshot.records.zero_shot_paired import PairCounts, paired_bootstrap
+from fewshot.statistics.per_class import ClassCounts, bootstrap, harmonic_mean
 
 
 def answers(rng, items, easy, gap):

@@ -11,10 +11,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from fewshot.learners.nearest_mean import NearestMean
 from torch.utils.data import Sampler
 
 from fewshot.contract import SupportSet
+from fewshot.learners.metric.nearest_mean import NearestMean
 
 SPEED = Path(__file__).parents[2] / "benchmarks" / "speed"
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from fewshot.learners.nearest_mean import NearestMean
 from torch import nn
 
 from fewshot.contract import Embedded
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSpec
+from fewshot.learners.metric.nearest_mean import NearestMean
 from fewshot.training import saving
 from fewshot.training.episodic import EpisodicTraining, train
 from fewshot.training.progress import TrainingState

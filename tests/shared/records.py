@@ -1,9 +1,10 @@
 """Makers of records for tests, without any evaluation."""
 
 import numpy as np
-from fewshot.results.answers import Answers
-from fewshot.results.record import BackboneInfo, DataInfo, EpisodesInfo, LearnerInfo, Record
-from fewshot.results.summary import summarize
+
+from fewshot.records.answers import Answers
+from fewshot.records.record import BackboneInfo, DataInfo, EpisodesInfo, LearnerInfo, Record
+from fewshot.records.summary import summarize
 
 
 def answers(correct=(3, 5, 4, 4), queries=6, ways=3, classes=5, seed=0):

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import torch
 from accelerate import PartialState
-from fewshot.learners.nearest_mean import NearestMean
 from safetensors.torch import save_file
 
 from fewshot.backbones.conv4 import Conv4
 from fewshot.contract import Embedded
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSpec
+from fewshot.learners.metric.nearest_mean import NearestMean
 from fewshot.training.episodic import EpisodicTraining, train
 
 

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from fewshot.results.calibration import brier_score, calibration_error, negative_log_likelihood
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from sklearn import metrics
 
 from fewshot.errors import StatisticsError
+from fewshot.statistics.calibration import brier_score, calibration_error, negative_log_likelihood
 
 
 def answers(seed, queries=200, n_way=4):

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from fewshot.results.confusion import confusion, per_class_accuracy
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import metrics
 
 from fewshot.errors import StatisticsError
+from fewshot.statistics.confusion import confusion, per_class_accuracy
 
 IDS = np.array([40, 7, 19, -3])
 ANSWERS = st.lists(st.tuples(st.sampled_from([40, 7, 19]), st.sampled_from(IDS.tolist())), min_size=1)

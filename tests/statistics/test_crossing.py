@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from fewshot.results.crossing import crossing
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 
 from fewshot.errors import StatisticsError
+from fewshot.statistics.crossing import crossing
 
 SHOTS = [1, 2, 5, 10]
 

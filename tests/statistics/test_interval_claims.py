@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fewshot.results.new_classes import class_interval
-from fewshot.results.paired import paired_difference
-from fewshot.results.statistics import closed_interval
+
+from fewshot.statistics.mean_accuracy import closed_interval
+from fewshot.statistics.new_classes import class_interval
+from fewshot.statistics.paired import paired_difference
 
 WAY, SHOT, QUERY, CLASSES, IMAGES, DIM = 5, 5, 15, 20, 200, 16
 

@@ -4,20 +4,20 @@ from itertools import combinations, product
 
 import numpy as np
 import pytest
-from fewshot.results.class_bootstrap import (
-    class_bootstrap,
-    class_bootstrap_interval,
-    class_bootstrap_p,
-)
-from fewshot.results.interval import NEW_CLASSES
-from fewshot.results.new_classes import class_interval, class_p
-from fewshot.results.statistics import t_interval
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy import stats
 
 from fewshot.errors import StatisticsError
+from fewshot.statistics.class_bootstrap import (
+    class_bootstrap,
+    class_bootstrap_interval,
+    class_bootstrap_p,
+)
+from fewshot.statistics.interval import NEW_CLASSES
+from fewshot.statistics.mean_accuracy import t_interval
+from fewshot.statistics.new_classes import class_interval, class_p
 
 
 def draw_classes(rng, episodes, n_way, count):

@@ -6,9 +6,6 @@ import numpy as np
 import pytest
 import torch
 from cli import as_json, call, refused, write_shapes
-from fewshot.learners.nearest_mean import NearestMean
-from fewshot.results.open_set import auroc, fpr_at_tpr
-from fewshot.results.record import Record
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import softmax
@@ -23,6 +20,9 @@ from fewshot.errors import LeakageError, ShapeError, StatisticsError
 from fewshot.evaluation.evaluate import evaluate
 from fewshot.evaluation.verify import verify
 from fewshot.learners.adapters import from_function
+from fewshot.learners.metric.nearest_mean import NearestMean
+from fewshot.records.record import Record
+from fewshot.statistics.open_set import auroc, fpr_at_tpr
 
 SPEC = EpisodeSpec(way=3, shot=2, query=4, open_way=2, open_query=3)
 

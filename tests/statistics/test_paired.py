@@ -4,9 +4,6 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from fewshot.results.interval import CLOSED, NEW_CLASSES, OPEN, TRAINING_RUNS
-from fewshot.results.new_classes import class_interval, class_p
-from fewshot.results.paired import compare_all, holm, paired_difference, sign_flip_p
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -14,6 +11,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
 from fewshot.errors import StatisticsError
+from fewshot.statistics.interval import CLOSED, NEW_CLASSES, OPEN, TRAINING_RUNS
+from fewshot.statistics.new_classes import class_interval, class_p
+from fewshot.statistics.paired import compare_all, holm, paired_difference, sign_flip_p
 
 EPISODES = arrays(np.float64, (2, 12), elements=st.integers(0, 15).map(lambda n: n / 15))
 

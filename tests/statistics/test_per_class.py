@@ -2,8 +2,13 @@
 
 import numpy as np
 import pytest
-from fewshot.results.interval import NEW_CLASSES, OPEN
-from fewshot.results.per_class import (
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from fewshot.errors import StatisticsError
+from fewshot.statistics.interval import NEW_CLASSES, OPEN
+from fewshot.statistics.per_class import (
     ClassCounts,
     bootstrap,
     class_interval,
@@ -11,11 +16,6 @@ from fewshot.results.per_class import (
     harmonic_mean,
     image_interval,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy import stats
-
-from fewshot.errors import StatisticsError
 
 COUNTS = ClassCounts(np.array([3, 40, 10, 0]), np.array([10, 50, 11, 7]))
 SEEN = ClassCounts(np.array([60, 9, 20]), np.array([80, 12, 30]))

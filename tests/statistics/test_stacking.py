@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from fewshot.results.per_class import harmonic_mean
-from fewshot.results.stacking import JointAnswers, curve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import auc, balanced_accuracy_score
 
 from fewshot.errors import StatisticsError
+from fewshot.statistics.per_class import harmonic_mean
+from fewshot.statistics.stacking import JointAnswers, curve
 
 SEEN = np.array([True, False, True, False, False])  # of five classes
 

@@ -2,8 +2,15 @@
 
 import numpy as np
 import pytest
-from fewshot.results.interval import CLOSED, OPEN, TRAINING_RUNS, Interval
-from fewshot.results.statistics import (
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.testing import assert_allclose
+from scipy import stats
+
+from fewshot.errors import StatisticsError
+from fewshot.statistics.interval import CLOSED, OPEN, TRAINING_RUNS, Interval
+from fewshot.statistics.mean_accuracy import (
     closed_interval,
     episode_accuracies,
     fifth_percentile,
@@ -12,13 +19,6 @@ from fewshot.results.statistics import (
     seed_interval,
     t_interval,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
-from numpy.testing import assert_allclose
-from scipy import stats
-
-from fewshot.errors import StatisticsError
 
 LEVELS = st.floats(0.5, 0.995)
 ACCURACIES = arrays(np.float64, st.integers(2, 40), elements=st.integers(0, 75).map(lambda n: n / 75))

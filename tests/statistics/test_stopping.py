@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
-from fewshot.results.statistics import t_interval
-from fewshot.results.stopping import plausible_half_width, two_stage_count
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy import stats
 
 from fewshot.errors import StatisticsError
+from fewshot.statistics.mean_accuracy import t_interval
+from fewshot.statistics.stopping import plausible_half_width, two_stage_count
 
 
 def pilot_of(spread, episodes=200, mean=0.5):

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from fewshot.results.verdict import NO_TRAINING, Published, SeedTerm, judge, plausible
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
 from fewshot.errors import StatisticsError
+from fewshot.statistics.verdict import NO_TRAINING, Published, SeedTerm, judge, plausible
 
 SLIPS = (
     "normal quantile",

@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 import torch
 from cli import as_json, call, write_shapes
-from fewshot.learners.laplacian_shot import LaplacianShot
-from fewshot.learners.nearest_mean import NearestMean
-from fewshot.learners.pt_map import PTMAP
-from fewshot.learners.tim_adm import TIMADM
-from fewshot.learners.tim_gd import TIMGD
-from fewshot.results.board import learners_table
-from fewshot.results.compare import compare
-from fewshot.results.tables import comparison_table, results_table
 
 from fewshot import Collection, Embedded, EpisodeSpec, FewShotClassifier, evaluate
 from fewshot.evaluation.choose import choose
 from fewshot.learners.index import LEARNERS, find_learner, load_learner
+from fewshot.learners.metric.nearest_mean import NearestMean
+from fewshot.learners.transductive.laplacian_shot import LaplacianShot
+from fewshot.learners.transductive.pt_map import PTMAP
+from fewshot.learners.transductive.tim_adm import TIMADM
+from fewshot.learners.transductive.tim_gd import TIMGD
 from fewshot.learners.transformed import Transformed
+from fewshot.records.compare import compare
+from fewshot.tables.board import learners_table
+from fewshot.tables.record_tables import comparison_table, results_table
 from fewshot.testing import check_learner
 
 ROOT = Path(__file__).parents[2]

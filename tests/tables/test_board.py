@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from fewshot.results.board import entries, label_of, learners_table
-from fewshot.results.board_figure import learners_figure
-from fewshot.results.record import LearnerInfo
-from fewshot.results.tables import markdown, plain
 from records import record
 
 from fewshot.errors import RecordError
+from fewshot.figures.board import learners_figure
+from fewshot.records.record import LearnerInfo
+from fewshot.tables.board import entries, label_of, learners_table
+from fewshot.tables.record_tables import markdown, plain
 
 BASE, BETTER = (3, 5, 4, 4, 2, 6), (4, 6, 4, 5, 3, 5)
 

@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cli import as_json, call, refused
-from fewshot.files import packaged
-from fewshot.results.paper_table import judge_cell, paper_tables_of
-from fewshot.results.papers import PaperCell, find_table, load_paper, paper_tables
-from fewshot.results.record import Record
-from fewshot.results.table_formats import FORMATS
 from scipy import stats
 
 from fewshot.errors import DataError, StatisticsError, UnknownNameError
+from fewshot.plumbing.files import packaged
 from fewshot.recipes.papers import commands, judged_cells, known_records, makers, run_missing
 from fewshot.recipes.rows import row_name
+from fewshot.records.record import Record
+from fewshot.tables.formats import FORMATS
+from fewshot.tables.paper_table import judge_cell, paper_tables_of
+from fewshot.tables.papers import PaperCell, find_table, load_paper, paper_tables
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 CELL = "{method: m, way: 5, shot: 1, value: 50.0, episodes: 600, queries: 15, delta: 1, recipe: r, records: [a]}"

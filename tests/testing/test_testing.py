@@ -7,10 +7,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 import torch
-from fewshot.learners.logistic_regression import LogisticRegression
-from fewshot.learners.modified_hausdorff import ModifiedHausdorff
-from fewshot.learners.nearest_mean import NearestMean
-from fewshot.learners.protonet import ProtoNet
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
@@ -22,6 +18,10 @@ from fewshot.contract import Embedded, per_episode
 from fewshot.errors import EpisodeError, FewShotError, NotFittedError
 from fewshot.functional import class_means, squared_distances
 from fewshot.learners.adapters import from_function, from_sklearn
+from fewshot.learners.linear.logistic_regression import LogisticRegression
+from fewshot.learners.metric.modified_hausdorff import ModifiedHausdorff
+from fewshot.learners.metric.nearest_mean import NearestMean
+from fewshot.learners.metric.protonet import ProtoNet
 from fewshot.testing import check_learner
 
 

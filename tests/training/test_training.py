@@ -3,7 +3,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from fewshot.learners.nearest_mean import NearestMean
 from torch import nn
 
 from fewshot.backbones.conv4 import Conv4
@@ -11,6 +10,7 @@ from fewshot.contract import Embedded
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSampler, EpisodeSpec
 from fewshot.errors import CheckpointError, EpisodeError, FewShotError
+from fewshot.learners.metric.nearest_mean import NearestMean
 from fewshot.training.checkpoint import memory_format, read_checkpoint, save_checkpoint
 from fewshot.training.episodic import EpisodicTraining, train
 from fewshot.training.settings import learning_rate

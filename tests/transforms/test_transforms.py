@@ -6,9 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from fewshot.learners.mahalanobis import Mahalanobis
-from fewshot.learners.nearest_mean import NearestMean
-from fewshot.learners.simpleshot import SimpleShot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from make import episode, episodes
@@ -23,6 +20,9 @@ from fewshot.episodes import EpisodeSpec
 from fewshot.errors import EpisodeError, FewShotError, NotFittedError, UnknownNameError
 from fewshot.evaluation.evaluate import evaluate
 from fewshot.learners.index import load_learner
+from fewshot.learners.metric.mahalanobis import Mahalanobis
+from fewshot.learners.metric.nearest_mean import NearestMean
+from fewshot.learners.metric.simpleshot import SimpleShot
 from fewshot.learners.transformed import Transformed
 from fewshot.testing import check_learner
 from fewshot.transforms import PCA, QR, TRANSFORMS, Centre, Normalise, Power, Whiten, make_transform

@@ -6,7 +6,7 @@ from fewshot.errors import RecordError
 
 if TYPE_CHECKING:
     from fewshot.datasets.collection import Collection
-    from fewshot.results.record import Record
+    from fewshot.records.record import Record
 
 
 def same_items(record: "Record") -> "tuple[Collection, Collection]":
@@ -16,7 +16,7 @@ def same_items(record: "Record") -> "tuple[Collection, Collection]":
         DataError: If the data are not there, or damaged.
         RecordError: If they have changed since.
     """
-    from fewshot.cli.setting import Setting
+    from fewshot.cli.objects.setting import Setting
 
     whole, asked = Setting.of(record).load()
     if asked.hash != record.data.hash:
@@ -75,7 +75,7 @@ def same_learner(record: "Record", whole: "Collection") -> Any:
         MissingDataError: If trained weights are not on this machine.
         RecordError: If the backbone is another one than the record's.
     """
-    from fewshot.cli.setting import Setting
+    from fewshot.cli.objects.setting import Setting
     from fewshot.recipes.rebuild import rebuild_learner
 
     learner = rebuild_learner(record) if record.recipe else Setting.of(record).build(whole)

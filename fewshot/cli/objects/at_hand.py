@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fewshot.cli.again import same_episodes, same_items, same_queries
-from fewshot.cli.output import note
+from fewshot.cli.objects.again import same_episodes, same_items, same_queries
+from fewshot.cli.terminal.output import note
 from fewshot.errors import FewShotError, RecordError
 from fewshot.evaluation.target import manifest_of
+from fewshot.records.answers import Answers
 from fewshot.report.results import Result
-from fewshot.results.answers import Answers
 
 if TYPE_CHECKING:
     from fewshot.datasets.collection import Collection
-    from fewshot.results.record import Record
+    from fewshot.records.record import Record
 
 NO_DATA = (
     "Items and the names of classes cannot be shown, because the very data of the record, '{}', are not on the machine that made "

@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fewshot.cli.again import same_learner
-from fewshot.cli.at_hand import Known, answers_file
-from fewshot.cli.output import note
+from fewshot.cli.objects.again import same_learner
+from fewshot.cli.objects.at_hand import Known, answers_file
+from fewshot.cli.terminal.output import note
 from fewshot.errors import FewShotError
+from fewshot.records.answers import Answers
 from fewshot.report.episodes import Drawn, Episode, Viewer, choose_episodes, class_rows
 from fewshot.report.hardest import Hardest, hardest_classes
 from fewshot.report.results import Group, Result
-from fewshot.results.answers import Answers
 
 if TYPE_CHECKING:
     from fewshot.datasets.collection import Collection

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from fewshot.claims import claims_of
-from fewshot.cli.output import note
-from fewshot.cli.progress import progress_line
-from fewshot.cli.setting import Setting
+from fewshot.cli.objects.setting import Setting
+from fewshot.cli.terminal.output import note
+from fewshot.cli.terminal.progress import progress_line
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSpec
 from fewshot.errors import EpisodeError, NotFittedError, ShapeError
@@ -18,9 +18,9 @@ from fewshot.evaluation.answers import eval_mode, score, support_set
 from fewshot.evaluation.evaluate import evaluate
 from fewshot.evaluation.guard import check_overlap
 from fewshot.evaluation.target import asked_classes, make_sampler, require_alike
-from fewshot.results.choice import Choice
-from fewshot.results.record import Record, SeenClasses
-from fewshot.results.stopping import PILOT_EPISODES, two_stage_count
+from fewshot.records.choice import Choice
+from fewshot.records.record import Record, SeenClasses
+from fewshot.statistics.stopping import PILOT_EPISODES, two_stage_count
 from fewshot.training.memory import keep_freed_memory
 
 

@@ -9,14 +9,14 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fewshot.cli.options import fitting
+from fewshot.cli.terminal.options import fitting
 from fewshot.errors import DataError, FewShotError
 
 if TYPE_CHECKING:
     from fewshot.datasets.collection import Collection
     from fewshot.episodes import EpisodeSpec
-    from fewshot.results.choice import Choice
-    from fewshot.results.record import Record
+    from fewshot.records.choice import Choice
+    from fewshot.records.record import Record
 
 TEXT_BACKBONE = "sentence-transformers:all-MiniLM-L6-v2"
 WITH_BASE = {"method": "with_base, all items of the split"}
@@ -88,8 +88,8 @@ class Setting:
 
     def options_as_read(self, whole: "Collection") -> dict[str, Any]:
         """Options of the loader, with the size of a user's own photos also where it was left out."""
+        from fewshot.datasets.formats.tables import TABLES
         from fewshot.datasets.index import is_own
-        from fewshot.datasets.tables import TABLES
 
         sized = Path(self.data).suffix.lower() in ("", ".zip", *TABLES) or Path(self.data).is_dir()
         if not (sized and is_own(self.data) and whole.items.ndim == 4):
@@ -166,7 +166,7 @@ class Setting:
 
     def named(self, record: "Record", whole: "Collection") -> "Record":
         """The record with names and options as given, so that `of` finds them again."""
-        from fewshot.results.record import TrainingInfo
+        from fewshot.records.record import TrainingInfo
 
         split, base = self.chosen_split(whole), self.base_classes(whole)
         data = {"name": self.data, "options": self.options_as_read(whole), "split": split}

@@ -8,7 +8,7 @@ from fewshot.errors import DataError
 if TYPE_CHECKING:
     from fewshot.datasets.unlabelled import Unlabelled
     from fewshot.estimator.classifier import FewShotClassifier
-    from fewshot.results.tables import Table
+    from fewshot.tables.record_tables import Table
 
 Answer = dict[str, Any]  # item, label (None: rejected), confidence, probabilities by label, set if asked for
 
@@ -68,7 +68,7 @@ def write_csv(path: Path, answers: list[Answer]) -> Path:
     import csv
     import io
 
-    from fewshot.files import write_text
+    from fewshot.plumbing.files import write_text
 
     text = io.StringIO()
     columns = ["item", "label", "confidence", *(["set"] if "set" in answers[0] else [])]
@@ -90,8 +90,8 @@ def require_images(items: "Unlabelled") -> None:
 
 def write_sheet(path: Path, items: "Unlabelled", answers: list[Answer]) -> Path:
     """Picture of all images with their labels."""
-    from fewshot.results.contact_sheet import contact_sheet
-    from fewshot.results.figures import save_figure
+    from fewshot.figures.accuracy import save_figure
+    from fewshot.figures.contact_sheet import contact_sheet
 
     best = [max(answer["probabilities"], key=answer["probabilities"].get) for answer in answers]
     rejected = [answer["label"] is None for answer in answers]
@@ -102,7 +102,7 @@ def answer_table(
     classifier: "FewShotClassifier", items: "Unlabelled", answers: list[Answer], coverage: float | None
 ) -> "Table":
     """One row an item; below, what answered, and how it did on examples that were left out."""
-    from fewshot.results.tables import Table
+    from fewshot.tables.record_tables import Table
 
     columns = ("item", "label", "confidence %", *(("set",) if coverage is not None else ()))
     notes = (*_made(classifier, items), *_limits(classifier, answers, coverage))
@@ -145,7 +145,7 @@ def _limits(classifier: "FewShotClassifier", answers: list[Answer], coverage: fl
 
 
 def _row(answer: Answer) -> tuple[str, ...]:
-    from fewshot.results.tables import ABSENT, percent
+    from fewshot.tables.record_tables import ABSENT, percent
 
     label = ABSENT if answer["label"] is None else one_line(str(answer["label"]))
     held = (", ".join(one_line(str(one)) for one in answer["set"]) or ABSENT,) if "set" in answer else ()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fewshot.errors import FewShotWarning
 
 if TYPE_CHECKING:
-    from fewshot.results.tables import Table
+    from fewshot.tables.record_tables import Table
 
 
 def note(text: str) -> None:
@@ -26,7 +26,7 @@ def document(content: Any) -> None:
 
 def show_tables(*tables: "Table") -> None:
     """Tables on stdout: by rich on a terminal, aligned plain text in a pipe."""
-    from fewshot.results.tables import plain
+    from fewshot.tables.record_tables import plain
 
     if sys.stdout.isatty():
         for table in tables:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fewshot.errors import RecordError
 
 if TYPE_CHECKING:
-    from fewshot.results.record import Record
+    from fewshot.records.record import Record
 
 
 def record_files(paths: Sequence[Path]) -> list[Path]:
@@ -34,7 +34,7 @@ def _inside(folder: Path) -> list[Path]:
 
 def _is_record(file: Path) -> bool:
     """Whether a file of a folder is meant: other JSON lacks what records have; a torn one is meant, and told of later."""
-    from fewshot.results.record import is_record, read_content
+    from fewshot.records.record import is_record, read_content
 
     try:
         content = read_content(file, "JSON")
@@ -60,6 +60,6 @@ def read_records(paths: Sequence[Path]) -> "dict[str, Record]":
     Raises:
         RecordError: If a file is no record.
     """
-    from fewshot.results.record import Record
+    from fewshot.records.record import Record
 
     return {name: Record.load(file) for name, file in named_files(paths).items()}

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from fewshot.datasets.collection import Collection
-from fewshot.datasets.folder import split_rows
+from fewshot.datasets.formats.folder import split_rows
 from fewshot.errors import DataError, MissingDataError
-from fewshot.reading import in_one_sentence
+from fewshot.plumbing.reading import in_one_sentence
 
 KNOWN = ("x", "y", "split", "descriptors", "groups", "class_names")
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from fewshot.datasets.collection import Collection
 from fewshot.datasets.conversion import as_items
-from fewshot.datasets.table_rows import Row
-from fewshot.datasets.tables import cell, read_table
+from fewshot.datasets.formats.table_rows import Row
+from fewshot.datasets.formats.tables import cell, read_table
 from fewshot.errors import DataError
 
 

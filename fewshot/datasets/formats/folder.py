@@ -5,9 +5,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from fewshot.datasets.collection import Collection
-from fewshot.datasets.image_files import images_in
-from fewshot.datasets.resizing import read_images
-from fewshot.datasets.trees import Tree
+from fewshot.datasets.formats.image_files import images_in
+from fewshot.datasets.formats.resizing import read_images
+from fewshot.datasets.formats.trees import Tree
 from fewshot.errors import DataError, MissingDataError
 
 SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}

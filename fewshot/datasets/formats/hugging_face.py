@@ -6,8 +6,8 @@ from typing import Any
 from fewshot.datasets.collection import Collection
 from fewshot.datasets.published_texts import rows_of
 from fewshot.errors import DataError
-from fewshot.names import need
-from fewshot.reading import in_one_sentence
+from fewshot.plumbing.names import need
+from fewshot.plumbing.reading import in_one_sentence
 
 
 def load_hugging_face(

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from fewshot.datasets.formats.pickles import entry, read_pickle, whole_numbers
+from fewshot.datasets.formats.pixels import decoded, stamp
+from fewshot.datasets.formats.resizing import key_of, resizer
 from fewshot.datasets.parts import Part
-from fewshot.datasets.pickles import entry, read_pickle, whole_numbers
-from fewshot.datasets.pixels import decoded, stamp
-from fewshot.datasets.resizing import key_of, resizer
 from fewshot.errors import DataError
 
 
@@ -66,7 +66,7 @@ def cache_pixels(name: str, files: Mapping[str, Path], count: int, resize: str, 
         name: Readable part of the file name.
         files: The pickle of each part.
         count: Images in all.
-        resize: Name of a pipeline; see `fewshot.datasets.resizing`.
+        resize: Name of a pipeline; see `fewshot.datasets.formats.resizing`.
         size: Side in pixels.
 
     Raises:

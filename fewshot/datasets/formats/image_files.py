@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from fewshot.datasets.trees import Tree
+from fewshot.datasets.formats.trees import Tree
 from fewshot.errors import FewShotWarning
 
 SUFFIXES = (

@@ -2,11 +2,11 @@
 
 from pathlib import Path, PurePosixPath
 
-from fewshot.datasets.folder import SPLITS
-from fewshot.datasets.image_files import SUFFIXES, is_file
+from fewshot.datasets.formats.folder import SPLITS
+from fewshot.datasets.formats.image_files import SUFFIXES, is_file
+from fewshot.datasets.formats.tables import cell, read_table
+from fewshot.datasets.formats.trees import Tree
 from fewshot.datasets.parts import PARTS, Part
-from fewshot.datasets.tables import cell, read_table
-from fewshot.datasets.trees import Tree
 from fewshot.errors import DataError, MissingDataError
 
 COLUMNS = (("label", "filename"), ("class_name", "image_name"))  # Ravi's, and those of lists with ILSVRC's own names

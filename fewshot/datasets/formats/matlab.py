@@ -13,12 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from fewshot.datasets.matlab_reader import PREFIX
+from fewshot.datasets.formats.matlab_reader import PREFIX
 from fewshot.errors import DataError, MissingDataError
 
-READER = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from fewshot.datasets.matlab_reader import main; main()"
-)
+READER = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from fewshot.datasets.formats.matlab_reader import main; main()"
 ONE_AT_A_TIME = threading.Lock()
 ENDED = "bytes that end the process which reads them"
 

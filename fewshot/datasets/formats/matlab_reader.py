@@ -1,4 +1,4 @@
-"""The process that reads MATLAB files for `fewshot.datasets.matlab`: SciPy's reader can end it on damaged bytes.
+"""The process that reads MATLAB files for `fewshot.datasets.formats.matlab`: SciPy's reader can end it on damaged bytes.
 
 Takes a line of JSON for each file, the paths of the ``.mat`` and of an ``.npz`` to write, and answers with a line of JSON: what went wrong, or
 nothing. It imports NumPy and SciPy only, and ends when its input does.

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fewshot.errors import DataError, MissingDataError
-from fewshot.reading import in_one_sentence
+from fewshot.plumbing.reading import in_one_sentence
 
 
 class _Damaged(DataError):

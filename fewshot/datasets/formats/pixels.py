@@ -13,9 +13,9 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from fewshot.errors import DataError, FewShotWarning
-from fewshot.files import cache_folder, digest
-from fewshot.reading import in_one_sentence
-from fewshot.sealed import BLANK, MARK, carries_hash, write_sealed
+from fewshot.plumbing.files import cache_folder, digest
+from fewshot.plumbing.reading import in_one_sentence
+from fewshot.plumbing.sealed import BLANK, MARK, carries_hash, write_sealed
 
 SQUARE = "rgb-square-2"  # part of the cache key: raise it when `square` makes other pixels of the same file
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from PIL import Image
 
-from fewshot.datasets.pixels import SQUARE, channels_first, decode, decoded, rgb, square
-from fewshot.datasets.trees import Tree
+from fewshot.datasets.formats.pixels import SQUARE, channels_first, decode, decoded, rgb, square
+from fewshot.datasets.formats.trees import Tree
 from fewshot.errors import DataError
-from fewshot.names import unknown
+from fewshot.plumbing.names import unknown
 
 MARGIN = 92 / 84  # of "crop": what the shorter side has before the centre of 84 pixels is cut out
 Resize = Callable[[Image.Image, int, str], np.ndarray]

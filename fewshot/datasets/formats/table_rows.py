@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fewshot.errors import DataError
-from fewshot.reading import in_one_sentence
+from fewshot.plumbing.reading import in_one_sentence
 
 Row = tuple[int, dict[str, Any]]  # line number and cells
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|"}

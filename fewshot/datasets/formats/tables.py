@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from fewshot.datasets.collection import Collection
-from fewshot.datasets.folder import split_rows
-from fewshot.datasets.image_files import is_file
-from fewshot.datasets.resizing import read_images
-from fewshot.datasets.table_rows import Row, table_rows
-from fewshot.datasets.texts import is_unicode
-from fewshot.datasets.trees import Tree
+from fewshot.datasets.formats.folder import split_rows
+from fewshot.datasets.formats.image_files import is_file
+from fewshot.datasets.formats.resizing import read_images
+from fewshot.datasets.formats.table_rows import Row, table_rows
+from fewshot.datasets.formats.texts import is_unicode
+from fewshot.datasets.formats.trees import Tree
 from fewshot.errors import DataError, MissingDataError
 
 TABLES = (".csv", ".tsv", ".jsonl")
@@ -32,7 +32,7 @@ def load_table(
 
     Args:
         path: A ``.csv`` or ``.tsv`` file in UTF-8 with a header, or ``.jsonl``.
-        size: Side of images in pixels; see `fewshot.datasets.folder.load_folder`.
+        size: Side of images in pixels; see `fewshot.datasets.formats.folder.load_folder`.
         name: What to call it in records; the name of the file when left out.
         delimiter: Between cells, ``";"`` or ``"tab"``; found in the header when left out.
         text: Name of the column of texts.

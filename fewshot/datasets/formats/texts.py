@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from fewshot.datasets.containers import shown
+from fewshot.datasets.formats.containers import shown
 from fewshot.errors import DataError
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from fewshot.datasets.pixels import stamp
+from fewshot.datasets.formats.pixels import stamp
 from fewshot.errors import DataError, MissingDataError
-from fewshot.reading import in_one_sentence
+from fewshot.plumbing.reading import in_one_sentence
 
 
 @dataclass(frozen=True)

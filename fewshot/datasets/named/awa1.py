@@ -11,10 +11,10 @@ import numpy as np
 
 from fewshot.datasets.collection import Collection
 from fewshot.datasets.location import data_root
+from fewshot.datasets.named.xlsa17 import load_xlsa17
 from fewshot.datasets.seen_unseen import choosing
-from fewshot.datasets.xlsa17 import load_xlsa17
 from fewshot.errors import DataError, MissingDataError
-from fewshot.reading import in_one_sentence
+from fewshot.plumbing.reading import in_one_sentence
 
 SPLITS = ("proposed", "2009")
 
@@ -25,7 +25,7 @@ def load_awa1(split: str = "proposed", descriptors: str = "att", features: str |
     Args:
         split: ``"proposed"``, whose ten unseen classes are not among ImageNet's, with held-out items of the seen ones; or
             ``"2009"``, the ten of ``testclasses.txt``, without such items. Splits are named as in
-            `fewshot.datasets.xlsa17.load_xlsa17`.
+            `fewshot.datasets.named.xlsa17.load_xlsa17`.
         descriptors: ``"att"``, ``"original_att"`` (0 to 100, -1 where unknown), ``"binary"`` (the table of 2009), or a ``.mat`` file.
         features: Name of the ``.mat`` file with the features; needed where there are many.
 

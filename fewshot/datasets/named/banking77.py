@@ -7,9 +7,9 @@ Conversational AI 2020, CC BY 4.0, github.com/PolyAI-LDN/task-specific-datasets.
 from pathlib import Path
 
 from fewshot.datasets.collection import Collection
+from fewshot.datasets.formats.tables import cell, read_table
 from fewshot.datasets.location import data_root
 from fewshot.datasets.published_texts import rows_of, spoken
-from fewshot.datasets.tables import cell, read_table
 from fewshot.errors import DataError
 
 COUNTS = {"train": 10003, "test": 3080}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fewshot.datasets.class_splits import load_class_split
 from fewshot.datasets.collection import Collection
-from fewshot.datasets.folder import load_folder
+from fewshot.datasets.formats.folder import load_folder
 from fewshot.datasets.location import data_root
 from fewshot.errors import DataError, MissingDataError
 

@@ -14,11 +14,11 @@ import numpy as np
 
 from fewshot.datasets.class_splits import load_class_split
 from fewshot.datasets.collection import Collection
+from fewshot.datasets.formats.pickles import entry, read_arrays_of, read_pickle, texts, whole_numbers
 from fewshot.datasets.location import data_root
 from fewshot.datasets.parts import Part, check_images
-from fewshot.datasets.pickles import entry, read_arrays_of, read_pickle, texts, whole_numbers
 from fewshot.errors import DataError, MissingDataError
-from fewshot.reading import in_one_sentence
+from fewshot.plumbing.reading import in_one_sentence
 
 ARCHIVE, INSIDE = "cifar-100-python.tar.gz", "cifar-100-python"
 IMAGES = {"train": 500, "test": 100}  # of each class, in the two published files

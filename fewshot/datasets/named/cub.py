@@ -13,13 +13,13 @@ from PIL import Image
 
 from fewshot.datasets.class_splits import load_class_split
 from fewshot.datasets.collection import Collection
+from fewshot.datasets.formats.pixels import decode, decoded
+from fewshot.datasets.formats.resizing import key_of, resizer
+from fewshot.datasets.formats.trees import Tree
 from fewshot.datasets.location import data_root
-from fewshot.datasets.pixels import decode, decoded
-from fewshot.datasets.resizing import key_of, resizer
-from fewshot.datasets.trees import Tree
 from fewshot.errors import DataError, MissingDataError
-from fewshot.names import unknown
-from fewshot.reading import in_one_sentence
+from fewshot.plumbing.names import unknown
+from fewshot.plumbing.reading import in_one_sentence
 
 SPLITS = ("chen2019", "easyfsl", "feat")
 CLASSES, IMAGES = 200, 11788
@@ -37,7 +37,7 @@ def load_cub(split: str = "chen2019", resize: str = "direct", boxes: bool = Fals
         split: ``"chen2019"`` (100 / 50 / 50 classes by their number), ``"easyfsl"`` (140 / 30 / 30, drawn at random) or ``"feat"`` (100 /
             50 / 50 of Ye et al., 2020, drawn at random). Some test classes of each are training classes of the others: figures of one do
             not compare with those of another.
-        resize: ``"direct"``, ``"crop"`` or ``"none"``; see `fewshot.datasets.resizing`.
+        resize: ``"direct"``, ``"crop"`` or ``"none"``; see `fewshot.datasets.formats.resizing`.
         boxes: Cut out the bird's box first, as Ye et al. (2020) do.
         size: Side of the images in pixels.
 

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from fewshot.datasets.collection import Collection
+from fewshot.datasets.formats.pixels import decoded
+from fewshot.datasets.formats.trees import Tree
 from fewshot.datasets.location import data_root
-from fewshot.datasets.omniglot import read_drawings
-from fewshot.datasets.pixels import decoded
-from fewshot.datasets.trees import Tree
+from fewshot.datasets.named.omniglot import read_drawings
 from fewshot.episodes import FixedEpisodes, IndexEpisodes
 from fewshot.errors import DataError, MissingDataError
 
@@ -126,7 +126,7 @@ def image_names() -> list[str]:
 
 
 def read_runs(tree: Tree, size: int) -> Iterator[np.ndarray]:
-    """Images ``(1, size, size)`` of all runs, verified at the end; see `fewshot.datasets.omniglot.read_drawings`."""
+    """Images ``(1, size, size)`` of all runs, verified at the end; see `fewshot.datasets.named.omniglot.read_drawings`."""
     return read_drawings(tree.read(image_names()), size, PIXELS_SHA256)
 
 

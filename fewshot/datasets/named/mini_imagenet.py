@@ -11,14 +11,14 @@ import numpy as np
 
 from fewshot.datasets.class_splits import load_class_split
 from fewshot.datasets.collection import Collection
-from fewshot.datasets.image_caches import cache_pixels, read_caches
-from fewshot.datasets.image_lists import read_folders, read_lists
+from fewshot.datasets.formats.image_caches import cache_pixels, read_caches
+from fewshot.datasets.formats.image_lists import read_folders, read_lists
+from fewshot.datasets.formats.resizing import read_images, resizer
+from fewshot.datasets.formats.trees import Tree
 from fewshot.datasets.location import data_root
 from fewshot.datasets.parts import PARTS, Part, check_images, collect
-from fewshot.datasets.resizing import read_images, resizer
-from fewshot.datasets.trees import Tree
 from fewshot.errors import MissingDataError
-from fewshot.names import unknown
+from fewshot.plumbing.names import unknown
 
 IMAGES = 600  # of each class
 SIDE = 84
@@ -36,7 +36,7 @@ def load_mini_imagenet(split: str = "ravi", resize: str = "direct") -> Collectio
     Args:
         split: ``"ravi"``; the 80 / 20 split of Vinyals et al. is not in use.
         resize: ``"direct"`` stretches an image to 84 x 84; ``"crop"`` resizes the shorter side to 92 and cuts out the centre;
-            ``"none"`` takes pixels that are 84 x 84 already. The filter is bilinear; see `fewshot.datasets.resizing`.
+            ``"none"`` takes pixels that are 84 x 84 already. The filter is bilinear; see `fewshot.datasets.formats.resizing`.
 
     Raises:
         MissingDataError: If none of the forms is there, or a list names an image that is not.

@@ -14,9 +14,9 @@ import numpy as np
 from PIL import Image
 
 from fewshot.datasets.collection import Collection
+from fewshot.datasets.formats.pixels import decode, decoded
+from fewshot.datasets.formats.trees import Tree
 from fewshot.datasets.location import data_root
-from fewshot.datasets.pixels import decode, decoded
-from fewshot.datasets.trees import Tree
 from fewshot.errors import DataError, MissingDataError
 
 PARTS = ("images_background", "images_evaluation")

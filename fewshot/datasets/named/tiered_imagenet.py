@@ -14,15 +14,15 @@ import numpy as np
 
 from fewshot.datasets.class_splits import load_class_split
 from fewshot.datasets.collection import Collection
-from fewshot.datasets.image_lists import read_folders
+from fewshot.datasets.formats.image_lists import read_folders
+from fewshot.datasets.formats.pickles import entry, read_pickle, texts, whole_numbers
+from fewshot.datasets.formats.pixels import decode, decoded, stamp
+from fewshot.datasets.formats.resizing import key_of, read_images, resizer
+from fewshot.datasets.formats.trees import Tree
 from fewshot.datasets.location import data_root
 from fewshot.datasets.parts import PARTS, Part, collect
-from fewshot.datasets.pickles import entry, read_pickle, texts, whole_numbers
-from fewshot.datasets.pixels import decode, decoded, stamp
-from fewshot.datasets.resizing import key_of, read_images, resizer
-from fewshot.datasets.trees import Tree
 from fewshot.errors import DataError, MissingDataError
-from fewshot.reading import in_one_sentence
+from fewshot.plumbing.reading import in_one_sentence
 
 COUNTS = {"train": 351, "val": 97, "test": 160}  # classes
 SIDE = 84
@@ -46,7 +46,7 @@ def load_tiered_imagenet(resize: str = "direct") -> Collection:
     that are called the same, part and number are in the name.
 
     Args:
-        resize: ``"direct"``, ``"crop"`` or ``"none"``; see `fewshot.datasets.resizing`.
+        resize: ``"direct"``, ``"crop"`` or ``"none"``; see `fewshot.datasets.formats.resizing`.
 
     Raises:
         MissingDataError: If neither form is there.

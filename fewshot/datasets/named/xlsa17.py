@@ -10,7 +10,7 @@ import numpy as np
 
 from fewshot.datasets.collection import Collection
 from fewshot.datasets.conversion import require_finite
-from fewshot.datasets.matlab import from_one, names_of, numbers_of, read_mat
+from fewshot.datasets.formats.matlab import from_one, names_of, numbers_of, read_mat
 from fewshot.datasets.seen_unseen import seen_unseen
 from fewshot.errors import DataError, MissingDataError
 

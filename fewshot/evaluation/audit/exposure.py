@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 
 from fewshot.datasets.collection import Collection
-from fewshot.files import packaged
-from fewshot.results.record import Exposure
+from fewshot.plumbing.files import packaged
+from fewshot.records.record import Exposure
 
 
 def exposure(backbone: Any, collection: Collection) -> Exposure | None:

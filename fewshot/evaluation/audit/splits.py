@@ -12,10 +12,10 @@ from fewshot.contract import prepare
 from fewshot.datasets.collection import Collection
 from fewshot.errors import DataError, FewShotError
 from fewshot.evaluation.answers import eval_mode
-from fewshot.evaluation.copies import CALIBRATING, COPIES
+from fewshot.evaluation.audit.copies import CALIBRATING, COPIES
+from fewshot.evaluation.audit.duplicates import byte_ids, equal_items, matches
 from fewshot.evaluation.describe import code_hash, describe_backbone, versions
-from fewshot.evaluation.duplicates import byte_ids, equal_items, matches
-from fewshot.results.audit import Audit, Between, Pair
+from fewshot.tables.audit import Audit, Between, Pair
 
 SAMPLE, SHARE, BLIND = 128, 0.95, 0.05
 ORDER = {"train": 0, "test": 2}  # items of the later split are counted; others stay in between, as they are

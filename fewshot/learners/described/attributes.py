@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fewshot.contract import SupportSet
-from fewshot.descriptors import class_descriptors
 from fewshot.errors import EpisodeError, FewShotError
+from fewshot.learners.described.descriptors import class_descriptors
 
 MEANS, PRIORS = ("table-mean", "attribute-mean"), ("base", "uniform")
 

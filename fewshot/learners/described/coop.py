@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
 from fewshot.contract import Classifier, SupportSet, per_episode
-from fewshot.descriptors import class_texts
 from fewshot.errors import FewShotError
 from fewshot.functional import require_finite
-from fewshot.heads import constant_support
-from fewshot.number_checks import whole_number
+from fewshot.learners.described.descriptors import class_texts
+from fewshot.learners.linear.heads import constant_support
+from fewshot.plumbing.number_checks import whole_number
 
 
 class CoOp(nn.Module):

@@ -15,15 +15,15 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from fewshot.attributes import (
+from fewshot.contract import Classifier, SupportSet, on_features
+from fewshot.learners.described.attributes import (
     attribute_prior,
     binary_attributes,
     check_attribute_options,
     signature_scores,
     signatures,
 )
-from fewshot.contract import Classifier, SupportSet, on_features
-from fewshot.descriptors import base_classes, require_base
+from fewshot.learners.described.descriptors import base_classes, require_base
 
 
 @dataclass(frozen=True)

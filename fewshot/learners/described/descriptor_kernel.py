@@ -14,10 +14,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from fewshot.base_classifier import base_log_probabilities, fit_base_classifier
 from fewshot.contract import Classifier, SupportSet, on_features
-from fewshot.descriptors import base_classes, class_descriptors, require_base
 from fewshot.errors import FewShotError
+from fewshot.learners.described.base_classifier import base_log_probabilities, fit_base_classifier
+from fewshot.learners.described.descriptors import base_classes, class_descriptors, require_base
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from fewshot.contract import Classifier, SupportSet, on_features
-from fewshot.descriptors import unit_items_and_descriptors
 from fewshot.errors import FewShotError
 from fewshot.functional import class_membership
+from fewshot.learners.described.descriptors import unit_items_and_descriptors
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from fewshot.contract import Classifier, SupportSet, on_features
-from fewshot.descriptors import base_classes, class_descriptors, require_base
 from fewshot.errors import FewShotError
 from fewshot.functional import squared_distances
+from fewshot.learners.described.descriptors import base_classes, class_descriptors, require_base
 
 METRICS = ("cosine", "squared-euclidean")
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.errors import FewShotError
-from fewshot.ranking import check_options, compatibility, first_violation, learn_ranking
+from fewshot.learners.described.ranking import check_options, compatibility, first_violation, learn_ranking
 
 
 @dataclass(frozen=True)

@@ -13,16 +13,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fewshot.attributes import (
+from fewshot.contract import Classifier, SupportSet, on_features
+from fewshot.learners.described.attributes import (
     attribute_prior,
     binary_attributes,
     check_attribute_options,
     signature_scores,
     signatures,
 )
-from fewshot.base_classifier import base_log_probabilities, fit_base_classifier
-from fewshot.contract import Classifier, SupportSet, on_features
-from fewshot.descriptors import base_classes, require_base
+from fewshot.learners.described.base_classifier import base_log_probabilities, fit_base_classifier
+from fewshot.learners.described.descriptors import base_classes, require_base
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from fewshot.contract import Classifier, SupportSet, on_features
-from fewshot.descriptors import unit_items_and_descriptors
 from fewshot.errors import FewShotError
 from fewshot.functional import class_membership
-from fewshot.heads import constant_support, slopes
-from fewshot.number_checks import keep_whole_numbers
+from fewshot.learners.described.descriptors import unit_items_and_descriptors
+from fewshot.learners.linear.heads import constant_support, slopes
+from fewshot.plumbing.number_checks import keep_whole_numbers
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import torch
 from torch.nn.functional import normalize
 
 from fewshot.contract import Classifier, SupportSet, on_features
-from fewshot.descriptors import class_descriptors
 from fewshot.errors import FewShotError
+from fewshot.learners.described.descriptors import class_descriptors
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from fewshot.contract import Classifier, SupportSet
-from fewshot.descriptors import base_classes, class_descriptors, require_base
 from fewshot.errors import EpisodeError, FewShotError
-from fewshot.number_checks import keep_whole_numbers
+from fewshot.learners.described.descriptors import base_classes, class_descriptors, require_base
+from fewshot.plumbing.number_checks import keep_whole_numbers
 
 
 def learn_ranking(learner: Any, base: SupportSet) -> Float[Tensor, "dim length"]:

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from fewshot.contract import Classifier, SupportSet, on_features
-from fewshot.descriptors import base_classes, class_descriptors, require_base
 from fewshot.errors import FewShotError
+from fewshot.learners.described.descriptors import base_classes, class_descriptors, require_base
 
 DIRECTIONS = ("to-descriptors", "to-features")
 

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fewshot.contract import Classifier, SupportSet, on_features
-from fewshot.ranking import check_options, compatibility, learn_ranking
+from fewshot.learners.described.ranking import check_options, compatibility, learn_ranking
 
 
 @dataclass(frozen=True)

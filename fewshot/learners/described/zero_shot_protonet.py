@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
 from fewshot.contract import Classifier, SupportSet, on_features
-from fewshot.descriptors import base_classes, class_descriptors, require_base
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.functional import squared_distances
-from fewshot.number_checks import keep_whole_numbers, seed_number
+from fewshot.learners.described.descriptors import base_classes, class_descriptors, require_base
+from fewshot.plumbing.number_checks import keep_whole_numbers, seed_number
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,12 @@
 
 Paper: Raghu, Raghu, Bengio and Vinyals, "Rapid Learning or Feature Reuse? Towards Understanding the Effectiveness of
     MAML", ICLR 2020, section 4.
-Code: none of the authors is known. Rates and batch norm are as in `fewshot.learners.maml`.
+Code: none of the authors is known. Rates and batch norm are as in `fewshot.learners.gradient.maml`.
 """
 
 from torch import nn
 
-from fewshot.learners.maml import MAML
+from fewshot.learners.gradient.maml import MAML
 
 
 def ANIL(

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn.functional import batch_norm
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from fewshot.batch_norm_gradients import batch_normalise
 from fewshot.errors import EpisodeError, FewShotError
+from fewshot.learners.gradient.batch_norm_gradients import batch_normalise
 
 POLICIES = ("query-batch", "support", "each-query", "running")
 

@@ -7,7 +7,7 @@ Code: github.com/jhoon-oh/BOIL, ``main.py`` with a classifier step of 0 and an e
 
 from torch import nn
 
-from fewshot.learners.maml import MAML
+from fewshot.learners.gradient.maml import MAML
 
 
 def BOIL(

@@ -16,17 +16,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear
 
-from fewshot.batch_norm import check_policy, support_statistics
 from fewshot.contract import Classifier, SupportSet, per_episode, prepared
 from fewshot.errors import FewShotError
-from fewshot.fine_tuning import HEADS, Copy, Steps, first_head, plain
-from fewshot.freezing import Unfreeze, chosen, rates, thawed
 from fewshot.functional import require_every_class
-from fewshot.headed import Headed
-from fewshot.inner_loop import Parameters, answer, run
-from fewshot.inner_optimiser import batches, held_out
-from fewshot.low_rank import low_rank
-from fewshot.number_checks import keep_whole_numbers
+from fewshot.learners.gradient.batch_norm import check_policy, support_statistics
+from fewshot.learners.gradient.fine_tuning import HEADS, Copy, Steps, first_head, plain
+from fewshot.learners.gradient.freezing import Unfreeze, chosen, rates, thawed
+from fewshot.learners.gradient.headed import Headed
+from fewshot.learners.gradient.inner_loop import Parameters, answer, run
+from fewshot.learners.gradient.inner_optimiser import batches, held_out
+from fewshot.learners.gradient.low_rank import low_rank
+from fewshot.plumbing.number_checks import keep_whole_numbers
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -38,7 +38,7 @@ class FineTune(nn.Module):
 
     Args:
         backbone: A module that turns items into features ``(n, dim)``.
-        unfreeze: What moves beside the head; see `fewshot.freezing.chosen`.
+        unfreeze: What moves beside the head; see `fewshot.learners.gradient.freezing.chosen`.
         steps: Gradient steps on the mean cross-entropy of a batch.
         lr: Step size of the head.
         factor: Each layer's step size, from the last to the first, is that of the one above times this.
@@ -51,7 +51,7 @@ class FineTune(nn.Module):
         weight_decay: β of the penalty ``β/2 |v|²`` on the head.
         rank: Linear layers change by products ``B A`` of this rank, and other parameters of the backbone stay; 0 is off.
         folds: Parts of the support, each held out once, that choose the number of steps up to ``steps``; 0 takes all.
-        batch_norm: See `fewshot.inner_loop.answer`.
+        batch_norm: See `fewshot.learners.gradient.inner_loop.answer`.
         augment: Makes other items of the items ``(n, *item)`` of a step, with a generator.
 
     Raises:

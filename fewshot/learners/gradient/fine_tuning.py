@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from fewshot.errors import FewShotError
 from fewshot.functional import class_means
-from fewshot.inner_optimiser import require_finite_weights
-from fewshot.low_rank import assembled
+from fewshot.learners.gradient.inner_optimiser import require_finite_weights
+from fewshot.learners.gradient.low_rank import assembled
 
 Parameters = dict[str, Tensor]
 HEADS = ("zero", "random", "prototypes")

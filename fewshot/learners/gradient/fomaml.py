@@ -2,12 +2,12 @@
 
 Paper: Finn, Abbeel and Levine, "Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks", ICML 2017,
     section 5.2; the name is of Nichol, Achiam and Schulman, "On First-Order Meta-Learning Algorithms", 2018, section 2.
-Code: github.com/cbfinn/maml, option ``stop_grad``. Differences are those of `fewshot.learners.maml`.
+Code: github.com/cbfinn/maml, option ``stop_grad``. Differences are those of `fewshot.learners.gradient.maml`.
 """
 
 from torch import nn
 
-from fewshot.learners.maml import MAML
+from fewshot.learners.gradient.maml import MAML
 
 
 def FOMAML(

@@ -7,7 +7,7 @@ stand in the order in which the network defines them, which is that of its forwa
 from collections.abc import Sequence
 
 from fewshot.errors import FewShotError
-from fewshot.names import unknown
+from fewshot.plumbing.names import unknown
 
 Unfreeze = str | int | Sequence[str]
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from fewshot.contract import SupportSet
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.functional import require_every_class
-from fewshot.number_checks import whole_number
+from fewshot.plumbing.number_checks import whole_number
 
 
 class Headed(nn.Module):

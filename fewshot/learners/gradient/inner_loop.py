@@ -1,7 +1,7 @@
 """Gradient steps on an unmodified module: what MAML and its family, Reptile and fine-tuning share.
 
 A module is run with other parameters than its own through ``torch.func.functional_call``; it is never changed. By which statistics
-its batch norm layers normalise is a policy of the learner; see `fewshot.batch_norm`.
+its batch norm layers normalise is a policy of the learner; see `fewshot.learners.gradient.batch_norm`.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,10 +16,16 @@ from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cross_entropy
 
-from fewshot.batch_norm import Statistics, batch_norms, batch_statistics, recorded_statistics, support_statistics
 from fewshot.contract import SupportSet, require_one_device
 from fewshot.errors import EpisodeError, FewShotError
-from fewshot.number_checks import whole_number
+from fewshot.learners.gradient.batch_norm import (
+    Statistics,
+    batch_norms,
+    batch_statistics,
+    recorded_statistics,
+    support_statistics,
+)
+from fewshot.plumbing.number_checks import whole_number
 
 Parameters = dict[str, Tensor]
 

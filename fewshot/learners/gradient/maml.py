@@ -12,11 +12,11 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from fewshot.batch_norm import check_policy, is_transductive
 from fewshot.contract import Classifier, SupportSet, per_episode, prepared
 from fewshot.errors import FewShotError
-from fewshot.headed import Headed
-from fewshot.inner_loop import Parameters, answer, check_steps, descend, support_loss
+from fewshot.learners.gradient.batch_norm import check_policy, is_transductive
+from fewshot.learners.gradient.headed import Headed
+from fewshot.learners.gradient.inner_loop import Parameters, answer, check_steps, descend, support_loss
 
 PARTS: dict[str, Callable[[str], bool]] = {
     "all": lambda name: True,
@@ -38,7 +38,7 @@ class MAML(nn.Module):
         adapts: ``"all"``, ``"head"`` (ANIL), ``"body"`` (BOIL), or a function of a parameter's name.
         rates: ``"fixed"``, or learned from ``lr`` on: one for each ``"tensor"``, or each ``"element"`` (Meta-SGD).
         first_order: Leave out the derivatives of the inner gradients (FOMAML).
-        batch_norm: See `fewshot.inner_loop.answer`; ``"query-batch"`` is the paper's, and transductive.
+        batch_norm: See `fewshot.learners.gradient.inner_loop.answer`; ``"query-batch"`` is the paper's, and transductive.
         dim: Number of features; the backbone's own ``dim`` when left out.
         seed: Of the head's initial weights.
 

@@ -15,11 +15,11 @@ from jaxtyping import Float, Integer
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from fewshot.batch_norm import check_policy, is_transductive, norm_parameters
 from fewshot.contract import Classifier, SupportSet, per_episode, prepare, prepared
-from fewshot.headed import Headed
-from fewshot.inner_loop import Parameters, answer, check_steps, descend, support_loss
-from fewshot.number_checks import whole_number
+from fewshot.learners.gradient.batch_norm import check_policy, is_transductive, norm_parameters
+from fewshot.learners.gradient.headed import Headed
+from fewshot.learners.gradient.inner_loop import Parameters, answer, check_steps, descend, support_loss
+from fewshot.plumbing.number_checks import whole_number
 
 LEAST = 0.03  # of an even share: below it the weight of an early step does not fall while weights are annealed
 
@@ -34,7 +34,7 @@ class MAMLPlusPlus(nn.Module):
         steps: Inner steps, in training and evaluation.
         annealing: Training steps in which the loss goes from an even mean over the inner steps to that of the last.
         first_order_steps: Training steps before the inner gradients are differentiated.
-        batch_norm: See `fewshot.inner_loop.answer`.
+        batch_norm: See `fewshot.learners.gradient.inner_loop.answer`.
         dim: Number of features; the backbone's own ``dim`` when left out.
         seed: Of the head's initial weights.
 

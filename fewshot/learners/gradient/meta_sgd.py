@@ -8,7 +8,7 @@ Code: none of the authors is known. The paper starts at random rates; here all s
 
 from torch import nn
 
-from fewshot.learners.maml import MAML
+from fewshot.learners.gradient.maml import MAML
 
 
 def MetaSGD(

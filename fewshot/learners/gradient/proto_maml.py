@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from fewshot.batch_norm import check_policy, is_transductive, norm_parameters, support_statistics
 from fewshot.contract import Classifier, SupportSet, per_episode, prepared
 from fewshot.errors import FewShotError
 from fewshot.functional import class_means
-from fewshot.headed import check_module
-from fewshot.inner_loop import Parameters, answer, check_steps, descend, support_loss
+from fewshot.learners.gradient.batch_norm import check_policy, is_transductive, norm_parameters, support_statistics
+from fewshot.learners.gradient.headed import check_module
+from fewshot.learners.gradient.inner_loop import Parameters, answer, check_steps, descend, support_loss
 
 
 class _Network(nn.Module):
@@ -46,7 +46,7 @@ class ProtoMAML(nn.Module):
         steps: Inner steps in training; without one it is a prototypical network.
         test_steps: Inner steps in evaluation; as in training when left out.
         first_order: Leave out the derivatives of the inner gradients; those of the prototypes stay.
-        batch_norm: See `fewshot.inner_loop.answer`.
+        batch_norm: See `fewshot.learners.gradient.inner_loop.answer`.
 
     Raises:
         FewShotError: If an option is out of range, or the backbone has no parameters.

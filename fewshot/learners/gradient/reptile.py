@@ -15,14 +15,14 @@ from jaxtyping import Float, Integer
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from fewshot.batch_norm import batch_statistics
 from fewshot.contract import Classifier, SupportSet, per_episode, prepare, prepared
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.functional import require_every_class
-from fewshot.headed import Headed
-from fewshot.inner_loop import Parameters, answer, check_steps, run
-from fewshot.inner_optimiser import Moments, batches, require_finite_weights
-from fewshot.number_checks import whole_number
+from fewshot.learners.gradient.batch_norm import batch_statistics
+from fewshot.learners.gradient.headed import Headed
+from fewshot.learners.gradient.inner_loop import Parameters, answer, check_steps, run
+from fewshot.learners.gradient.inner_optimiser import Moments, batches, require_finite_weights
+from fewshot.plumbing.number_checks import whole_number
 
 
 class Reptile(nn.Module):
@@ -39,7 +39,7 @@ class Reptile(nn.Module):
         test_steps: Steps in evaluation.
         test_batch: Items of a step in evaluation.
         optimiser: ``"adam"``, or ``"sgd"``.
-        batch_norm: See `fewshot.inner_loop.answer`; ``"query-batch"`` is what the paper calls transductive. Steps
+        batch_norm: See `fewshot.learners.gradient.inner_loop.answer`; ``"query-batch"`` is what the paper calls transductive. Steps
             always normalise by their own batch, and no running average is kept.
 
     Raises:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.functional import class_membership
-from fewshot.heads import StochasticDescent, coordinates, draws, slopes, trainable_support
+from fewshot.learners.linear.heads import StochasticDescent, coordinates, draws, slopes, trainable_support
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,15 @@ from torch.nn.functional import normalize
 from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.errors import FewShotError
 from fewshot.functional import class_membership
-from fewshot.heads import StochasticDescent, by_vectors, coordinates, cosines, draws, slopes, trainable_support
+from fewshot.learners.linear.heads import (
+    StochasticDescent,
+    by_vectors,
+    coordinates,
+    cosines,
+    draws,
+    slopes,
+    trainable_support,
+)
 
 
 @dataclass(frozen=True)

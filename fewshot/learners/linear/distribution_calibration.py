@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from fewshot.contract import Classifier, SupportSet, on_features
-from fewshot.convex import multinomial_logistic
 from fewshot.errors import FewShotError, NotFittedError
 from fewshot.functional import class_membership, require_every_class, squared_distances
-from fewshot.number_checks import keep_whole_numbers
+from fewshot.learners.linear.convex import multinomial_logistic
+from fewshot.plumbing.number_checks import keep_whole_numbers
 from fewshot.transforms import Power
 
 TOGETHER = 2**19  # numbers of the samples that are fitted at once

@@ -15,7 +15,7 @@ from torch import Tensor
 from fewshot.contract import SupportSet
 from fewshot.errors import FewShotError
 from fewshot.functional import require_every_class, require_finite
-from fewshot.number_checks import keep_whole_numbers
+from fewshot.plumbing.number_checks import keep_whole_numbers
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import torch
 
 from fewshot.contract import Classifier, SupportSet, on_features
-from fewshot.convex import linear, multinomial_logistic
 from fewshot.errors import FewShotError
 from fewshot.functional import class_membership, require_every_class, require_finite
+from fewshot.learners.linear.convex import linear, multinomial_logistic
 
 
 @dataclass(frozen=True)

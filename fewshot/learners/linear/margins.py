@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fewshot.convex import orthogonal
 from fewshot.errors import EpisodeError
+from fewshot.learners.linear.convex import orthogonal
 
 GENTLE = 1e-7
 """Strength of a coordinate's penalty against violations from which on steps resolve the objective."""

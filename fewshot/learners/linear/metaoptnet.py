@@ -17,7 +17,7 @@ from torch.nn.functional import cross_entropy
 from fewshot.contract import Classifier, Embedded, SupportSet
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.functional import class_membership
-from fewshot.learners.svm import SVM
+from fewshot.learners.linear.svm import SVM
 
 
 def MetaOptNet(backbone: Callable[..., Any], C: float = 0.1, scale: float = 1.0, smoothing: float = 0.0) -> Embedded:

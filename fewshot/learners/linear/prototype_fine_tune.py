@@ -15,8 +15,8 @@ from torch.nn.functional import normalize
 from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.errors import FewShotError
 from fewshot.functional import class_means, class_membership
-from fewshot.heads import by_vectors, coordinates, cosines, slopes, trainable_support
-from fewshot.number_checks import keep_whole_numbers
+from fewshot.learners.linear.heads import by_vectors, coordinates, cosines, slopes, trainable_support
+from fewshot.plumbing.number_checks import keep_whole_numbers
 
 
 @dataclass(frozen=True)

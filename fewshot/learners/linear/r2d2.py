@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from fewshot.contract import Classifier, SupportSet, on_features
-from fewshot.convex import linear, ridge
 from fewshot.errors import FewShotError
 from fewshot.functional import class_membership, require_every_class, require_finite
+from fewshot.learners.linear.convex import linear, ridge
 
 
 class R2D2(nn.Module):

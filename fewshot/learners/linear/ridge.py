@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 
 from fewshot.contract import Classifier, SupportSet, on_features
-from fewshot.convex import linear, ridge
 from fewshot.errors import FewShotError
 from fewshot.functional import class_membership, require_every_class, require_finite
+from fewshot.learners.linear.convex import linear, ridge
 
 
 @dataclass(frozen=True)

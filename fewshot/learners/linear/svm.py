@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from fewshot.contract import Classifier, SupportSet, on_features
-from fewshot.convex import linear
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.functional import class_membership, require_every_class, require_finite
-from fewshot.margins import largest_margins
+from fewshot.learners.linear.convex import linear
+from fewshot.learners.linear.margins import largest_margins
 
 LARGE = 1e3  # inner products from which on the ridge would be felt
 RIDGE = 1e-10  # of the largest inner product, added to the diagonal: more items than features leave it singular

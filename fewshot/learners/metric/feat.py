@@ -17,7 +17,7 @@ from torch.nn.functional import cross_entropy
 from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.errors import FewShotError, ShapeError
 from fewshot.functional import class_means, squared_distances
-from fewshot.number_checks import whole_number
+from fewshot.plumbing.number_checks import whole_number
 
 Drop = Callable[[Tensor, float], Tensor]  # (values, rate) -> values, some of them zero
 

@@ -17,7 +17,7 @@ from torch.nn.functional import normalize
 from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.functional import class_membership, require_every_class
-from fewshot.number_checks import keep_whole_numbers
+from fewshot.plumbing.number_checks import keep_whole_numbers
 
 
 @dataclass(frozen=True)

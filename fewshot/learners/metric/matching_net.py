@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from fewshot.contract import Classifier, Embedded, SupportSet
 from fewshot.errors import FewShotError, ShapeError
 from fewshot.functional import require_every_class
-from fewshot.learners.matching_attention import MatchingAttention
-from fewshot.number_checks import whole_number
+from fewshot.learners.metric.matching_attention import MatchingAttention
+from fewshot.plumbing.number_checks import whole_number
 
 
 def MatchingNet(backbone: Callable[..., Any], fce: bool = False, metric: str = "cosine", temperature: float = 1.0,

@@ -15,7 +15,7 @@ from torch import nn
 
 from fewshot.contract import Classifier, Embedded, SupportSet
 from fewshot.errors import FewShotError
-from fewshot.learners.nearest_mean import NearestMean
+from fewshot.learners.metric.nearest_mean import NearestMean
 
 
 def MetaBaseline(backbone: Callable[..., Any], scale: float = 10.0) -> Embedded:

@@ -11,7 +11,7 @@ from typing import Any
 
 from fewshot.contract import Embedded
 from fewshot.errors import FewShotError
-from fewshot.learners.nearest_mean import NearestMean
+from fewshot.learners.metric.nearest_mean import NearestMean
 
 
 def ProtoNet(backbone: Callable[..., Any], metric: str = "squared-euclidean", temperature: float = 1.0) -> Embedded:

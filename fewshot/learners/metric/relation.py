@@ -19,7 +19,7 @@ from torch.nn.functional import conv2d, linear, mse_loss
 from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.errors import FewShotError, ShapeError
 from fewshot.functional import class_membership, require_every_class
-from fewshot.number_checks import whole_number
+from fewshot.plumbing.number_checks import whole_number
 
 
 class RelationNet(nn.Module):

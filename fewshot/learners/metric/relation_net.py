@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from fewshot.contract import Embedded
 from fewshot.errors import FewShotError
-from fewshot.learners.relation import RelationNet
+from fewshot.learners.metric.relation import RelationNet
 
 
 def EndToEndRelationNet(

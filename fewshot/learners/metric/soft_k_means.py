@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.errors import FewShotError
 from fewshot.functional import class_means, class_membership, squared_distances
-from fewshot.number_checks import keep_whole_numbers
+from fewshot.plumbing.number_checks import keep_whole_numbers
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from jaxtyping import Integer
 
-from fewshot.names import need
-from fewshot.pairs import draw_pairs
+from fewshot.learners.text.pairs import draw_pairs
+from fewshot.plumbing.names import need
 
 COLUMNS = {"first": "string", "second": "string", "label": "float32"}
 
@@ -36,7 +36,7 @@ def train_on_pairs(
         encoder: A `fewshot.backbones.texts.SentenceNetwork`.
         texts: Examples.
         labels: Their classes.
-        pairs: How pairs are drawn, see `fewshot.pairs.draw_pairs`.
+        pairs: How pairs are drawn, see `fewshot.learners.text.pairs.draw_pairs`.
         total: How many.
         batch: Pairs of a step.
         learning_rate: At its highest.

@@ -15,10 +15,10 @@ from torch import nn
 from fewshot.contract import Classifier, Embedded, SupportSet, per_episode
 from fewshot.errors import FewShotError
 from fewshot.functional import require_every_class
-from fewshot.learners.logistic_regression import LogisticRegression
-from fewshot.number_checks import keep_whole_numbers
-from fewshot.pair_training import train_on_pairs
-from fewshot.pairs import PAIRS, count_pairs
+from fewshot.learners.linear.logistic_regression import LogisticRegression
+from fewshot.learners.text.pair_training import train_on_pairs
+from fewshot.learners.text.pairs import PAIRS, count_pairs
+from fewshot.plumbing.number_checks import keep_whole_numbers
 
 
 class SetFit(nn.Module):

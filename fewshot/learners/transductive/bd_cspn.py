@@ -14,7 +14,7 @@ from torch import Tensor
 from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.errors import FewShotError
 from fewshot.functional import rectifying_weights, require_every_class
-from fewshot.gram import class_means, cosines, gram, moved, to_the_support, unit
+from fewshot.learners.transductive.gram import class_means, cosines, gram, moved, to_the_support, unit
 
 
 @dataclass(frozen=True)

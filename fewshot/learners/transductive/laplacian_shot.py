@@ -17,8 +17,17 @@ from torch import Tensor
 from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.errors import FewShotError, NotFittedError
 from fewshot.functional import rectifying_weights, require_every_class
-from fewshot.gram import class_means, cosines, gram, moved, neighbours, squared_distances, to_the_support, unit
-from fewshot.number_checks import keep_whole_numbers
+from fewshot.learners.transductive.gram import (
+    class_means,
+    cosines,
+    gram,
+    moved,
+    neighbours,
+    squared_distances,
+    to_the_support,
+    unit,
+)
+from fewshot.plumbing.number_checks import keep_whole_numbers
 
 
 @dataclass(frozen=True, eq=False)

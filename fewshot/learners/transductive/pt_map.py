@@ -16,8 +16,8 @@ from torch import Tensor
 from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.functional import class_membership, require_every_class, sinkhorn
-from fewshot.gram import class_means, gram, moved, squared_distances, unit
-from fewshot.number_checks import keep_whole_numbers
+from fewshot.learners.transductive.gram import class_means, gram, moved, squared_distances, unit
+from fewshot.plumbing.number_checks import keep_whole_numbers
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from torch import Tensor
 from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.errors import FewShotError
 from fewshot.functional import cholesky, class_membership, require_every_class
-from fewshot.gram import gram
-from fewshot.number_checks import keep_whole_numbers
+from fewshot.learners.transductive.gram import gram
+from fewshot.plumbing.number_checks import keep_whole_numbers
 
 
 @dataclass(frozen=True)

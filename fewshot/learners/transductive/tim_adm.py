@@ -16,8 +16,8 @@ from torch import Tensor
 from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.errors import FewShotError
 from fewshot.functional import class_membership, require_every_class
-from fewshot.gram import class_means, gram, unit
-from fewshot.number_checks import keep_whole_numbers
+from fewshot.learners.transductive.gram import class_means, gram, unit
+from fewshot.plumbing.number_checks import keep_whole_numbers
 
 SETTLED = 18  # steps, a multiple of 3, after which the misfit falls on ordinary features
 

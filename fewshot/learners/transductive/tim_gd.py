@@ -14,7 +14,7 @@ from torch.nn.functional import normalize
 
 from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.functional import class_means, class_membership
-from fewshot.information import Information, informed_scores
+from fewshot.learners.transductive.information import Information, informed_scores
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from torch.nn.functional import normalize, pad
 from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.errors import FewShotError
 from fewshot.functional import class_means, class_membership
-from fewshot.number_checks import keep_whole_numbers
+from fewshot.plumbing.number_checks import keep_whole_numbers
 
 CHUNK = 16  # episodes that are trained together: their numbers stay in the processor's cache
 

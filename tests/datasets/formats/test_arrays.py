@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from fewshot.datasets.arrays import load_arrays
 
+from fewshot.datasets.formats.arrays import load_arrays
 from fewshot.errors import DataError, MissingDataError
 
 X = np.random.default_rng(0).normal(size=(5, 3))

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from fewshot.datasets.containers import listed
 from PIL import Image
 
 from fewshot import Collection
+from fewshot.datasets.formats.containers import listed
 from fewshot.errors import DataError
 
 TEXTS = ["one", "two words", "three"]

@@ -2,10 +2,10 @@ import zipfile
 
 import numpy as np
 import pytest
-from fewshot.datasets.folder import load_folder
-from fewshot.datasets.trees import Tree
 from PIL import Image
 
+from fewshot.datasets.formats.folder import load_folder
+from fewshot.datasets.formats.trees import Tree
 from fewshot.errors import DataError, FewShotWarning, MissingDataError
 
 

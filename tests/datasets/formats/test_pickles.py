@@ -5,9 +5,9 @@ import pickletools
 
 import numpy as np
 import pytest
-from fewshot.datasets.pickles import ADMITTED, entry, read_arrays_of, read_pickle
 from old_pickles import old_pickle
 
+from fewshot.datasets.formats.pickles import ADMITTED, entry, read_arrays_of, read_pickle
 from fewshot.errors import DataError, MissingDataError
 
 CONTENT = {

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
-from fewshot.datasets.pixels import square
-from fewshot.datasets.resizing import RESIZES, crop, direct, key_of, read_images, resizer, unchanged
-from fewshot.datasets.trees import Tree
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from torchvision.transforms import CenterCrop, Resize
 
+from fewshot.datasets.formats.pixels import square
+from fewshot.datasets.formats.resizing import RESIZES, crop, direct, key_of, read_images, resizer, unchanged
+from fewshot.datasets.formats.trees import Tree
 from fewshot.errors import DataError, UnknownNameError
 
 

@@ -3,9 +3,9 @@
 import csv
 
 import pytest
-from fewshot.datasets.table_rows import table_rows
 
 from fewshot import load_dataset
+from fewshot.datasets.formats.table_rows import table_rows
 from fewshot.datasets.unlabelled import load_items
 from fewshot.errors import DataError
 

@@ -4,12 +4,16 @@ import re
 
 import numpy as np
 import pytest
-from fewshot.results.class_tables import class_counts, class_table, confusion_table
-from fewshot.results.compare import compare
-from fewshot.results.facts import facts_table, interval_table
-from fewshot.results.paired import compare_all
-from fewshot.results.record import EpisodesInfo, IntervalInfo, LearnerInfo
-from fewshot.results.tables import (
+from hypothesis import given
+from hypothesis import strategies as st
+from records import record
+
+from fewshot.records.compare import compare
+from fewshot.records.record import EpisodesInfo, IntervalInfo, LearnerInfo
+from fewshot.statistics.paired import compare_all
+from fewshot.tables.class_tables import class_counts, class_table, confusion_table
+from fewshot.tables.facts import facts_table, interval_table
+from fewshot.tables.record_tables import (
     Table,
     comparison_table,
     markdown,
@@ -19,9 +23,6 @@ from fewshot.results.tables import (
     shot_cell,
     with_interval,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-from records import record
 
 SMALL = Table(("name", "accuracy %"), (("a", "9.50"), ("longer", "48.21 ± 0.77")), "Title", ("a note",))
 

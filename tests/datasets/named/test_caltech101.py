@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import yaml
-from fewshot.datasets.caltech101 import load_caltech101
-from fewshot.files import packaged
 from PIL import Image
 
 from fewshot.datasets.class_splits import ClassSplit, hash_of, load_class_split
+from fewshot.datasets.named.caltech101 import load_caltech101
 from fewshot.errors import DataError, MissingDataError, UnknownNameError
+from fewshot.plumbing.files import packaged
 
 
 @pytest.fixture

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from fewshot.datasets.cub import load_cub, within
 from PIL import Image
 from torchvision.transforms import Resize
 
-from fewshot.datasets import cub
 from fewshot.datasets.class_splits import load_class_split
 from fewshot.datasets.index import load_dataset
+from fewshot.datasets.named import cub
+from fewshot.datasets.named.cub import load_cub, within
 from fewshot.errors import DataError, MissingDataError, UnknownNameError
 
 NAMES = sorted(sum(load_class_split("cub-easyfsl").parts.values(), ()))

@@ -5,8 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fewshot.datasets.digits import STROKES
-from fewshot.datasets.omniglot import load_omniglot
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -14,6 +12,8 @@ from scipy import ndimage
 from sklearn import datasets
 
 from fewshot import load_dataset
+from fewshot.datasets.named.digits import STROKES
+from fewshot.datasets.named.omniglot import load_omniglot
 from fewshot.datasets.strokes import strokes, thin
 
 SCRIPT = Path(__file__).parents[3] / "scripts" / "match_digits_to_omniglot.py"

@@ -4,10 +4,10 @@ import zipfile
 
 import numpy as np
 import pytest
-from fewshot.datasets.lake_runs import find_runs, lake_episodes, load_lake_runs, read_answers
-from fewshot.datasets.omniglot import load_omniglot
 from PIL import Image
 
+from fewshot.datasets.named.lake_runs import find_runs, lake_episodes, load_lake_runs, read_answers
+from fewshot.datasets.named.omniglot import load_omniglot
 from fewshot.errors import DataError, MissingDataError
 
 

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import timm
 import yaml
-from fewshot.datasets.mini_imagenet import load_mini_imagenet
-from fewshot.evaluation.exposure import exposure
-from fewshot.files import packaged
 from old_pickles import old_pickle
 from PIL import Image
 
-from fewshot.datasets import mini_imagenet
 from fewshot.datasets.class_splits import load_class_split
 from fewshot.datasets.index import load_dataset
+from fewshot.datasets.named import mini_imagenet
+from fewshot.datasets.named.mini_imagenet import load_mini_imagenet
 from fewshot.errors import DataError, MissingDataError, UnknownNameError
+from fewshot.evaluation.audit.exposure import exposure
+from fewshot.plumbing.files import packaged
 
 LISTS = load_class_split("mini-imagenet").parts
 

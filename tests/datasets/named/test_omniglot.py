@@ -6,10 +6,10 @@ from functools import lru_cache
 
 import numpy as np
 import pytest
-from fewshot.datasets.omniglot import load_omniglot
 from PIL import Image
 
-from fewshot.datasets import omniglot
+from fewshot.datasets.named import omniglot
+from fewshot.datasets.named.omniglot import load_omniglot
 from fewshot.episodes import EpisodeSampler, EpisodeSpec
 from fewshot.errors import DataError, MissingDataError
 

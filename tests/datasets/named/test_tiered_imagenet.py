@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import timm
-from fewshot.datasets.tiered_imagenet import load_tiered_imagenet
 from old_pickles import old_pickle
 from PIL import Image
 
-from fewshot.datasets import tiered_imagenet
 from fewshot.datasets.class_splits import load_class_split
 from fewshot.datasets.index import load_dataset
+from fewshot.datasets.named import tiered_imagenet
+from fewshot.datasets.named.tiered_imagenet import load_tiered_imagenet
 from fewshot.errors import DataError, MissingDataError
 
 NAMES = {"train": ["robin", "crane", "otter", "crane"], "val": ["cab", "jeep"], "test": ["pizza", "cup", "wok"]}

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fewshot.datasets.matlab import read_mat
 from numpy.testing import assert_array_equal
 from scipy.io import savemat
 
 from fewshot import load_dataset
 from fewshot.datasets.collection import Collection
+from fewshot.datasets.formats.matlab import read_mat
 from fewshot.datasets.seen_unseen import seen_unseen
 from fewshot.errors import DataError, MissingDataError
 

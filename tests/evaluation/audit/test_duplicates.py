@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from fewshot.evaluation.duplicates import byte_ids, equal_items, matches
 from sklearn.metrics.pairwise import cosine_similarity
 
-from fewshot.evaluation import duplicates
+from fewshot.evaluation.audit import duplicates
+from fewshot.evaluation.audit.duplicates import byte_ids, equal_items, matches
 
 
 def parts(m=37, n=23, dim=6, seed=0):

@@ -5,13 +5,6 @@ import json
 import numpy as np
 import pytest
 import yaml
-from fewshot.evaluation.exposure import exposure
-from fewshot.files import packaged
-from fewshot.learners.nearest_mean import NearestMean
-from fewshot.results.facts import facts_table
-from fewshot.results.record import BackboneInfo, Exposure, Record, SeenClasses
-from fewshot.results.seen import seen_cell, seen_sentence
-from fewshot.results.tables import results_table
 from records import record
 from torch import nn
 
@@ -20,7 +13,14 @@ from fewshot.contract import Embedded
 from fewshot.datasets.class_splits import load_class_split
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSpec
+from fewshot.evaluation.audit.exposure import exposure
 from fewshot.evaluation.evaluate import evaluate
+from fewshot.learners.metric.nearest_mean import NearestMean
+from fewshot.plumbing.files import packaged
+from fewshot.records.record import BackboneInfo, Exposure, Record, SeenClasses
+from fewshot.records.seen import seen_cell, seen_sentence
+from fewshot.tables.facts import facts_table
+from fewshot.tables.record_tables import results_table
 
 SPEC = EpisodeSpec(way=3, shot=1, query=2)
 

@@ -22,13 +22,13 @@ from described import (
     same_matrix,
     tells_new_classes_apart,
 )
-from fewshot.learners.ale import ALE
-from fewshot.ranking import first_violation
 from hypothesis import given, settings
 from torch.nn.functional import normalize
 from torch.testing import assert_close
 
 from fewshot.contract import SupportSet
+from fewshot.learners.described.ale import ALE
+from fewshot.learners.described.ranking import first_violation
 from fewshot.testing import check_learner
 
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 from described import base_of, new_classes
-from fewshot.attributes import attribute_prior, binary_attributes, signature_scores
-from fewshot.learners.dap import DAP
-from fewshot.learners.iap import IAP
 from sklearn.linear_model import LogisticRegression
 from torch.testing import assert_close
 
 from fewshot.contract import SupportSet
 from fewshot.errors import EpisodeError, FewShotError, NotFittedError
+from fewshot.learners.described.attributes import attribute_prior, binary_attributes, signature_scores
+from fewshot.learners.described.dap import DAP
+from fewshot.learners.described.iap import IAP
 from fewshot.testing import check_learner
 
 NONE = {"shots": (0, 0, 0), "side_shape": (12,), "absent_class": "handled"}

@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from fewshot.learners.coop import CoOp
 from hybrid_cases import differ, unit
 from torch import nn
 from torch.nn.functional import cross_entropy
@@ -16,6 +15,7 @@ from fewshot import load_backbone
 from fewshot.backbones.texts import SentenceNetwork
 from fewshot.contract import SupportSet, prepare
 from fewshot.errors import EpisodeError, FewShotError
+from fewshot.learners.described.coop import CoOp
 from fewshot.testing import check_learner
 
 NAMES = ["bank card", "weather", "recipe", "a long way home"]

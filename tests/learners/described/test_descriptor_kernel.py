@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 from described import base_of, new_classes
-from fewshot.learners.descriptor_kernel import DescriptorKernel
 from sklearn.linear_model import LogisticRegression
 from torch.testing import assert_close
 
 from fewshot.contract import SupportSet
 from fewshot.errors import EpisodeError, FewShotError, NotFittedError
+from fewshot.learners.described.descriptor_kernel import DescriptorKernel
 from fewshot.testing import check_learner
 
 NONE = {"shots": (0, 0, 0), "side_shape": (5,), "absent_class": "handled"}

@@ -6,19 +6,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from fewshot.learners.conse import ConSE
-from fewshot.learners.dap import DAP
-from fewshot.learners.descriptor_kernel import DescriptorKernel
-from fewshot.learners.descriptor_regression import DescriptorRegression
-from fewshot.learners.eszsl import ESZSL
-from fewshot.learners.iap import IAP
-from fewshot.learners.sae import SAE
 from scipy.spatial.distance import cdist
 from sklearn.linear_model import LogisticRegression, Ridge
 from torch.testing import assert_close
 
 from fewshot.contract import SupportSet
 from fewshot.errors import EpisodeError, FewShotError, NotFittedError
+from fewshot.learners.described.conse import ConSE
+from fewshot.learners.described.dap import DAP
+from fewshot.learners.described.descriptor_kernel import DescriptorKernel
+from fewshot.learners.described.descriptor_regression import DescriptorRegression
+from fewshot.learners.described.eszsl import ESZSL
+from fewshot.learners.described.iap import IAP
+from fewshot.learners.described.sae import SAE
 from fewshot.testing import check_learner
 
 DIM, SIDE = 6, 4

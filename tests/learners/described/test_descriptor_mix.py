@@ -6,14 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from fewshot.learners.descriptor_mix import DescriptorMix
-from fewshot.learners.nearest_mean import NearestMean
 from hybrid_cases import BATTERY, EXAMPLES, cosines, differ, paired, unit, without_examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from fewshot.errors import EpisodeError, FewShotError
+from fewshot.learners.described.descriptor_mix import DescriptorMix
+from fewshot.learners.metric.nearest_mean import NearestMean
 from fewshot.testing import check_learner
 
 

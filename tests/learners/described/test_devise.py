@@ -25,7 +25,6 @@ from described import (
     same_matrix,
     tells_new_classes_apart,
 )
-from fewshot.learners.devise import DeViSE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import normalize
@@ -33,6 +32,7 @@ from torch.testing import assert_close
 
 from fewshot.contract import SupportSet
 from fewshot.errors import FewShotError
+from fewshot.learners.described.devise import DeViSE
 from fewshot.testing import check_learner
 
 

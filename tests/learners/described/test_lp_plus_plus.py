@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from fewshot.learners.lp_plus_plus import LPPlusPlus
 from hybrid_cases import BATTERY, EXAMPLES, cosines, differ, paired, unit, without_examples
 from torch.nn.functional import cross_entropy
 from torch.testing import assert_close
 
 from fewshot.errors import EpisodeError, FewShotError
+from fewshot.learners.described.lp_plus_plus import LPPlusPlus
 from fewshot.testing import check_learner
 
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 from described import new_classes
-from fewshot.learners.nearest_descriptor import NearestDescriptor
 from scipy.spatial.distance import cdist
 from torch import nn
 from torch.testing import assert_close
@@ -15,6 +14,7 @@ from fewshot.datasets.collection import Collection
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.evaluation.class_scores import Parts
 from fewshot.evaluation.zero_shot import evaluate_zero_shot
+from fewshot.learners.described.nearest_descriptor import NearestDescriptor
 from fewshot.testing import check_learner
 
 SLIPS = ("lengths of items", "lengths of descriptors", "distance")

@@ -20,12 +20,12 @@ from described import (
     same_matrix,
     tells_new_classes_apart,
 )
-from fewshot.learners.sje import SJE
 from hypothesis import given, settings
 from torch.nn.functional import normalize
 from torch.testing import assert_close
 
 from fewshot.contract import SupportSet
+from fewshot.learners.described.sje import SJE
 from fewshot.testing import check_learner
 
 

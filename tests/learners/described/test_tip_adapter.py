@@ -6,8 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from fewshot.learners.tip_adapter import TipAdapter
-from fewshot.learners.tip_adapter_f import TipAdapterF
 from hybrid_cases import BATTERY, EXAMPLES, cosines, differ, paired, unit, without_examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,6 +15,8 @@ from torch.testing import assert_close
 
 from fewshot.contract import Embedded
 from fewshot.errors import EpisodeError, FewShotError
+from fewshot.learners.described.tip_adapter import TipAdapter
+from fewshot.learners.described.tip_adapter_f import TipAdapterF
 from fewshot.testing import check_learner
 
 LEARNERS = [TipAdapter(), TipAdapterF()]

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from described import base_of, new_classes, separated
-from fewshot.learners.zero_shot_protonet import ZeroShotProtoNet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import log_softmax, softmax
@@ -15,6 +14,7 @@ from torch.testing import assert_close
 
 from fewshot.contract import SupportSet
 from fewshot.errors import EpisodeError, FewShotError, NotFittedError
+from fewshot.learners.described.zero_shot_protonet import ZeroShotProtoNet
 from fewshot.testing import check_learner
 
 NONE = {"shots": (0, 0, 0), "side_shape": (5,)}

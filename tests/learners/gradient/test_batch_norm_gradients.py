@@ -2,9 +2,10 @@
 
 import pytest
 import torch
-from fewshot.batch_norm_gradients import batch_normalise
 from torch.autograd import grad, gradcheck, gradgradcheck
 from torch.nn.functional import batch_norm
+
+from fewshot.learners.gradient.batch_norm_gradients import batch_normalise
 
 EPS = 1e-5
 SHAPES = {"images": (3, 2, 2, 4), "vectors": (6, 3)}

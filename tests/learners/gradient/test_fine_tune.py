@@ -5,9 +5,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from fewshot.freezing import layers
-from fewshot.learners.fine_tune import FineTune
-from fewshot.learners.nearest_mean import NearestMean
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from make import episode
@@ -19,6 +16,9 @@ from torch.testing import assert_close
 from fewshot.backbones.conv4 import Conv4
 from fewshot.contract import SupportSet
 from fewshot.errors import EpisodeError, FewShotError, UnknownNameError
+from fewshot.learners.gradient.fine_tune import FineTune
+from fewshot.learners.gradient.freezing import layers
+from fewshot.learners.metric.nearest_mean import NearestMean
 from fewshot.testing import check_learner
 
 DIM = 16

@@ -4,10 +4,6 @@ import copy
 
 import pytest
 import torch
-from fewshot.fine_tuning import Copy, Steps, first_head, plain
-from fewshot.freezing import chosen, layers, rates, thawed
-from fewshot.inner_optimiser import held_out
-from fewshot.low_rank import assembled, low_rank
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -15,6 +11,10 @@ from torch.testing import assert_close
 
 from fewshot.backbones.conv4 import Conv4
 from fewshot.errors import EpisodeError, FewShotError, UnknownNameError
+from fewshot.learners.gradient.fine_tuning import Copy, Steps, first_head, plain
+from fewshot.learners.gradient.freezing import chosen, layers, rates, thawed
+from fewshot.learners.gradient.inner_optimiser import held_out
+from fewshot.learners.gradient.low_rank import assembled, low_rank
 
 CONV4 = [name for name, _ in Conv4().named_parameters()]
 LAYERS = [f"blocks.{k}.{j}" for k in range(4) for j in range(2)]

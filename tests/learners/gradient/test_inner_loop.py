@@ -5,7 +5,14 @@ import gc
 import numpy as np
 import pytest
 import torch
-from fewshot.batch_norm import (
+from make import episode
+from tiny import along, conv, differences, images, mlp, network
+from torch import nn
+from torch.testing import assert_close
+
+from fewshot.contract import prepare
+from fewshot.errors import EpisodeError, FewShotError
+from fewshot.learners.gradient.batch_norm import (
     POLICIES,
     Statistics,
     batch_statistics,
@@ -15,15 +22,8 @@ from fewshot.batch_norm import (
     recorded_statistics,
     running_statistics,
 )
-from fewshot.headed import Headed
-from fewshot.inner_loop import answer, descend, run, support_loss
-from make import episode
-from tiny import along, conv, differences, images, mlp, network
-from torch import nn
-from torch.testing import assert_close
-
-from fewshot.contract import prepare
-from fewshot.errors import EpisodeError, FewShotError
+from fewshot.learners.gradient.headed import Headed
+from fewshot.learners.gradient.inner_loop import answer, descend, run, support_loss
 
 CLOSE = {"rtol": 1e-9, "atol": 1e-10}
 

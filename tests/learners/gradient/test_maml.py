@@ -2,8 +2,6 @@
 
 import pytest
 import torch
-from fewshot.batch_norm import POLICIES
-from fewshot.learners.maml import MAML
 from make import episode
 from slips import Slipped
 from tiny import along, conv, differences, images, mlp
@@ -15,6 +13,8 @@ from torch.testing import assert_close
 from fewshot.backbones.index import load_backbone
 from fewshot.contract import SupportSet, episode_loss
 from fewshot.errors import EpisodeError, FewShotError
+from fewshot.learners.gradient.batch_norm import POLICIES
+from fewshot.learners.gradient.maml import MAML
 from fewshot.testing import check_learner
 
 CLOSE = {"rtol": 1e-8, "atol": 1e-9}

@@ -2,11 +2,6 @@
 
 import pytest
 import torch
-from fewshot.learners.anil import ANIL
-from fewshot.learners.boil import BOIL
-from fewshot.learners.fomaml import FOMAML
-from fewshot.learners.maml import MAML
-from fewshot.learners.meta_sgd import MetaSGD
 from make import episode
 from tiny import mlp
 from torch.func import grad
@@ -15,6 +10,11 @@ from torch.testing import assert_close
 
 from fewshot.contract import episode_loss
 from fewshot.errors import FewShotError
+from fewshot.learners.gradient.anil import ANIL
+from fewshot.learners.gradient.boil import BOIL
+from fewshot.learners.gradient.fomaml import FOMAML
+from fewshot.learners.gradient.maml import MAML
+from fewshot.learners.gradient.meta_sgd import MetaSGD
 from fewshot.learners.index import load_learner
 from fewshot.testing import check_learner
 

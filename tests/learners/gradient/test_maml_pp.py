@@ -4,9 +4,6 @@ import copy
 
 import pytest
 import torch
-from fewshot.batch_norm import POLICIES
-from fewshot.learners.maml import MAML
-from fewshot.learners.maml_pp import MAMLPlusPlus
 from make import episode
 from slips import Slipped
 from tiny import along, differences, mlp
@@ -16,6 +13,9 @@ from torch.testing import assert_close
 
 from fewshot.contract import SupportSet, episode_loss
 from fewshot.errors import EpisodeError, FewShotError
+from fewshot.learners.gradient.batch_norm import POLICIES
+from fewshot.learners.gradient.maml import MAML
+from fewshot.learners.gradient.maml_pp import MAMLPlusPlus
 from fewshot.testing import check_learner
 
 CLOSE = {"rtol": 1e-8, "atol": 1e-9}

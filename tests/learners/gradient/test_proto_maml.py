@@ -2,9 +2,6 @@
 
 import pytest
 import torch
-from fewshot.batch_norm import POLICIES
-from fewshot.learners.nearest_mean import NearestMean
-from fewshot.learners.proto_maml import ProtoMAML
 from make import episode
 from slips import Slipped
 from tiny import along, conv, differences, images, mlp
@@ -15,6 +12,9 @@ from torch.testing import assert_close
 
 from fewshot.contract import SupportSet, episode_loss
 from fewshot.errors import EpisodeError, FewShotError
+from fewshot.learners.gradient.batch_norm import POLICIES
+from fewshot.learners.gradient.proto_maml import ProtoMAML
+from fewshot.learners.metric.nearest_mean import NearestMean
 from fewshot.testing import check_learner
 
 CLOSE = {"rtol": 1e-8, "atol": 1e-9}

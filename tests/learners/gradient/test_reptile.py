@@ -4,9 +4,6 @@ import copy
 
 import pytest
 import torch
-from fewshot.inner_loop import answer
-from fewshot.inner_optimiser import batches
-from fewshot.learners.reptile import Reptile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from make import episode
@@ -21,6 +18,9 @@ from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSpec
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.evaluation.evaluate import evaluate
+from fewshot.learners.gradient.inner_loop import answer
+from fewshot.learners.gradient.inner_optimiser import batches
+from fewshot.learners.gradient.reptile import Reptile
 from fewshot.testing import check_learner
 from fewshot.training.episodic import EpisodicTraining, train
 

@@ -5,8 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from fewshot.learners.baseline import Baseline
-from fewshot.learners.baseline_pp import BaselinePlusPlus
 from make import episode
 from sklearn.linear_model import LogisticRegression
 from slips import Slipped
@@ -16,6 +14,8 @@ from torch.testing import assert_close
 
 from fewshot.contract import SupportSet
 from fewshot.errors import EpisodeError, FewShotError
+from fewshot.learners.linear.baseline import Baseline
+from fewshot.learners.linear.baseline_pp import BaselinePlusPlus
 from fewshot.testing import check_learner
 
 PUBLISHED = {"lr": 0.01, "momentum": 0.9, "dampening": 0.9, "weight_decay": 1e-3}

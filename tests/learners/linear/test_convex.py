@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from fewshot.convex import multinomial_logistic
 from make import episode
 from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 from torch.testing import assert_close
 
 from fewshot.errors import EpisodeError
+from fewshot.learners.linear.convex import multinomial_logistic
 
 
 def oracle(x, target, penalty):

@@ -7,7 +7,6 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from fewshot.learners.distribution_calibration import DistributionCalibration
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from make import episode, episodes
@@ -17,6 +16,7 @@ from torch.testing import assert_close
 from fewshot.contract import SupportSet
 from fewshot.errors import EpisodeError, FewShotError, NotFittedError
 from fewshot.functional import require_every_class
+from fewshot.learners.linear.distribution_calibration import DistributionCalibration
 from fewshot.testing import check_learner
 
 

@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from fewshot.convex import multinomial_logistic
-from fewshot.learners.logistic_regression import LogisticRegression
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from make import episode, episodes, shot_counts
@@ -16,6 +14,8 @@ from torch.testing import assert_close
 from fewshot.contract import SupportSet
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.learners.adapters import from_function
+from fewshot.learners.linear.convex import multinomial_logistic
+from fewshot.learners.linear.logistic_regression import LogisticRegression
 from fewshot.testing import check_learner
 
 

@@ -4,8 +4,6 @@ import math
 
 import pytest
 import torch
-from fewshot.learners.nearest_mean import NearestMean
-from fewshot.learners.prototype_fine_tune import PrototypeFineTune
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from make import episode, episodes
@@ -15,6 +13,8 @@ from torch.testing import assert_close
 
 from fewshot.contract import SupportSet
 from fewshot.errors import EpisodeError, FewShotError
+from fewshot.learners.linear.prototype_fine_tune import PrototypeFineTune
+from fewshot.learners.metric.nearest_mean import NearestMean
 from fewshot.testing import check_learner
 
 

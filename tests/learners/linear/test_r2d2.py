@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from fewshot.convex import ridge
-from fewshot.learners.r2d2 import R2D2
 from hypothesis import given, settings
 from make import episode, episodes
 from torch.nn.functional import cross_entropy, one_hot
@@ -13,6 +11,8 @@ from torch.testing import assert_close
 from fewshot.contract import Embedded, SupportSet, episode_loss
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.learners.adapters import from_function
+from fewshot.learners.linear.convex import ridge
+from fewshot.learners.linear.r2d2 import R2D2
 from fewshot.testing import check_learner
 
 PENALTY, SCALE, BIAS = 2.0, 3.0, 0.5

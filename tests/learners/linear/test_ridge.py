@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from fewshot.convex import ridge
-from fewshot.learners.ridge import Ridge
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from make import episode, episodes
@@ -16,6 +14,8 @@ from torch.testing import assert_close
 from fewshot.contract import SupportSet
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.learners.adapters import from_function
+from fewshot.learners.linear.convex import ridge
+from fewshot.learners.linear.ridge import Ridge
 from fewshot.testing import check_learner
 
 CLOSE = {"rtol": 1e-8, "atol": 1e-9}

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from fewshot.learners.svm import SVM
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from make import episode, episodes
@@ -18,6 +17,7 @@ from torch.testing import assert_close
 from fewshot.contract import Embedded, SupportSet, episode_loss
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.learners.adapters import from_function
+from fewshot.learners.linear.svm import SVM
 from fewshot.testing import check_learner
 
 CLOSE = {"rtol": 1e-6, "atol": 1e-6}

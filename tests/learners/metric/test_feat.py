@@ -5,8 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from fewshot.learners.feat import FEAT
-from fewshot.learners.nearest_mean import NearestMean
 from hypothesis import given, settings
 from make import episode, episodes
 from scipy.special import log_softmax, softmax
@@ -21,6 +19,8 @@ from fewshot.errors import EpisodeError, FewShotError, LeakageError, ShapeError
 from fewshot.evaluation.evaluate import evaluate
 from fewshot.functional import require_every_class
 from fewshot.learners.index import load_learner
+from fewshot.learners.metric.feat import FEAT
+from fewshot.learners.metric.nearest_mean import NearestMean
 from fewshot.testing import check_learner
 from fewshot.training.episodic import EpisodicTraining, train
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from fewshot.learners.k_nearest_neighbours import KNearestNeighbours
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from make import episode, episodes
@@ -15,6 +14,7 @@ from torch.testing import assert_close
 from fewshot.contract import SupportSet
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.functional import class_membership, require_every_class
+from fewshot.learners.metric.k_nearest_neighbours import KNearestNeighbours
 from fewshot.testing import check_learner
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from fewshot.learners.mahalanobis import Mahalanobis
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from make import episode, episodes
@@ -17,6 +16,7 @@ from torch.testing import assert_close
 from fewshot.contract import SupportSet, per_episode
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.functional import require_every_class
+from fewshot.learners.metric.mahalanobis import Mahalanobis
 from fewshot.testing import check_learner
 
 

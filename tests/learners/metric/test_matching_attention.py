@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from fewshot.learners.matching_attention import MatchingAttention
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from make import episode, episodes
@@ -18,6 +17,7 @@ from torch.testing import assert_close
 from fewshot.contract import SupportSet
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.functional import class_membership, require_every_class
+from fewshot.learners.metric.matching_attention import MatchingAttention
 from fewshot.testing import check_learner
 
 SIMILARITIES = {"cosine": cosine_similarity, "squared-euclidean": lambda a, b: -(euclidean_distances(a, b) ** 2)}

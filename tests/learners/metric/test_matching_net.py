@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from fewshot.learners.matching_attention import MatchingAttention
-from fewshot.learners.matching_net import FullContext, MatchingNet
 from hypothesis import given, settings
 from make import episode, episodes
 from scipy.special import expit, softmax
@@ -18,6 +16,8 @@ from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSpec
 from fewshot.errors import EpisodeError, FewShotError, ShapeError
 from fewshot.learners.index import load_learner
+from fewshot.learners.metric.matching_attention import MatchingAttention
+from fewshot.learners.metric.matching_net import FullContext, MatchingNet
 from fewshot.testing import check_learner
 from fewshot.training.episodic import EpisodicTraining, train
 

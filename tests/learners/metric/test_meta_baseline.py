@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from fewshot.learners.meta_baseline import MetaBaseline
 from hypothesis import given, settings
 from make import episode, episodes
 from sklearn.metrics.pairwise import cosine_similarity
@@ -16,6 +15,7 @@ from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSpec
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.learners.index import load_learner
+from fewshot.learners.metric.meta_baseline import MetaBaseline
 from fewshot.testing import check_learner
 from fewshot.training.episodic import EpisodicTraining, train
 

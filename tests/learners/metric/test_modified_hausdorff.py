@@ -1,15 +1,15 @@
 import numpy as np
 import pytest
 import torch
-from fewshot.datasets.lake_runs import lake_episodes, load_lake_runs
-from fewshot.learners.modified_hausdorff import ModifiedHausdorff
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.distance import directed_hausdorff
 
 from fewshot import SupportSet, evaluate
+from fewshot.datasets.named.lake_runs import lake_episodes, load_lake_runs
 from fewshot.errors import EpisodeError, ShapeError
 from fewshot.learners.index import load_learner
+from fewshot.learners.metric.modified_hausdorff import ModifiedHausdorff
 
 
 def slow_distance(a, b):

@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from fewshot.learners.nearest_mean import NearestMean
 from hypothesis import given
 from hypothesis import strategies as st
 from make import episode, episodes
@@ -14,6 +13,7 @@ from torch.testing import assert_close
 
 from fewshot.contract import SupportSet
 from fewshot.errors import EpisodeError, FewShotError
+from fewshot.learners.metric.nearest_mean import NearestMean
 
 
 def slow(support, query):

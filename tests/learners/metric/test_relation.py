@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from fewshot.learners.nearest_mean import NearestMean
-from fewshot.learners.relation import RelationNet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from make import episode, episodes
@@ -18,6 +16,8 @@ from fewshot.episodes import EpisodeSpec
 from fewshot.errors import EpisodeError, FewShotError, LeakageError, ShapeError
 from fewshot.evaluation.evaluate import evaluate
 from fewshot.learners.index import load_learner
+from fewshot.learners.metric.nearest_mean import NearestMean
+from fewshot.learners.metric.relation import RelationNet
 from fewshot.testing import check_learner
 from fewshot.training.episodic import EpisodicTraining, train
 

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from fewshot.learners.relation_net import EndToEndRelationNet, MapEncoder
 from make import episode
 from test_relation import compared, convolved
 from torch import nn
@@ -14,6 +13,7 @@ from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSpec
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.learners.index import load_learner
+from fewshot.learners.metric.relation_net import EndToEndRelationNet, MapEncoder
 from fewshot.testing import check_learner
 from fewshot.training.episodic import EpisodicTraining, train
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from fewshot.learners.simpleshot import SimpleShot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from make import episode, episodes
@@ -16,6 +15,7 @@ from torch.testing import assert_close
 from fewshot.contract import SupportSet
 from fewshot.errors import EpisodeError, FewShotError, NotFittedError
 from fewshot.functional import class_means
+from fewshot.learners.metric.simpleshot import SimpleShot
 from fewshot.testing import check_learner
 
 TRANSFORMS = ["UN", "L2N", "CL2N"]

@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import torch
-from fewshot.learners.nearest_mean import NearestMean
-from fewshot.learners.soft_k_means import MaskedSoftKMeans, SoftKMeans, moments
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from make import episode, episodes
@@ -23,6 +21,8 @@ from fewshot.episodes import EpisodeSpec
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.evaluation.evaluate import evaluate
 from fewshot.functional import class_means, class_membership
+from fewshot.learners.metric.nearest_mean import NearestMean
+from fewshot.learners.metric.soft_k_means import MaskedSoftKMeans, SoftKMeans, moments
 from fewshot.testing import check_learner
 
 

@@ -7,9 +7,6 @@ from copy import deepcopy
 import numpy as np
 import pytest
 import torch
-from fewshot.learners.setfit import SetFit
-from fewshot.pair_training import train_on_pairs
-from fewshot.pairs import count_pairs, draw_pairs
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
@@ -19,6 +16,9 @@ from torch.testing import assert_close
 from fewshot import SupportSet, load_backbone
 from fewshot.contract import prepare
 from fewshot.errors import EpisodeError, FewShotError
+from fewshot.learners.text.pair_training import train_on_pairs
+from fewshot.learners.text.pairs import count_pairs, draw_pairs
+from fewshot.learners.text.setfit import SetFit
 
 LABELS = np.array([0, 1, 1, 2, 0, 1, 1])
 

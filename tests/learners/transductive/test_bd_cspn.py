@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from fewshot.learners.bd_cspn import BDCSPN
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from make import episode, episodes
@@ -14,6 +13,7 @@ from torch.testing import assert_close
 
 from fewshot.contract import SupportSet
 from fewshot.errors import EpisodeError, FewShotError
+from fewshot.learners.transductive.bd_cspn import BDCSPN
 from fewshot.testing import check_learner
 
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from fewshot.learners.label_propagation import LabelPropagation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from make import episode, episodes
@@ -16,6 +15,7 @@ from torch.testing import assert_close
 
 from fewshot.contract import SupportSet
 from fewshot.errors import EpisodeError, FewShotError
+from fewshot.learners.transductive.label_propagation import LabelPropagation
 from fewshot.testing import check_learner
 
 

@@ -6,9 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from fewshot.gram import class_means, cosines, moved, to_the_support
-from fewshot.learners.laplacian_shot import LaplacianShot
-from fewshot.learners.simpleshot import SimpleShot
 from hypothesis import given
 from hypothesis import strategies as st
 from make import episode, episodes
@@ -20,6 +17,9 @@ from torch.testing import assert_close
 from fewshot.contract import SupportSet
 from fewshot.errors import EpisodeError, FewShotError, NotFittedError
 from fewshot.functional import rectifying_weights
+from fewshot.learners.metric.simpleshot import SimpleShot
+from fewshot.learners.transductive.gram import class_means, cosines, moved, to_the_support
+from fewshot.learners.transductive.laplacian_shot import LaplacianShot
 from fewshot.testing import check_learner
 
 

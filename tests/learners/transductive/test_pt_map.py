@@ -6,7 +6,6 @@ import numpy as np
 import ot
 import pytest
 import torch
-from fewshot.learners.pt_map import PTMAP
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from make import episode, episodes
@@ -17,6 +16,7 @@ from torch.testing import assert_close
 from fewshot.contract import SupportSet
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.functional import sinkhorn
+from fewshot.learners.transductive.pt_map import PTMAP
 from fewshot.testing import check_learner
 
 # Sinkhorn -------------------------------------------------------------------------------------------

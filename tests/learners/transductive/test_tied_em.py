@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from fewshot.learners.nearest_mean import NearestMean
-from fewshot.learners.tied_em import TiedEM
 from hypothesis import given
 from hypothesis import strategies as st
 from make import episode, episodes
@@ -16,6 +14,8 @@ from torch.testing import assert_close
 
 from fewshot.contract import SupportSet
 from fewshot.errors import EpisodeError, FewShotError
+from fewshot.learners.metric.nearest_mean import NearestMean
+from fewshot.learners.transductive.tied_em import TiedEM
 from fewshot.testing import check_learner
 
 

@@ -5,9 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from fewshot.learners.alpha_tim import AlphaTIM
-from fewshot.learners.tim_adm import TIMADM
-from fewshot.learners.tim_gd import TIMGD
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from make import episode, episodes
@@ -18,6 +15,9 @@ from torch.testing import assert_close
 
 from fewshot.contract import SupportSet
 from fewshot.errors import EpisodeError, FewShotError
+from fewshot.learners.transductive.alpha_tim import AlphaTIM
+from fewshot.learners.transductive.tim_adm import TIMADM
+from fewshot.learners.transductive.tim_gd import TIMGD
 from fewshot.testing import check_learner
 
 

@@ -4,8 +4,6 @@ import math
 
 import pytest
 import torch
-from fewshot.learners.nearest_mean import NearestMean
-from fewshot.learners.transductive_fine_tune import TransductiveFineTune
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from make import episode, episodes
@@ -16,6 +14,8 @@ from torch.testing import assert_close
 
 from fewshot.contract import SupportSet
 from fewshot.errors import EpisodeError, FewShotError
+from fewshot.learners.metric.nearest_mean import NearestMean
+from fewshot.learners.transductive.transductive_fine_tune import TransductiveFineTune
 from fewshot.testing import check_learner
 
 

@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
 import torch
-from fewshot.datasets.crop_flip import crop_flip
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 from torchvision.transforms.functional import crop, hflip, pad
+
+from fewshot.training.augment.crop_flip import crop_flip
 
 
 def generator(seed=0):

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 import torch
-from fewshot.datasets.rotation import EpisodeRotation, rotate
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from fewshot.errors import DataError, ShapeError
+from fewshot.training.augment.rotation import EpisodeRotation, rotate
 
 
 def batch(episodes=3, way=4, seed=0):
