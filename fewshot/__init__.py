@@ -19,6 +19,7 @@ _INDEX = {
     "Parts": "fewshot.evaluation.class_scores",
     "Record": "fewshot.records.record",
     "SupportSet": "fewshot.contract",
+    "Transfer": "fewshot.tasks.transfer",
     "Transformed": "fewshot.learners.transformed",
     "choose": "fewshot.evaluation.choose",
     "compare": "fewshot.records.compare",

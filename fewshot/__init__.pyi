@@ -23,5 +23,6 @@ from fewshot.learners.metric.nearest_mean import NearestMean as NearestMean
 from fewshot.learners.transformed import Transformed as Transformed
 from fewshot.records.compare import compare as compare
 from fewshot.records.record import Record as Record
+from fewshot.tasks.transfer import Transfer as Transfer
 
 __version__: str

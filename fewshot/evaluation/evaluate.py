@@ -17,21 +17,23 @@ from fewshot.evaluation.collect import Episodes, Report, answer
 from fewshot.evaluation.describe import assumptions, cut_texts, describe
 from fewshot.evaluation.embedded import embedded
 from fewshot.evaluation.guard import check_answers, check_items_alone, check_overlap, is_fixed
-from fewshot.evaluation.required import require_collection, require_episodes, require_learner
+from fewshot.evaluation.required import require_alone, require_collection, require_episodes, require_learner
 from fewshot.evaluation.target import asked_classes, make_sampler, require_alike
+from fewshot.evaluation.transfer import evaluate_transfer
 from fewshot.plumbing.number_checks import seed_number, whole_number
 from fewshot.records.answers import Answers
 from fewshot.records.choice import Choice
 from fewshot.records.record import Record
 from fewshot.records.summary import further_intervals, open_note, summarize, summarize_open_set
 from fewshot.statistics.interval import check_level
+from fewshot.tasks.transfer import Transfer
 
 LARGE = 2**21  # bytes of an episode's items from which on it is scored by itself
 
 
 def evaluate(
     learner: Learner,
-    collection: Collection,
+    collection: Collection | Transfer,
     spec: EpisodeSpec | None = None,
     episodes: int | FixedEpisodes = 1000,
     seed: int = 0,
@@ -58,7 +60,8 @@ def evaluate(
 
     Args:
         learner: Anything with ``adapt``.
-        collection: Classes to draw episodes from.
+        collection: Classes to draw episodes from; or a task, `fewshot.Transfer`, which says by itself what is queried:
+            of the other arguments ``keep_scores``, ``cache``, ``level`` and ``report`` go with it.
         spec: Shape of an episode; 5-way 1-shot with 15 queries a class when left out.
         episodes: How many to draw, or a fixed list of them.
         seed: Names the list of episodes.
@@ -96,6 +99,9 @@ def evaluate(
     """
     started = time.perf_counter()
     require_learner(learner)
+    if isinstance(collection, Transfer):
+        require_alone(spec=spec, queries=queries, batch=batch, chosen=chosen)
+        return evaluate_transfer(learner, collection, keep_scores=keep_scores, cache=cache, level=level, report=report)
     require_collection(collection)
     if queries is not None:
         require_collection(queries)

@@ -41,6 +41,17 @@ def require_collection(data: Any) -> None:
         )
 
 
+def require_alone(**options: Any) -> None:
+    """Let pass what goes with a task, which says by itself what is queried.
+
+    Raises:
+        EpisodeError: If one of the options is given; names it.
+    """
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise EpisodeError(f"a task says by itself what is queried, got {given[0]} beside it; set it in the task")
+
+
 def require_episodes(episodes: Any) -> int | FixedEpisodes:
     """A number of episodes as an ``int``, or a fixed list of them.
 

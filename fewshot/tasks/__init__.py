@@ -1,0 +1,1 @@
+"""Tasks: what is put to a learner, a file a kind."""
