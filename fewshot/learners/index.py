@@ -52,6 +52,8 @@ LEARNERS = {
     "distribution-calibration": Entry("distribution_calibration:DistributionCalibration", "linear", "Yang et al. 2021"),
     "eszsl": Entry("eszsl:ESZSL", "zero-shot", "Romera-Paredes and Torr 2015"),
     "feat": Entry("feat:FEAT", "metric", "Ye et al. 2020"),
+    "jda": Entry("adaptation.jda:JDA", "adaptation", "Long et al. 2013"),
+    "joint-pca": Entry("adaptation.pca:JointPCA", "adaptation", "Pan et al. 2011"),
     "fomaml": Entry("fomaml:FOMAML", "gradient", "Finn et al. 2017", by_batch_norm=True),
     "fine-tune": Entry("fine_tune:FineTune", "gradient", "Yosinski et al. 2014; Howard and Ruder 2018"),
     "iap": Entry("iap:IAP", "zero-shot", "Lampert et al. 2009"),
@@ -87,12 +89,14 @@ LEARNERS = {
     "setfit": Entry("setfit:SetFit", "text", "Tunstall et al. 2022"),
     "simpleshot": Entry("simpleshot:SimpleShot", "metric", "Wang et al. 2019"),
     "sje": Entry("sje:SJE", "zero-shot", "Akata et al. 2015"),
+    "source-only": Entry("adaptation.source_only:SourceOnly", "adaptation", "Long et al. 2013"),
     "soft-k-means": Entry("soft_k_means:SoftKMeans", "semi-supervised", "Ren et al. 2018"),
     "transductive-fine-tune": Entry(
         "transductive_fine_tune:TransductiveFineTune", "transductive", "Dhillon et al. 2020"
     ),
     "transformed": Entry("transformed:Transformed", "wrapper", "Wang et al. 2019; Hu et al. 2021"),
     "svm": Entry("svm:SVM", "linear", "Crammer and Singer 2001; Lee et al. 2019"),
+    "tca": Entry("adaptation.tca:TCA", "adaptation", "Pan et al. 2011"),
     "tied-em": Entry("tied_em:TiedEM", "transductive", "Dempster et al. 1977; Nigam et al. 2000"),
     "tim-adm": Entry("tim_adm:TIMADM", "transductive", "Boudiaf et al. 2020"),
     "tim-gd": Entry("tim_gd:TIMGD", "transductive", "Boudiaf et al. 2020"),
