@@ -42,6 +42,8 @@ LEARNERS = {
     "boil": Entry("boil:BOIL", "gradient", "Oh et al. 2021", by_batch_norm=True),
     "conse": Entry("conse:ConSE", "zero-shot", "Norouzi et al. 2014"),
     "coop": Entry("coop:CoOp", "hybrid", "Zhou et al. 2022"),
+    "coral": Entry("adaptation.coral:CORAL", "adaptation", "Sun et al. 2016"),
+    "coral-published": Entry("adaptation.coral_published:PublishedCORAL", "adaptation", "Sun et al. 2016"),
     "dap": Entry("dap:DAP", "zero-shot", "Lampert et al. 2009"),
     "descriptor-kernel": Entry(
         "descriptor_kernel:DescriptorKernel", "zero-shot", "Nadaraya 1964; Rohrbach et al. 2010"
@@ -52,6 +54,7 @@ LEARNERS = {
     "distribution-calibration": Entry("distribution_calibration:DistributionCalibration", "linear", "Yang et al. 2021"),
     "eszsl": Entry("eszsl:ESZSL", "zero-shot", "Romera-Paredes and Torr 2015"),
     "feat": Entry("feat:FEAT", "metric", "Ye et al. 2020"),
+    "gfk": Entry("adaptation.gfk:GFK", "adaptation", "Gong et al. 2012"),
     "jda": Entry("adaptation.jda:JDA", "adaptation", "Long et al. 2013"),
     "joint-pca": Entry("adaptation.pca:JointPCA", "adaptation", "Pan et al. 2011"),
     "fomaml": Entry("fomaml:FOMAML", "gradient", "Finn et al. 2017", by_batch_norm=True),
@@ -95,6 +98,7 @@ LEARNERS = {
         "transductive_fine_tune:TransductiveFineTune", "transductive", "Dhillon et al. 2020"
     ),
     "transformed": Entry("transformed:Transformed", "wrapper", "Wang et al. 2019; Hu et al. 2021"),
+    "subspace-alignment": Entry("adaptation.subspace_alignment:SubspaceAlignment", "adaptation", "Fernando et al. 2013"),
     "svm": Entry("svm:SVM", "linear", "Crammer and Singer 2001; Lee et al. 2019"),
     "tca": Entry("adaptation.tca:TCA", "adaptation", "Pan et al. 2011"),
     "tied-em": Entry("tied_em:TiedEM", "transductive", "Dempster et al. 1977; Nigam et al. 2000"),

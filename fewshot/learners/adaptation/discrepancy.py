@@ -31,6 +31,11 @@ def class_gaps(y: Integer[Tensor, " s"], guess: Integer[Tensor, " u"], n_way: in
     return torch.cat([mine / mine.sum(0), -theirs / theirs.sum(0).clamp(min=1)])
 
 
+def unit_gaps(gaps: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
+    """The same, with ``M = gaps gapsᵀ`` of Frobenius norm 1, whose weight does not depend on the number of rows."""
+    return gaps / (gaps.mT @ gaps).norm().sqrt()
+
+
 @dataclass(frozen=True)
 class Coordinates:
     """Rows of both domains in a basis of their own span, in which every map of theirs is small.

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from fewshot.contract import Classifier, SupportSet
-from fewshot.learners.adaptation.discrepancy import Coordinates, class_gaps, keep_pencil_options, marginal_gap
+from fewshot.learners.adaptation.discrepancy import Coordinates, class_gaps, keep_pencil_options, marginal_gap, unit_gaps
 from fewshot.learners.adaptation.domains import keep_domain_options, on_domains
 from fewshot.learners.adaptation.heads import is_transductive, keep_head, on_mapped
 from fewshot.learners.adaptation.scaling import unit_rows
@@ -81,8 +81,7 @@ class JDA:
         return classify
 
     def _round(self, support: SupportSet, coordinates: Coordinates, gaps: Tensor) -> Classifier:
-        normed = gaps / (gaps.mT @ gaps).norm().sqrt()  # M / ‖M‖ with M = gaps gapsᵀ
-        directions = coordinates.map(normed, self.penalty, self.dim, self.eigenvectors)
+        directions = coordinates.map(unit_gaps(gaps), self.penalty, self.dim, self.eigenvectors)
 
         def through(rows: Tensor) -> Tensor:
             return unit_rows(rows @ directions) if self.unit_map else rows @ directions

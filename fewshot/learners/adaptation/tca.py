@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from fewshot.contract import Classifier, SupportSet
-from fewshot.learners.adaptation.discrepancy import Coordinates, keep_pencil_options, marginal_gap
+from fewshot.learners.adaptation.discrepancy import Coordinates, keep_pencil_options, marginal_gap, unit_gaps
 from fewshot.learners.adaptation.domains import keep_domain_options, on_domains
 from fewshot.learners.adaptation.heads import is_transductive, keep_head, on_mapped
 from fewshot.learners.adaptation.scaling import unit_rows
+from fewshot.number_checks import truth_value
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class TCA:
         penalty: μ of the paper, λ in later ones.
         form: ``"kernel"`` as above, or ``"primal"``: ``X A`` with ``Aᵀ Xᵀ H X A`` against ``Aᵀ (Xᵀ L X + penalty I) A``.
         eigenvectors: ``"constraint"`` as in the paper, ``Wᵀ K H K W = I``; or ``"unit"``: columns of length 1.
+        unit_gap: Whether L is divided by its Frobenius norm, as published tables have it; False is the paper.
         unit_map: Whether mapped rows are given length 1.
         scaling: Steps before; see `fewshot.learners.adaptation.scaling`.
         adapt_to: Rows of the target that count: ``"pool"``, or ``"queries"`` of a call.
@@ -42,6 +44,7 @@ class TCA:
     penalty: float = 1.0
     form: str = "kernel"
     eigenvectors: str = "unit"
+    unit_gap: bool = True
     unit_map: bool = False
     scaling: str | Sequence[str] = ()
     adapt_to: str = "pool"
@@ -49,6 +52,7 @@ class TCA:
 
     def __post_init__(self) -> None:
         keep_pencil_options(self)
+        truth_value("unit_gap", self.unit_gap)
         keep_domain_options(self)
         keep_head(self)
 
@@ -67,6 +71,7 @@ class TCA:
         x, target = support.x, cast(Tensor, support.unlabelled)
         both = torch.cat([x, target])
         gap = marginal_gap(len(x), len(target), both)
+        gap = unit_gaps(gap) if self.unit_gap else gap
         directions = Coordinates.of(both, self.form).map(gap, self.penalty, self.dim, self.eigenvectors)
 
         def through(rows: Tensor) -> Tensor:
