@@ -65,6 +65,7 @@ LEARNERS = {
         "label_propagation:LabelPropagation", "transductive", "Zhou et al. 2003; Liu et al. 2019"
     ),
     "laplacian-shot": Entry("laplacian_shot:LaplacianShot", "transductive", "Ziko et al. 2020"),
+    "libsvm": Entry("adaptation.libsvm:LibSVM", "adaptation", "Chang and Lin 2011"),
     "logistic-regression": Entry("logistic_regression:LogisticRegression", "linear", "Cox 1958"),
     "lp-plus-plus": Entry("lp_plus_plus:LPPlusPlus", "hybrid", "Huang et al. 2024"),
     "mahalanobis": Entry("mahalanobis:Mahalanobis", "metric", "Fisher 1936; Bateni et al. 2020"),

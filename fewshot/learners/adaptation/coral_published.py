@@ -9,18 +9,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
-import torch
 from torch import Tensor
 
 from fewshot.contract import Classifier, SupportSet
 from fewshot.learners.adaptation.coral import recolour
 from fewshot.learners.adaptation.domains import keep_domain_options, on_domains
+from fewshot.learners.adaptation.libsvm import votes
 from fewshot.number_checks import keep_finite_numbers
 
 
 @dataclass(frozen=True)
 class PublishedCORAL:
-    """Scores are decisions of scikit-learn's ``SVC`` on ``x A xᵀ`` among rows of the source, and ``q (x A)ᵀ`` for queries.
+    """Scores are votes as of `fewshot.learners.adaptation.libsvm.LibSVM`, on ``x A xᵀ`` among rows of the source, and ``q (x A)ᵀ`` for queries.
 
     For rebuilding that table only; `fewshot.learners.adaptation.coral.CORAL` is the method.
 
@@ -40,6 +40,7 @@ class PublishedCORAL:
     adapt_to: str = "pool"
 
     scores = "rank"
+    class_symmetric = False  # ties go to the class that comes first
 
     def __post_init__(self) -> None:
         keep_finite_numbers(self, C="(0, inf)", ridge="(0, inf)")
@@ -59,8 +60,4 @@ class PublishedCORAL:
         recoloured = recolour(x, cast(Tensor, support.unlabelled), self.ridge, 0.0)(x)
         machine = SVC(C=self.C, kernel="precomputed").fit((recoloured @ x.mT).cpu().numpy(), support.y.cpu().numpy())
 
-        def answer(rows: Tensor) -> Tensor:
-            values = torch.from_numpy(machine.decision_function((rows @ recoloured.mT).cpu().numpy())).to(rows)
-            return torch.stack([-values, values], 1) if values.ndim == 1 else values
-
-        return answer
+        return lambda rows: votes(machine, (rows @ recoloured.mT).cpu().numpy(), rows)

@@ -1,6 +1,6 @@
 """The head of a learner between domains: it answers for mapped rows of the target from mapped rows of the source."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -14,21 +14,30 @@ MOST = 2**23  # numbers in a table of source by target rows
 
 
 def keep_head(learner: Any) -> None:
-    """Check the ``head`` of a learner, a frozen one too; where it is a name, load it.
+    """Check the ``head`` of a learner, a frozen one too; where it is a name or ``{name: options}``, load it.
 
     Raises:
         FewShotError: If it is no learner, or one that has to see base classes.
     """
     head = learner.head
-    if isinstance(head, str):
-        from fewshot.learners.index import load_learner
-
-        head = load_learner(head)
+    if isinstance(head, str | Mapping):
+        head = _by_name(head)
     if not callable(getattr(head, "adapt", None)) or isinstance(head, type):
         raise FewShotError(f"a head must be a learner, or the name of one, got {head!r}; take 'k-nearest-neighbours'")
     if hasattr(head, "with_base"):
         raise FewShotError(f"a head must answer without base classes, got {type(head).__name__}; take another")
     object.__setattr__(learner, "head", head)
+
+
+def _by_name(head: str | Mapping[str, Any]) -> Any:
+    from fewshot.learners.index import load_learner
+
+    if isinstance(head, str):
+        return load_learner(head)
+    if len(head) != 1:
+        raise FewShotError(f"a head with options must be one name with them, got {list(head)}; write {{name: {{...}}}}")
+    ((name, options),) = head.items()
+    return load_learner(name, **options)
 
 
 def is_transductive(learner: Any) -> bool:

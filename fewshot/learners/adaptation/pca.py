@@ -27,7 +27,7 @@ class JointPCA:
         dim: Number of directions.
         scaling: Steps before; see `fewshot.learners.adaptation.scaling`.
         adapt_to: Rows of the target that count: ``"pool"``, or ``"queries"`` of a call.
-        head: A learner on rows, or the name of one.
+        head: A learner on rows, its name, or ``{name: options}``.
 
     Raises:
         FewShotError: If an option is not known.

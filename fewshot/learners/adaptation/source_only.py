@@ -20,7 +20,7 @@ class SourceOnly:
     Attributes:
         scaling: Steps before the head; see `fewshot.learners.adaptation.scaling`.
         adapt_to: ``"pool"`` scales the target by the pool, ``"queries"`` by the queries of a call.
-        head: A learner on rows, or the name of one.
+        head: A learner on rows, its name, or ``{name: options}``.
 
     Raises:
         FewShotError: If an option is not known.
