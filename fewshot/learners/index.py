@@ -37,6 +37,15 @@ class Entry(NamedTuple):
 
 
 LEARNERS = {
+    "coral": Entry("adaptation.coral:CORAL", "Sun et al. 2016"),
+    "coral-published": Entry("adaptation.coral_published:PublishedCORAL", "Sun et al. 2016"),
+    "gfk": Entry("adaptation.gfk:GFK", "Gong et al. 2012"),
+    "jda": Entry("adaptation.jda:JDA", "Long et al. 2013"),
+    "joint-pca": Entry("adaptation.pca:JointPCA", "Pan et al. 2011"),
+    "libsvm": Entry("adaptation.libsvm:LibSVM", "Chang and Lin 2011"),
+    "source-only": Entry("adaptation.source_only:SourceOnly", "Long et al. 2013"),
+    "subspace-alignment": Entry("adaptation.subspace_alignment:SubspaceAlignment", "Fernando et al. 2013"),
+    "tca": Entry("adaptation.tca:TCA", "Pan et al. 2011"),
     "ale": Entry("described.ale:ALE", "Akata et al. 2013"),
     "alpha-tim": Entry("transductive.alpha_tim:AlphaTIM", "Veilleux et al. 2021"),
     "anil": Entry("gradient.anil:ANIL", "Raghu et al. 2020", by_batch_norm=True),
