@@ -37,6 +37,10 @@ class Entry(NamedTuple):
 
 
 LEARNERS = {
+    "tca": Entry("adaptation.tca:TCA", "Pan et al. 2011"),
+    "source-only": Entry("adaptation.source_only:SourceOnly", "Long et al. 2013"),
+    "joint-pca": Entry("adaptation.pca:JointPCA", "Pan et al. 2011"),
+    "jda": Entry("adaptation.jda:JDA", "Long et al. 2013"),
     "ale": Entry("described.ale:ALE", "Akata et al. 2013"),
     "alpha-tim": Entry("transductive.alpha_tim:AlphaTIM", "Veilleux et al. 2021"),
     "anil": Entry("gradient.anil:ANIL", "Raghu et al. 2020", by_batch_norm=True),

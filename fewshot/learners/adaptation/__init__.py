@@ -1,0 +1,1 @@
+"""Learners that answer for a target domain without labels, from a labelled source domain."""

@@ -1,0 +1,58 @@
+"""The head of a learner between domains: it answers for mapped rows of the target from mapped rows of the source."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fewshot.claims import claims_of
+from fewshot.contract import Classifier, SupportSet
+from fewshot.errors import FewShotError
+
+MOST = 2**23  # numbers in a table of source by target rows
+
+
+def keep_head(learner: Any) -> None:
+    """Check the ``head`` of a learner, a frozen one too; where it is a name, load it.
+
+    Raises:
+        FewShotError: If it is no learner, or one that has to see base classes.
+    """
+    head = learner.head
+    if isinstance(head, str):
+        from fewshot.learners.index import load_learner
+
+        head = load_learner(head)
+    if not callable(getattr(head, "adapt", None)) or isinstance(head, type):
+        raise FewShotError(f"a head must be a learner, or the name of one, got {head!r}; take 'k-nearest-neighbours'")
+    if hasattr(head, "with_base"):
+        raise FewShotError(f"a head must answer without base classes, got {type(head).__name__}; take another")
+    object.__setattr__(learner, "head", head)
+
+
+def is_transductive(learner: Any) -> bool:
+    """Whether answers depend on the other queries: of one that adapts to them, or has a head that does."""
+    return learner.adapt_to == "queries" or claims_of(learner.head).transductive
+
+
+def on_mapped(head: Any, support: SupportSet, source: Tensor, through: Callable[[Tensor], Tensor]) -> Classifier:
+    """The head, adapted to the mapped source; the classifier maps its queries.
+
+    Args:
+        head: Any learner; it gets the mapped target as its pool, and queries in blocks unless it is transductive.
+        support: One episode, scaled.
+        source: Its rows of the source, mapped, ``(s, k)``.
+        through: Maps rows ``(n, dim)`` of the target to ``(n, k)``.
+    """
+    pool = None if support.unlabelled is None else through(support.unlabelled)[None]
+    seed = None if support.seed is None else support.seed.reshape(1)
+    mapped = SupportSet(source[None], support.y[None], support.n_way, unlabelled=pool, seed=seed)
+    classify = head.adapt(mapped)
+    size = max(1, MOST // len(source))
+
+    def answer(query: Tensor) -> Tensor:
+        blocks = [query] if claims_of(head).transductive else query.split(size)
+        return torch.cat([classify(through(block)[None])[0] for block in blocks])
+
+    return answer
