@@ -16,12 +16,16 @@ Estimand = Literal[
     "new images of these classes",
     "new classes",
     "new training runs",
+    "new rows of both domains",
+    "other splits of these rows",
 ]
 CLOSED: Estimand = "these episodes' images"
 DRAWS: Estimand = "new draws of the examples, these test items"
 OPEN: Estimand = "new images of these classes"
 NEW_CLASSES: Estimand = "new classes"
 TRAINING_RUNS: Estimand = "new training runs"
+DOMAIN_ROWS: Estimand = "new rows of both domains"
+SPLITS: Estimand = "other splits of these rows"
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from torch import Tensor
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.functional import class_membership
 from fewshot.learners.adaptation.subspaces import require_rank, row_space
-from fewshot.number_checks import keep_finite_numbers, keep_whole_numbers, truth_value
+from fewshot.plumbing.number_checks import keep_finite_numbers, keep_whole_numbers, truth_value
 
 FORMS = ("kernel", "primal")
 EIGENVECTORS = ("unit", "constraint")

@@ -19,7 +19,7 @@ from fewshot.learners.adaptation.discrepancy import Coordinates, class_gaps, kee
 from fewshot.learners.adaptation.domains import keep_domain_options, on_domains
 from fewshot.learners.adaptation.heads import is_transductive, keep_head, on_mapped
 from fewshot.learners.adaptation.scaling import unit_rows
-from fewshot.number_checks import keep_whole_numbers
+from fewshot.plumbing.number_checks import keep_whole_numbers
 
 
 @dataclass(frozen=True)

@@ -112,6 +112,29 @@ def multinomial_logistic(
     return weights.mT, (theta[..., -1:] * unit - weights @ centre.mT).mT
 
 
+def logistic_towards(
+    x: Float[Tensor, "*e s dim"], target: Float[Tensor, "*e s n"], start: Float[Tensor, "*e dim n"], penalty: float
+) -> Float[Tensor, "*e dim n"]:
+    """Weights W that minimise ``-Σ target · log softmax(x W) + penalty ‖W - start‖² / 2``; no intercept.
+
+    Solved for ``W - start`` along the axes that the items span, for along others it is 0.
+
+    Args:
+        x: Items in float64; add a column of ones for an intercept.
+        target: Share of each item that belongs to each class, as in `multinomial_logistic`.
+        start: Weights at which there is no penalty.
+        penalty: Strength of the penalty, above 0.
+
+    Raises:
+        EpisodeError: If Newton's method does not converge.
+    """
+    coordinates, axes = orthogonal(x)
+    strength = torch.full_like(target[..., :1, :].mT * coordinates[..., :1, :], penalty)
+    problem = Logistic(coordinates, target.mT.contiguous(), strength, exact=True, offset=(x @ start).mT)
+    theta, _ = _newton(problem)
+    return start + axes @ theta.mT
+
+
 def _centre(x: Tensor, shares: Tensor) -> Tensor:
     """Mean item, weighted where weights differ: an item without weight may be anything."""
     mass = shares.sum(-2, keepdim=True)
@@ -186,12 +209,14 @@ class Logistic:
         target: Shares, ``(n, s)``.
         strength: Of the penalty on each coefficient, ``(n, k)``.
         exact: Whether a likeliest class may be so likely that 1 - p is below rounding; it is computed from the others.
+        offset: Added to the logits, ``(n, s)``.
     """
 
     design: Tensor
     target: Tensor
     strength: Tensor
     exact: bool = False
+    offset: Tensor | float = 0.0
 
     @cached_property
     def mass(self) -> Tensor:
@@ -200,7 +225,7 @@ class Logistic:
 
     def at(self, theta: Tensor) -> Point:
         """The objective there."""
-        logits = theta @ self.design.mT
+        logits = theta @ self.design.mT + self.offset
         penalty = _dot(self.strength * theta, theta) / 2
         if not self.exact:
             logp = logits.log_softmax(-2)
