@@ -112,7 +112,7 @@ def _summary(answers: Answers, correct: np.ndarray, queries: int, level: float) 
     sure = answers.confidence
     return Summary(
         accuracy=interval.estimate,
-        fifth_percentile=fifth_percentile(answers.correct / answers.queries),
+        fifth_percentile=fifth_percentile(correct / queries),
         calibration_error=None if sure is None else expected_calibration_error(sure, answers.true == answers.predicted),
         **interval_fields(interval),
     )

@@ -17,7 +17,7 @@ from fewshot.errors import EpisodeError
 from fewshot.learners.adaptation.domains import keep_domain_options, on_domains
 from fewshot.learners.adaptation.heads import is_transductive, keep_head, on_mapped
 from fewshot.learners.adaptation.subspaces import row_space
-from fewshot.number_checks import keep_finite_numbers
+from fewshot.plumbing.number_checks import keep_finite_numbers
 
 
 @dataclass(frozen=True)

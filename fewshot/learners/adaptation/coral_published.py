@@ -15,7 +15,7 @@ from fewshot.contract import Classifier, SupportSet
 from fewshot.learners.adaptation.coral import recolour
 from fewshot.learners.adaptation.domains import keep_domain_options, on_domains
 from fewshot.learners.adaptation.libsvm import votes
-from fewshot.number_checks import keep_finite_numbers
+from fewshot.plumbing.number_checks import keep_finite_numbers
 
 
 @dataclass(frozen=True)

@@ -139,7 +139,9 @@ def _shares(values: Float[Tensor, "m b"]) -> Float[Tensor, " b"]:
     Without the sum's constraint, ``Σ θ - mean log(values θ)`` is least there as well, for scaling θ by a scales it by
     ``a Σ θ - log a``, which is least where the sum is 1.
     """
-    values = values / values.amax(1, keepdim=True).clamp(min=torch.finfo(values.dtype).tiny)  # changes the log by constants
+    values = values / values.amax(1, keepdim=True).clamp(
+        min=torch.finfo(values.dtype).tiny
+    )  # changes the log by constants
     m, b = values.shape
 
     def system(x: Tensor, d: Tensor):  # type: ignore[no-untyped-def]

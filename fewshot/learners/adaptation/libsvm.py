@@ -16,7 +16,7 @@ from torch import Tensor
 from fewshot.contract import Classifier, SupportSet, on_features, per_episode
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.functional import require_every_class, require_finite
-from fewshot.number_checks import keep_finite_numbers
+from fewshot.plumbing.number_checks import keep_finite_numbers
 
 KERNELS = ("rbf", "linear")
 

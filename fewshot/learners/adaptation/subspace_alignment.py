@@ -15,7 +15,7 @@ from fewshot.contract import Classifier, SupportSet
 from fewshot.learners.adaptation.domains import keep_domain_options, on_domains
 from fewshot.learners.adaptation.heads import is_transductive, keep_head, on_mapped
 from fewshot.learners.adaptation.subspaces import principal_axes
-from fewshot.number_checks import keep_whole_numbers, truth_value
+from fewshot.plumbing.number_checks import keep_whole_numbers, truth_value
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from fewshot.learners.adaptation.discrepancy import Coordinates, keep_pencil_opt
 from fewshot.learners.adaptation.domains import keep_domain_options, on_domains
 from fewshot.learners.adaptation.heads import is_transductive, keep_head, on_mapped
 from fewshot.learners.adaptation.scaling import unit_rows
-from fewshot.number_checks import truth_value
+from fewshot.plumbing.number_checks import truth_value
 
 
 @dataclass(frozen=True)
