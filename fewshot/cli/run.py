@@ -10,6 +10,7 @@ from fewshot.cli.terminal.output import document, note, show_tables, stdout_kept
 
 if TYPE_CHECKING:
     from fewshot.recipes.schema import Recipe
+    from fewshot.recipes.transfer_schema import TransferRecipe
     from fewshot.recipes.zero_shot_schema import ZeroShotRecipe
     from fewshot.records.record import Record
 
@@ -42,6 +43,7 @@ def run(
     from fewshot.cli.terminal.progress import training_line
     from fewshot.recipes.load import load_recipe
     from fewshot.recipes.run import folder_of, names_of, run_recipe
+    from fewshot.recipes.transfer_schema import TransferRecipe
     from fewshot.recipes.zero_shot import check_none_replaced
     from fewshot.recipes.zero_shot_schema import ZeroShotRecipe
     from fewshot.tables.record_tables import error_lines, results_table
@@ -52,6 +54,9 @@ def run(
         if overrides and not again:
             check_none_replaced(loaded, folder_of(loaded, out))
         _run_zero_shot(loaded, out, jobs, again, as_json)
+        return
+    if isinstance(loaded, TransferRecipe):
+        _run_transfer(loaded, out, jobs, again, as_json, bool(overrides))
         return
     with stdout_kept(), training_line() as report:
         records = run_recipe(recipe, out, overrides, report=report, announce=note, again=again, jobs=jobs, only=only)
@@ -88,3 +93,23 @@ def _run_zero_shot(recipe: "ZeroShotRecipe", out: Path | None, jobs: int, again:
     else:
         show_tables(table)
     note(f"table and figure: '{files[0]}', '{files[1]}'")
+
+
+def _run_transfer(
+    recipe: "TransferRecipe", out: Path | None, jobs: int, again: bool, as_json: bool, changed: bool
+) -> None:
+    from fewshot.recipes.run import folder_of
+    from fewshot.recipes.transfer import check_none_replaced, run_transfer
+    from fewshot.recipes.transfer_board import write_transfer_board
+
+    folder = folder_of(recipe, out)
+    if changed and not again:
+        check_none_replaced(recipe, folder)
+    with stdout_kept():
+        records = run_transfer(recipe, folder, announce=note, again=again, jobs=jobs)
+    tables, file = write_transfer_board(recipe, records, folder)
+    if as_json:
+        document([record.as_json() for record in records])
+    else:
+        show_tables(*tables)
+    note(f"table: '{file}'")

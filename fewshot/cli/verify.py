@@ -93,8 +93,12 @@ def _whole(path: Path) -> "Verdict":
 def _verdict(record: "Record", episodes: int, seed: int) -> "Verdict":
     from fewshot.cli.objects.again import same_episodes, same_learner, same_queries
     from fewshot.cli.objects.setting import Setting
+    from fewshot.evaluation.verify import Verdict
     from fewshot.evaluation.verify import verify as recompute
+    from fewshot.recipes.transfer import is_transfer, verify_transfer
 
+    if is_transfer(record):
+        return Verdict((), (), 0, tuple(verify_transfer(record)))
     whole, asked = Setting.of(record).load()
     learner, queries = same_learner(record, whole), same_queries(record)
     sampler = same_episodes(record, asked, queries)

@@ -11,7 +11,14 @@ from fewshot.plumbing.files import packaged
 from fewshot.plumbing.names import unknown
 from fewshot.plumbing.yaml_files import YamlFile
 from fewshot.recipes.schema import Recipe
+from fewshot.recipes.transfer_schema import TransferRecipe
 from fewshot.recipes.zero_shot_schema import ZeroShotRecipe
+
+KINDS: dict[str, type[ZeroShotRecipe] | type[TransferRecipe]] = {
+    "zero_shot": ZeroShotRecipe,
+    "transfer": TransferRecipe,
+}
+"""By the key that only recipes of this kind have."""
 
 
 def recipe_names() -> dict[str, str]:
@@ -19,8 +26,8 @@ def recipe_names() -> dict[str, str]:
     return {path.stem: load_recipe(str(path)).about for path in sorted(packaged("recipes").glob("*.yaml"))}
 
 
-def load_recipe(name: str, overrides: Mapping[str, str] | None = None) -> Recipe | ZeroShotRecipe:
-    """A recipe by name, or from a YAML file; one with the key ``zero_shot`` is of the second kind.
+def load_recipe(name: str, overrides: Mapping[str, str] | None = None) -> Recipe | ZeroShotRecipe | TransferRecipe:
+    """A recipe by name, or from a YAML file; its key ``zero_shot`` or ``transfer`` says of which kind, if any.
 
     Args:
         name: Name of a packaged recipe, or path of a ``.yaml`` file.
@@ -33,8 +40,7 @@ def load_recipe(name: str, overrides: Mapping[str, str] | None = None) -> Recipe
     file = YamlFile.read(_find(name), "recipe", RecipeError)
     for key, value in (overrides or {}).items():
         _override(file.content, key, value)
-    model: type[Recipe] | type[ZeroShotRecipe] = ZeroShotRecipe if "zero_shot" in file.content else Recipe
-    return file.checked(model)
+    return file.checked(next((kind for key, kind in KINDS.items() if key in file.content), Recipe))
 
 
 def _find(name: str) -> Path:

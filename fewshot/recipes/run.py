@@ -16,6 +16,7 @@ from fewshot.recipes.load import load_recipe
 from fewshot.recipes.rows import has_record, is_done, judge_row, load_queries, record_path, row_name
 from fewshot.recipes.schema import Recipe
 from fewshot.recipes.trained import Announce, trained
+from fewshot.recipes.transfer_schema import TransferRecipe
 from fewshot.recipes.workers import share
 from fewshot.recipes.zero_shot_schema import ZeroShotRecipe
 from fewshot.records.record import ANYTHING, Record
@@ -59,8 +60,13 @@ def run_recipe(
         UnknownNameError: If ``only`` names no learner of the recipe.
     """
     recipe = load_recipe(name, overrides)
-    if isinstance(recipe, ZeroShotRecipe):
-        raise RecipeError(f"'{name}' must be a recipe of episodes, got one of zero-shot learning; call run_zero_shot")
+    if not isinstance(recipe, Recipe):
+        kind = (
+            "zero-shot learning; call run_zero_shot"
+            if isinstance(recipe, ZeroShotRecipe)
+            else "transfer; call run_transfer"
+        )
+        raise RecipeError(f"'{name}' must be a recipe of episodes, got one of {kind}")
     folder = folder_of(recipe, out)
     singles = _chosen(recipe.singles(), only)
     if overrides and not again:
@@ -107,7 +113,7 @@ def _to_make(recipe: Recipe, folder: Path, again: bool) -> Replaces:
     return {path: ANYTHING if again else content_hash(path) for path in paths}
 
 
-def folder_of(recipe: Recipe | ZeroShotRecipe, out: Path | None = None) -> Path:
+def folder_of(recipe: Recipe | ZeroShotRecipe | TransferRecipe, out: Path | None = None) -> Path:
     """Where the records of a recipe are written."""
     return out or Path("fewshot-results") / recipe.name
 

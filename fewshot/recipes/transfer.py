@@ -1,0 +1,168 @@
+"""Running a recipe of transfer between domains: every learner on every task."""
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from fewshot.backbones.index import load_backbone
+from fewshot.contract import Embedded
+from fewshot.datasets.collection import Collection
+from fewshot.datasets.index import load_dataset
+from fewshot.errors import RecordError
+from fewshot.evaluation.transfer import evaluate_transfer
+from fewshot.learners.index import load_learner
+from fewshot.learners.transformed import Transformed
+from fewshot.plumbing.files import content_hash, require_writable
+from fewshot.recipes.before import refuse_to_replace
+from fewshot.recipes.transfer_schema import TransferLearner, TransferRecipe
+from fewshot.recipes.workers import share
+from fewshot.records.record import ANYTHING, Record
+from fewshot.tasks.transfer import Transfer
+
+Announce = Callable[[str], None]
+Pair = tuple[str, TransferLearner]
+
+
+def run_transfer(
+    recipe: TransferRecipe, folder: Path, *, announce: Announce = lambda text: None, again: bool = False, jobs: int = 1
+) -> list[Record]:
+    """Run the recipe; records that are there already, with the same settings, are read again.
+
+    Args:
+        recipe: What to run.
+        folder: For the records.
+        announce: Called with a line before each record.
+        again: Evaluate again, also where records are there.
+        jobs: Processes that share the work; each uses one thread.
+
+    Returns:
+        One record for each task and learner, in this order.
+    """
+    pending = [pair for pair in pairs(recipe) if again or not is_done(recipe, folder, *pair)]
+    if pending:
+        require_writable(folder)
+    calls = [
+        (recipe, folder, *pair, ANYTHING if again else content_hash(path_of(recipe, folder, *pair))) for pair in pending
+    ]
+    for k, name in enumerate(share(judge, calls, jobs), 1):
+        announce(f"{k} of {len(pending)}: {name}")
+    if not pending:
+        announce(f"already done: records in '{folder}'")
+    return [Record.load(path_of(recipe, folder, *pair)) for pair in pairs(recipe)]
+
+
+def pairs(recipe: TransferRecipe) -> list[Pair]:
+    """Every task with every learner."""
+    return [(task, one) for task in recipe.transfer.tasks for one in recipe.learners]
+
+
+def check_none_replaced(recipe: TransferRecipe, folder: Path) -> None:
+    """Refuse what would replace records of other settings, before anything is computed.
+
+    Raises:
+        RecordError: If such a record is there.
+    """
+    refuse_to_replace((path_of(recipe, folder, *pair), is_done(recipe, folder, *pair)) for pair in pairs(recipe))
+
+
+def path_of(recipe: TransferRecipe, folder: Path, task: str, one: TransferLearner) -> Path:
+    """Where the record of a learner on a task is."""
+    return folder / f"{recipe.name}-{task.replace('>', '-')}-{one.name}.json".replace(" ", "-")
+
+
+def settings_of(recipe: TransferRecipe, task: str, one: TransferLearner) -> dict[str, Any]:
+    """All settings that decide a record; what it is compared with later does not."""
+    names = task.split(">")
+    own = {name: domain for name, domain in recipe.transfer.domains.items() if name in names}
+    section = recipe.transfer.model_copy(update={"tasks": [task], "domains": own})
+    single = one.model_copy(update={"options_by_task": {k: v for k, v in one.options_by_task.items() if k == task}})
+    changed = {"learners": [single], "transfer": section}
+    return recipe.model_copy(update=changed).model_dump(mode="json", exclude={"reference", "about"})
+
+
+def is_done(recipe: TransferRecipe, folder: Path, task: str, one: TransferLearner) -> bool:
+    """Whether the record is there, with these settings."""
+    path = path_of(recipe, folder, task, one)
+    return path.exists() and Record.load(path).settings == settings_of(recipe, task, one)
+
+
+def judge(
+    recipe: TransferRecipe, folder: Path, task: str, one: TransferLearner, replaces: str | None = ANYTHING
+) -> str:
+    """Evaluate and save; the name of the record comes back."""
+    path = path_of(recipe, folder, task, one)
+    evaluated(recipe, task, one).save(path, replaces)
+    return path.stem
+
+
+def task_of(recipe: TransferRecipe, task: str) -> Transfer:
+    """The two domains, loaded, and what is queried."""
+    section = recipe.transfer
+    source, target = (_load(section.domains[name].model_dump_json()) for name in task.split(">"))
+    per_class = section.per_class
+    return Transfer(
+        source,
+        target,
+        protocol=section.protocol,
+        per_class=per_class[task.split(">")[0]] if isinstance(per_class, dict) else per_class,
+        draws=section.draws,
+        labelled=section.labelled,
+        seed=section.seed,
+        common_classes=section.common_classes,
+        allow_equal=section.allow_equal,
+    )
+
+
+@cache
+def _load(domain: str) -> Collection:
+    from fewshot.recipes.transfer_schema import Domain
+
+    known = Domain.model_validate_json(domain)
+    whole = load_dataset(known.data, **known.data_options)
+    return whole if known.split is None else whole.split(known.split)
+
+
+def evaluated(recipe: TransferRecipe, task: str, one: TransferLearner) -> Record:
+    """The record of a learner on a task, with names and options as the recipe has them."""
+    options = one.learner_options | one.options_by_task.get(task, {})
+    head = load_learner(one.learner, **options)
+    head = Transformed(recipe.transforms, head) if recipe.transforms else head
+    backbone = None if recipe.backbone is None else load_backbone(recipe.backbone, **recipe.backbone_options)
+    record = evaluate_transfer(head if backbone is None else Embedded(backbone, head), task_of(recipe, task))
+    named = {
+        "recipe": recipe.name,
+        "settings": settings_of(recipe, task, one),
+        "learner": record.learner.model_copy(update={"name": one.learner, "options": options}),
+        "backbone": record.backbone and record.backbone.model_copy(update={"name": recipe.backbone}),
+        "data": record.data.model_copy(update={"name": f"{recipe.name}: {task}"}),
+    }
+    return record.model_copy(update=named).with_answers(record.load_answers())
+
+
+def verify_transfer(record: Record) -> list[str]:
+    """Evaluate a record's learner anew; sentences about what does not hold.
+
+    Raises:
+        RecordError: If no recipe made the record, or the data have changed since.
+    """
+    if record.settings is None:
+        raise RecordError("only the record of a recipe can be evaluated anew, got one without settings")
+    recipe = TransferRecipe.model_validate(record.settings)
+    again = evaluated(recipe, recipe.transfer.tasks[0], recipe.learners[0])
+    if again.data.hash != record.data.hash:
+        raise RecordError(
+            f"verifying needs the very items of the record, data hash {record.data.hash[:16]}, got {again.data.hash[:16]}"
+        )
+    if again.episodes.manifest != record.episodes.manifest:
+        return ["the manifest is not that of the draws which the record names"]
+    different = [k for k, (a, b) in enumerate(zip(record.correct, again.correct, strict=True)) if a != b]
+    unit = "items of the target" if record.queries == 1 else "draws"
+    if not different:
+        return []
+    return [f"{len(different)} of {len(record.correct)} {unit} have another answer, the first is {different[0]}"]
+
+
+def is_transfer(record: Record) -> bool:
+    """Whether a record is one of transfer between domains."""
+    return record.episodes.spec.get("task") == "transfer"
