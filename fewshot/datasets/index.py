@@ -12,11 +12,13 @@ from fewshot.names import look_up, plug_ins
 from fewshot.number_checks import plain
 
 DATASETS = {
+    "amazon-reviews": "fewshot.datasets.amazon_reviews:load_amazon_reviews",
     "awa1": "fewshot.datasets.awa1:load_awa1",
     "banking77": "fewshot.datasets.banking77:load_banking77",
     "caltech101": "fewshot.datasets.caltech101:load_caltech101",
     "cifar-fs": "fewshot.datasets.cifar100:load_cifar_fs",
     "clinc150": "fewshot.datasets.clinc150:load_clinc150",
+    "coil20": "fewshot.datasets.long2013:load_coil20",
     "cub": "fewshot.datasets.cub:load_cub",
     "digits": "fewshot.datasets.digits:load_digits",
     "digits-strokes": "fewshot.datasets.digits:load_digits_strokes",
@@ -24,8 +26,12 @@ DATASETS = {
     "fewrel": "fewshot.datasets.fewrel:load_fewrel",
     "lake-runs": "fewshot.datasets.lake_runs:load_lake_runs",
     "mini-imagenet": "fewshot.datasets.mini_imagenet:load_mini_imagenet",
+    "mushroom": "fewshot.datasets.mushroom:load_mushroom",
+    "newsgroup-pairs": "fewshot.datasets.newsgroup_pairs:load_newsgroup_pairs",
+    "office-caltech10": "fewshot.datasets.office_caltech10:load_office_caltech10",
     "omniglot": "fewshot.datasets.omniglot:load_omniglot",
     "tiered-imagenet": "fewshot.datasets.tiered_imagenet:load_tiered_imagenet",
+    "usps-mnist": "fewshot.datasets.long2013:load_usps_mnist",
 }
 EPISODES = {"lake-runs": "fewshot.datasets.lake_runs:lake_episodes"}  # lists of episodes that come with the data
 FOLDERS = {  # by a file in it
