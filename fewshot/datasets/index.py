@@ -12,11 +12,13 @@ from fewshot.plumbing.names import look_up, plug_ins
 from fewshot.plumbing.number_checks import plain
 
 DATASETS = {
+    "amazon-reviews": "fewshot.datasets.named.amazon_reviews:load_amazon_reviews",
     "awa1": "fewshot.datasets.named.awa1:load_awa1",
     "banking77": "fewshot.datasets.named.banking77:load_banking77",
     "caltech101": "fewshot.datasets.named.caltech101:load_caltech101",
     "cifar-fs": "fewshot.datasets.named.cifar100:load_cifar_fs",
     "clinc150": "fewshot.datasets.named.clinc150:load_clinc150",
+    "coil20": "fewshot.datasets.named.long2013:load_coil20",
     "cub": "fewshot.datasets.named.cub:load_cub",
     "digits": "fewshot.datasets.named.digits:load_digits",
     "digits-strokes": "fewshot.datasets.named.digits:load_digits_strokes",
@@ -24,8 +26,12 @@ DATASETS = {
     "fewrel": "fewshot.datasets.named.fewrel:load_fewrel",
     "lake-runs": "fewshot.datasets.named.lake_runs:load_lake_runs",
     "mini-imagenet": "fewshot.datasets.named.mini_imagenet:load_mini_imagenet",
+    "mushroom": "fewshot.datasets.named.mushroom:load_mushroom",
+    "newsgroup-pairs": "fewshot.datasets.named.newsgroup_pairs:load_newsgroup_pairs",
+    "office-caltech10": "fewshot.datasets.named.office_caltech10:load_office_caltech10",
     "omniglot": "fewshot.datasets.named.omniglot:load_omniglot",
     "tiered-imagenet": "fewshot.datasets.named.tiered_imagenet:load_tiered_imagenet",
+    "usps-mnist": "fewshot.datasets.named.long2013:load_usps_mnist",
 }
 EPISODES = {"lake-runs": "fewshot.datasets.named.lake_runs:lake_episodes"}  # lists of episodes that come with the data
 FOLDERS = {  # by a file in it

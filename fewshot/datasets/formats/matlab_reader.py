@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from scipy.io import loadmat
+from scipy.sparse import issparse
 
 PREFIX = "variable "  # before names in the .npz, of which one may be that of an argument of NumPy
 
@@ -34,8 +35,8 @@ def _convert(source: str, target: str) -> None:
 
 
 def _plain(value: Any) -> np.ndarray:
-    """Numbers and texts as they are, cells of single texts or numbers as texts; a remark in place of what else MATLAB knows."""
-    array = np.asarray(value)
+    """Numbers, sparse ones too, and texts as they are, cells of single texts or numbers as texts; a remark in place of what else MATLAB knows."""
+    array = value.toarray() if issparse(value) else np.asarray(value)
     if array.dtype.kind in "biufU":
         return array
     cells = [cell.item() if isinstance(cell, np.ndarray) and cell.size == 1 else cell for cell in array.ravel()]
