@@ -14,6 +14,7 @@ from fewshot.cli import (
     show,
     start,
     table,
+    transfer,
     tune,
     verify,
 )
@@ -21,6 +22,7 @@ from fewshot.cli import (
 COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
     "quickstart": (start.quickstart, start.EXAMPLES),
     "classify": (classify.classify, classify.EXAMPLES),
+    "transfer": (transfer.transfer, transfer.EXAMPLES),
     "run": (run.run, run.EXAMPLES),
     "evaluate": (evaluate.evaluate, evaluate.EXAMPLES),
     "tune": (tune.tune, tune.EXAMPLES),

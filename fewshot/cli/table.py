@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,10 +10,14 @@ from fewshot.cli.terminal.options import AsJson
 from fewshot.cli.terminal.output import document, note, show_tables, stdout_kept
 from fewshot.errors import DataError
 
+if TYPE_CHECKING:
+    from fewshot.tables.papers import ExactTable, Paper
+
 EXAMPLES = (
     "fewshot-bench table",
     "fewshot-bench table snell2017/omniglot",
     "fewshot-bench table snell2017/omniglot --format latex",
+    "fewshot-bench table long2013/surf",
     "fewshot-bench table vinyals2016/omniglot --records fewshot-results --run-missing",
     "fewshot-bench table kim2026.yaml/omniglot",
 )
@@ -54,7 +58,8 @@ def table(
     """Set a published table beside what was measured here.
 
     Prints the published number, what others got, ours over episodes and over training runs, the difference with its 90 %
-    interval, and a verdict: reproduced, different, undecided, under-trained, stale, or no record.
+    interval, and a verdict: reproduced, different, undecided, under-trained, stale, or no record. Tables of deterministic
+    results say which cells are the same to the digit.
     """
     from fewshot.plumbing.files import packaged
     from fewshot.recipes.papers import judged_cells, known_records
@@ -62,7 +67,7 @@ def table(
     from fewshot.tables.formats import FORMATS
     from fewshot.tables.paper_table import as_json as cell_as_json
     from fewshot.tables.paper_table import paper_tables_of
-    from fewshot.tables.papers import find_table, own_file
+    from fewshot.tables.papers import ExactTable, find_table, own_file
 
     folder = records or (CHECKOUT if CHECKOUT.is_dir() else OWN)
     shipped = packaged("results") if folder == OWN and records is None else None
@@ -75,6 +80,9 @@ def table(
         _list(folder, shipped, own, as_json)
         return
     paper, found = find_table(name)
+    if isinstance(found, ExactTable):
+        _exact(name, paper, found, folder, run_missing, form, as_json)
+        return
     if run_missing:
         from fewshot.cli.terminal.progress import training_line
 
@@ -93,25 +101,51 @@ def table(
         typer.echo(FORMATS[form](numbers))
 
 
+def _exact(
+    name: str, paper: "Paper", found: "ExactTable", folder: Path, run_missing: bool, form: Format, as_json: bool
+) -> None:
+    """A table of deterministic results."""
+    from fewshot.recipes.exact_tables import make_records, records_of
+    from fewshot.tables.exact_table import as_json as cell_as_json
+    from fewshot.tables.exact_table import count_exact, exact_cells, exact_table_of
+    from fewshot.tables.formats import FORMATS
+
+    if run_missing:
+        with stdout_kept():
+            make_records(found, folder, note)
+    cells = exact_cells(found, records_of(found, folder))
+    if as_json:
+        document({"table": name, "source": paper.source, "note": found.note, "cells": [cell_as_json(c) for c in cells]})
+    elif form is Format.text:
+        show_tables(exact_table_of(paper, found, cells))
+        note(f"{count_exact(cells)}; records of '{folder}'")
+    else:
+        typer.echo(FORMATS[form](exact_table_of(paper, found, cells)))
+
+
 def _read(folder: Path, shipped: Path | None) -> str:
     """Where the records come from."""
     return f"records of '{folder}'" if shipped is None else f"{ALONG}, and those of '{folder}'"
 
 
 def _list(folder: Path, shipped: Path | None, own: Path | None, as_json: bool) -> None:
+    from fewshot.recipes.exact_tables import records_of
     from fewshot.recipes.papers import judged_cells, known_records
+    from fewshot.tables.exact_table import count_exact, exact_cells
     from fewshot.tables.paper_table import count_words
-    from fewshot.tables.papers import own_file, paper_tables
+    from fewshot.tables.papers import exact_tables, own_file, paper_tables
     from fewshot.tables.record_tables import Table
 
     tables = [(key, t) for key, _, t in paper_tables(own) if own is None or own_file(key)]
     known = known_records(folder, [cell for _, t in tables for cell in t.cells], shipped)
-    found = [(key, t.about, judged_cells(t, known)) for key, t in tables]
+    found = [(key, len(t.cells), count_words(judged_cells(t, known)), t.about) for key, t in tables]
+    for key, _, exact in exact_tables(own):
+        if own is None or own_file(key):
+            cells = exact_cells(exact, records_of(exact, folder))
+            found.append((key, len(cells), count_exact(cells), exact.about))
     if as_json:
-        document(
-            [{"name": key, "cells": len(j), "about": about, "verdicts": count_words(j)} for key, about, j in found]
-        )
+        document([{"name": key, "cells": n, "about": about, "verdicts": words} for key, n, words, about in found])
     else:
-        rows = tuple((key, str(len(j)), count_words(j), about) for key, about, j in found)
+        rows = tuple((key, str(n), words, about) for key, n, words, about in found)
         show_tables(Table(("table", "cells", "verdicts", "about"), rows))
         note(_read(folder, shipped))

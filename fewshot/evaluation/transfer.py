@@ -61,7 +61,8 @@ def evaluate_transfer(
     with eval_mode(learner):
         head, items = _guarded(learner, task, cache)
         answers = answer(head, items, items, task.episodes, count, 1, keep_scores, report)
-    correct, queries = _units(answers, count)
+    answers = answers if count > 1 else _item_by_item(answers)
+    correct, queries = answers.correct, int(answers.queries[0])
     described = describe(learner, task.items, task.episodes, count, task.seed) | {"schema_": NEWEST}
     episodes = described["episodes"].model_copy(
         update={
@@ -97,12 +98,24 @@ def _guarded(learner: Any, task: Transfer, cache: bool) -> tuple[Any, Any]:
     return head, items
 
 
-def _units(answers: Answers, draws: int) -> tuple[np.ndarray, int]:
-    """Right answers of each unit, and queries of one: of each item in the order of rows, or of each draw."""
-    if draws > 1:
-        return answers.correct, int(answers.queries[0])
-    order = np.argsort(answers.rows)
-    return (answers.true == answers.predicted)[order].astype(np.int64), 1
+def _item_by_item(answers: Answers) -> Answers:
+    """One draw as a list of single queries, in the order of the target's rows."""
+    order, n = np.argsort(answers.rows), len(answers.rows)
+    way = len(answers.classes)
+    per_query = {
+        "true": answers.true,
+        "predicted": answers.predicted,
+        "rows": answers.rows,
+        "confidence": answers.confidence,
+    }
+    scores = None if answers.scores is None else answers.scores.reshape(n, way)[order].ravel()
+    return Answers(
+        starts=np.arange(n + 1),
+        class_starts=np.arange(n + 1) * way,
+        classes=np.tile(answers.classes, n),
+        scores=scores,
+        **{name: None if values is None else values[order] for name, values in per_query.items()},
+    )
 
 
 def _summary(answers: Answers, correct: np.ndarray, queries: int, level: float) -> Summary:

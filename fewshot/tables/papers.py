@@ -99,6 +99,61 @@ class PaperTable(_Part):
     cells: list[PaperCell] = Field(min_length=1)
 
 
+class ExactRow(_Part):
+    """One method of a table of deterministic results.
+
+    Attributes:
+        method: What the paper calls it.
+        label: What the recipe calls it.
+        values: Per cent, one a task.
+        digits: Decimals of the printed values.
+        fitted: Whether an option was found from the published numbers.
+        fitted_tasks: Tasks for which one was.
+        note: What a reader must know of the row.
+    """
+
+    method: str
+    label: str
+    values: list[float]
+    digits: int = Field(2, ge=0)
+    fitted: bool = False
+    fitted_tasks: list[str] = []
+    note: str = ""
+
+
+class ExactTable(_Part):
+    """A table of deterministic results: one recipe makes the record of every cell.
+
+    Attributes:
+        about: Title.
+        note: What a reader must know of the table.
+        recipe: Name of the recipe.
+        tasks: The columns, as the recipe names its tasks.
+        rows: The methods.
+    """
+
+    about: str
+    note: str = ""
+    recipe: str
+    tasks: list[str] = Field(min_length=1)
+    rows: list[ExactRow] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _values_fit(self) -> "ExactTable":
+        for row in self.rows:
+            if len(row.values) != len(self.tasks):
+                raise ValueError(
+                    f"row '{row.method}' must have {len(self.tasks)} values, one a task, got {len(row.values)}"
+                )
+            if odd := set(row.fitted_tasks) - set(self.tasks):
+                raise ValueError(f"fitted_tasks of row '{row.method}' must be tasks of the table, got '{min(odd)}'")
+        return self
+
+    def record_name(self, task: str, row: ExactRow) -> str:
+        """The name of the record of a cell."""
+        return f"{self.recipe}-{task.replace('>', '-')}-{row.label}".replace(" ", "-")
+
+
 class Paper(_Part):
     """A paper with the tables that can be rebuilt here."""
 
@@ -106,7 +161,7 @@ class Paper(_Part):
     authors: str
     venue: str
     source: str
-    tables: dict[str, PaperTable] = Field(min_length=1)
+    tables: dict[str, PaperTable | ExactTable] = Field(min_length=1)
 
 
 def load_paper(path: Path) -> Paper:
@@ -119,7 +174,17 @@ def load_paper(path: Path) -> Paper:
 
 
 def paper_tables(own: Path | None = None) -> Iterator[tuple[str, Paper, PaperTable]]:
-    """Every table with its name, such as ``snell2017/omniglot``, then those of an own file, such as ``kim2026.yaml/omniglot``."""
+    """Every table of episodes with its name, ``snell2017/omniglot``, then those of an own file, ``kim2026.yaml/omniglot``."""
+    yield from ((name, paper, table) for name, paper, table in all_tables(own) if isinstance(table, PaperTable))
+
+
+def exact_tables(own: Path | None = None) -> Iterator[tuple[str, Paper, ExactTable]]:
+    """Every table of deterministic results with its name."""
+    yield from ((name, paper, table) for name, paper, table in all_tables(own) if isinstance(table, ExactTable))
+
+
+def all_tables(own: Path | None = None) -> Iterator[tuple[str, Paper, PaperTable | ExactTable]]:
+    """Every table with its name, those of an own file last."""
     files = [(path.stem, path) for path in sorted(packaged("data", "papers").glob("*.yaml"))]
     for stem, path in [*files, *([] if own is None else [(str(own), own)])]:
         paper = load_paper(path)
@@ -132,7 +197,7 @@ def own_file(name: str) -> Path | None:
     return Path(found[0]) if found else None
 
 
-def find_table(name: str) -> tuple[Paper, PaperTable]:
+def find_table(name: str) -> tuple[Paper, PaperTable | ExactTable]:
     """A table by its name.
 
     Raises:
@@ -140,7 +205,7 @@ def find_table(name: str) -> tuple[Paper, PaperTable]:
         DataError: If it is in an own file that cannot be read.
     """
     own = own_file(name)
-    known = {str(Path(key)): (paper, table) for key, paper, table in paper_tables(own)}
+    known = {str(Path(key)): (paper, table) for key, paper, table in all_tables(own)}
     if str(Path(name)) not in known:
         raise unknown("table", name, known)
     return known[str(Path(name))]
