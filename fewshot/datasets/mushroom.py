@@ -10,7 +10,9 @@ from fewshot.datasets.collection import Collection
 from fewshot.datasets.published_files import published_file
 from fewshot.errors import DataError
 
-SOURCE = "github.com/liyorkl/mushroom-classification-decision-tree, commit 20882fb347a5c749f53c41097ce586c55e691dc1, data"
+SOURCE = (
+    "github.com/liyorkl/mushroom-classification-decision-tree, commit 20882fb347a5c749f53c41097ce586c55e691dc1, data"
+)
 FILE = ("mushroom/agaricus-lepiota.data", "d90e061429610244950859fefbb5f68c6e6410cbd1b0e5ac8caaadfec3b388fb")
 SHAPES = {"tapering": "t", "enlarging": "e"}
 SHAPE = 9  # column of the stalk's shape, without the class

@@ -99,7 +99,9 @@ LEARNERS = {
         "transductive_fine_tune:TransductiveFineTune", "transductive", "Dhillon et al. 2020"
     ),
     "transformed": Entry("transformed:Transformed", "wrapper", "Wang et al. 2019; Hu et al. 2021"),
-    "subspace-alignment": Entry("adaptation.subspace_alignment:SubspaceAlignment", "adaptation", "Fernando et al. 2013"),
+    "subspace-alignment": Entry(
+        "adaptation.subspace_alignment:SubspaceAlignment", "adaptation", "Fernando et al. 2013"
+    ),
     "svm": Entry("svm:SVM", "linear", "Crammer and Singer 2001; Lee et al. 2019"),
     "tca": Entry("adaptation.tca:TCA", "adaptation", "Pan et al. 2011"),
     "tied-em": Entry("tied_em:TiedEM", "transductive", "Dempster et al. 1977; Nigam et al. 2000"),

@@ -58,6 +58,8 @@ class PublishedCORAL:
 
         x = support.x
         recoloured = recolour(x, cast(Tensor, support.unlabelled), self.ridge, 0.0)(x)
-        machine = SVC(C=self.C, kernel="precomputed").fit((recoloured @ x.mT).cpu().numpy(), support.y.cpu().numpy())
+        machine = SVC(C=self.C, kernel="precomputed", random_state=0).fit(
+            (recoloured @ x.mT).cpu().numpy(), support.y.cpu().numpy()
+        )
 
         return lambda rows: votes(machine, (rows @ recoloured.mT).cpu().numpy(), rows)

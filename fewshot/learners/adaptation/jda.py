@@ -15,7 +15,13 @@ import torch
 from torch import Tensor
 
 from fewshot.contract import Classifier, SupportSet
-from fewshot.learners.adaptation.discrepancy import Coordinates, class_gaps, keep_pencil_options, marginal_gap, unit_gaps
+from fewshot.learners.adaptation.discrepancy import (
+    Coordinates,
+    class_gaps,
+    keep_pencil_options,
+    marginal_gap,
+    unit_gaps,
+)
 from fewshot.learners.adaptation.domains import keep_domain_options, on_domains
 from fewshot.learners.adaptation.heads import is_transductive, keep_head, on_mapped
 from fewshot.learners.adaptation.scaling import unit_rows

@@ -60,7 +60,7 @@ class LibSVM:
             raise EpisodeError(f"a support vector machine needs at least two classes, got {support.n_way}")
         from sklearn.svm import SVC
 
-        machine = SVC(C=self.C, kernel=self.kernel, gamma=self.gamma or 1 / support.x.shape[1])
+        machine = SVC(C=self.C, kernel=self.kernel, gamma=self.gamma or 1 / support.x.shape[1], random_state=0)
         machine.fit(_table(support.x), support.y.cpu().numpy())
         return lambda query: votes(machine, _table(query), query)
 
