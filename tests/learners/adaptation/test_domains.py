@@ -114,7 +114,7 @@ def test_what_cannot_be_adapted_to_is_refused(make):
     learner = make(**SMALL[make])
     for pool in (None, support.unlabelled[:0]):
         with pytest.raises(
-            EpisodeError, match="adapts to a pool needs rows .*, got none; give them as unlabelled, or set"
+            EpisodeError, match=r"adapts to a pool needs rows .*, got none; give them as unlabelled, or set"
         ):
             learner.adapt(replace(support, unlabelled=pool))
     with pytest.raises(ShapeError, match=r"must have the same columns, got \(6,\) and \(5,\) an item; take the same"):
@@ -127,7 +127,7 @@ def test_what_cannot_be_adapted_to_is_refused(make):
     spoilt = support.unlabelled.clone()
     spoilt[3, 1] = math.nan
     with pytest.raises(
-        EpisodeError, match="numbers of the target must be finite and at most 1e.100, got NaN or larger"
+        EpisodeError, match=r"numbers of the target must be finite and at most 1e.100, got NaN or larger"
     ):
         learner.adapt(replace(support, unlabelled=spoilt))
     with pytest.raises(EpisodeError, match="numbers of the source must be finite"):

@@ -44,7 +44,7 @@ def dense(x, y, target, dim=3, penalty=0.5, form="kernel", eigenvectors="unit", 
 @pytest.mark.parametrize("tied", [0, 2])
 def test_maps_are_those_of_dense_tables(form, eigenvectors, unit_gap, tied):
     support, query, _ = domains(dim=6, tied=tied)
-    options = dict(dim=3, penalty=0.5, form=form, eigenvectors=eigenvectors, unit_gap=unit_gap)
+    options = {"dim": 3, "penalty": 0.5, "form": form, "eigenvectors": eigenvectors, "unit_gap": unit_gap}
     for adapt_to in ("pool", "queries"):
         ours = TCA(head=DistancesHead(), adapt_to=adapt_to, **options).adapt(support)(query)
         slow = FromOracle(dense, adapt_to, **options).adapt(support)(query)
@@ -97,8 +97,8 @@ def test_gaps_of_classes_are_distances_of_their_means():
 @pytest.mark.parametrize(
     ("options", "source", "target", "cell"),
     [
-        (dict(scaling="sum, z-score"), ("office-caltech10", "caltech"), "dslr", 41.40),
-        (dict(scaling="unit", form="primal", penalty=0.1), ("coil20", "coil1"), "coil2", 88.47),
+        ({"scaling": "sum, z-score"}, ("office-caltech10", "caltech"), "dslr", 41.40),
+        ({"scaling": "unit", "form": "primal", "penalty": 0.1}, ("coil20", "coil1"), "coil2", 88.47),
     ],
 )
 def test_published_cells(options, source, target, cell, data_root):
@@ -112,11 +112,11 @@ def test_published_cells(options, source, target, cell, data_root):
 
 def test_errors_say_what_must_hold(no_shape_hook):
     for options, sentence in [
-        (dict(form="dual"), "form must be 'kernel' or 'primal', got 'dual'"),
-        (dict(eigenvectors="B"), "eigenvectors must be 'unit' or 'constraint', got 'B'"),
-        (dict(dim=0), "dim must be a whole number of at least 1, got 0"),
-        (dict(penalty=-1), "penalty must be a finite number of at least 0, got -1"),
-        (dict(unit_map=1), "unit_map must be True or False, got 1"),
+        ({"form": "dual"}, "form must be 'kernel' or 'primal', got 'dual'"),
+        ({"eigenvectors": "B"}, "eigenvectors must be 'unit' or 'constraint', got 'B'"),
+        ({"dim": 0}, "dim must be a whole number of at least 1, got 0"),
+        ({"penalty": -1}, "penalty must be a finite number of at least 0, got -1"),
+        ({"unit_map": 1}, "unit_map must be True or False, got 1"),
     ]:
         with pytest.raises(FewShotError, match=sentence):
             TCA(**options)
