@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from fewshot.claims import claims_of
 from fewshot.errors import EpisodeError, FewShotError, ShapeError
-from fewshot.learners.adaptation import heads
+from fewshot.learners.adaptation import heads, libsvm
 from fewshot.learners.adaptation.coral import CORAL
 from fewshot.learners.adaptation.coral_published import PublishedCORAL
 from fewshot.learners.adaptation.gfk import GFK
@@ -200,3 +200,13 @@ def test_gamma_matters_and_wrong_numbers_are_refused():
 
 def test_libsvm_keeps_the_contract():
     check_learner(LibSVM(10.0), shots=(4, 3, 5))
+
+
+def test_a_machine_that_is_not_found_is_refused(monkeypatch):
+    support, query, _ = domains()
+    monkeypatch.setattr(libsvm, "STEPS", 1)
+    for learner in (LibSVM(100.0), PublishedCORAL()):
+        with pytest.raises(
+            EpisodeError, match="a support vector machine must be found in 1 steps; scale the features or"
+        ):
+            learner.adapt(support)(query)
