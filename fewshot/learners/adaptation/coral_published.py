@@ -14,7 +14,7 @@ from torch import Tensor
 from fewshot.contract import Classifier, SupportSet
 from fewshot.learners.adaptation.coral import recolour
 from fewshot.learners.adaptation.domains import keep_domain_options, on_domains
-from fewshot.learners.adaptation.libsvm import votes
+from fewshot.learners.adaptation.libsvm import fitted, votes
 from fewshot.plumbing.number_checks import keep_finite_numbers
 
 
@@ -53,11 +53,12 @@ class PublishedCORAL:
 
     @on_domains
     def adapt(self, support: SupportSet) -> Classifier:
-        """Fit the machine to the source."""
-        from sklearn.svm import SVC
+        """Fit the machine to the source.
 
+        Raises:
+            EpisodeError: If it is not found, as may be where products are no kernel.
+        """
         x = support.x
         recoloured = recolour(x, cast(Tensor, support.unlabelled), self.ridge, 0.0)(x)
-        machine = SVC(C=self.C, kernel="precomputed").fit((recoloured @ x.mT).cpu().numpy(), support.y.cpu().numpy())
-
+        machine = fitted((recoloured @ x.mT).cpu().numpy(), support.y, C=self.C, kernel="precomputed")
         return lambda rows: votes(machine, (rows @ recoloured.mT).cpu().numpy(), rows)

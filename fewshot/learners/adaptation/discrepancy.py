@@ -35,7 +35,8 @@ def class_gaps(
 
 def unit_gaps(gaps: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
     """The same, with ``M = gaps gapsᵀ`` of Frobenius norm 1, whose weight does not depend on the number of rows."""
-    return gaps / (gaps.mT @ gaps).norm().sqrt()
+    normed: Tensor = gaps / (gaps.mT @ gaps).norm().sqrt()
+    return normed
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,8 @@ class Coordinates:
         ratios, found = torch.linalg.eigh(torch.linalg.solve_triangular(factor, half.mT, upper=False))
         weights = torch.linalg.solve_triangular(factor.mT, found[:, -dim:], upper=True).flip(-1)
         length = weights.norm(dim=0) if eigenvectors == "unit" else ratios[-dim:].flip(-1).clamp(min=1e-300).sqrt()
-        return self.basis @ (weights / length)
+        directions: Tensor = self.basis @ (weights / length)
+        return directions
 
 
 def keep_pencil_options(learner: Any) -> None:

@@ -51,7 +51,7 @@ def on_domains(adapt_one: Callable[[Any, SupportSet], Classifier]) -> Callable[.
             )
         return _between(adapt_one, self, support)
 
-    return cast("Callable[..., Classifier]", on_features(wraps(adapt_one)(per_episode(one_episode))))
+    return on_features(wraps(adapt_one)(per_episode(one_episode)))
 
 
 def _between(adapt_one: Callable[[Any, SupportSet], Classifier], learner: Any, support: SupportSet) -> Classifier:

@@ -1,7 +1,7 @@
 """The head of a learner between domains: it answers for mapped rows of the target from mapped rows of the source."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -54,14 +54,14 @@ def on_mapped(head: Any, support: SupportSet, source: Tensor, through: Callable[
         source: Its rows of the source, mapped, ``(s, k)``.
         through: Maps rows ``(n, dim)`` of the target to ``(n, k)``.
     """
-    pool = None if support.unlabelled is None else through(support.unlabelled)[None]
+    pool = None if support.unlabelled is None else through(cast(Tensor, support.unlabelled))[None]
     seed = None if support.seed is None else support.seed.reshape(1)
     mapped = SupportSet(source[None], support.y[None], support.n_way, unlabelled=pool, seed=seed)
     classify = head.adapt(mapped)
     size = max(1, MOST // len(source))
 
     def answer(query: Tensor) -> Tensor:
-        blocks = [query] if claims_of(head).transductive else query.split(size)
+        blocks = [query] if claims_of(head).transductive else torch.split(query, size)
         return torch.cat([classify(through(block)[None])[0] for block in blocks])
 
     return answer

@@ -5,12 +5,13 @@ Code: libsvm itself, by scikit-learn's ``SVC``. `fewshot.from_sklearn` breaks ti
     published tables, by the order of the classes.
 """
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Integer
 from torch import Tensor
 
 from fewshot.contract import Classifier, SupportSet, on_features, per_episode
@@ -19,6 +20,7 @@ from fewshot.functional import require_every_class, require_finite
 from fewshot.plumbing.number_checks import keep_finite_numbers
 
 KERNELS = ("rbf", "linear")
+STEPS = 200_000
 
 
 @dataclass(frozen=True)
@@ -52,17 +54,32 @@ class LibSVM:
         """Fit the machines in float64.
 
         Raises:
-            EpisodeError: If a class has no example, there are fewer than two classes, or a feature is not finite.
+            EpisodeError: If a class has no example, there are fewer than two classes, a feature is not finite, or the machine is
+                not found.
         """
         require_every_class(support.y, support.n_way)
         require_finite(support.x)
         if support.n_way < 2:
             raise EpisodeError(f"a support vector machine needs at least two classes, got {support.n_way}")
-        from sklearn.svm import SVC
-
-        machine = SVC(C=self.C, kernel=self.kernel, gamma=self.gamma or 1 / support.x.shape[1])
-        machine.fit(_table(support.x), support.y.cpu().numpy())
+        gamma = self.gamma or 1 / support.x.shape[1]
+        machine = fitted(_table(support.x), support.y, C=self.C, kernel=self.kernel, gamma=gamma)
         return lambda query: votes(machine, _table(query), query)
+
+
+def fitted(table: np.ndarray, y: Integer[Tensor, " s"], **options: Any) -> Any:
+    """scikit-learn's ``SVC``, fitted to rows or to a table of products.
+
+    Raises:
+        EpisodeError: If it is not found in `STEPS` steps, as with numbers of very different size.
+    """
+    from sklearn.svm import SVC
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of steps that did not suffice, about which the status tells
+        machine = SVC(**options, random_state=0, max_iter=STEPS).fit(table, y.cpu().numpy())
+    if machine.fit_status_:
+        raise EpisodeError(f"a support vector machine must be found in {STEPS} steps; scale the features or lower C")
+    return machine
 
 
 def votes(machine: Any, rows: np.ndarray, like: Tensor) -> Float[Tensor, "q n_way"]:
