@@ -29,7 +29,7 @@ def dense(x, y, target, dim=3, penalty=0.5, form="kernel", eigenvectors="unit", 
     k = both @ both.T if form == "kernel" else both.T
     top, bottom = k @ centre @ k.T, k @ gap @ k.T + penalty * np.eye(len(k))
     if slip == "penalty on the spread":
-        top, bottom = k @ centre @ k.T + penalty * np.eye(len(k)), k @ gap @ k.T + 1e-9 * np.eye(len(k))
+        top, bottom = k @ centre @ k.T + penalty * np.eye(len(k)), k @ gap @ k.T + 0.01 * np.eye(len(k))
     values, vectors = scipy.linalg.eigh(top, bottom)
     w = vectors[:, ::-1][:, 1 : dim + 1] if slip == "not the largest" else vectors[:, ::-1][:, :dim]
     w = w / (np.sqrt(values[::-1][:dim]) if eigenvectors == "constraint" else np.linalg.norm(w, axis=0))
