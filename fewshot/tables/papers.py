@@ -161,7 +161,16 @@ class Paper(_Part):
     authors: str
     venue: str
     source: str
-    tables: dict[str, PaperTable | ExactTable] = Field(min_length=1)
+    tables: dict[str, PaperTable] = {}
+    exact_tables: dict[str, ExactTable] = {}
+
+    @model_validator(mode="after")
+    def _some_table(self) -> "Paper":
+        if not self.tables and not self.exact_tables:
+            raise ValueError("a paper needs a table, got none; add one under 'tables' or 'exact_tables'")
+        if both := set(self.tables) & set(self.exact_tables):
+            raise ValueError(f"tables must have different names, got '{min(both)}' twice")
+        return self
 
 
 def load_paper(path: Path) -> Paper:
@@ -188,7 +197,7 @@ def all_tables(own: Path | None = None) -> Iterator[tuple[str, Paper, PaperTable
     files = [(path.stem, path) for path in sorted(packaged("data", "papers").glob("*.yaml"))]
     for stem, path in [*files, *([] if own is None else [(str(own), own)])]:
         paper = load_paper(path)
-        yield from ((f"{stem}/{name}", paper, table) for name, table in paper.tables.items())
+        yield from ((f"{stem}/{name}", paper, table) for name, table in (paper.tables | paper.exact_tables).items())
 
 
 def own_file(name: str) -> Path | None:

@@ -142,4 +142,4 @@ def test_loading_one_learner_imports_no_other():
     )
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     ours = {name for name in loaded if name.startswith("fewshot.learners.")}
-    assert ours == {"fewshot.learners.index", "fewshot.learners.metric.nearest_mean"}
+    assert ours == {"fewshot.learners.index", "fewshot.learners.metric", "fewshot.learners.metric.nearest_mean"}

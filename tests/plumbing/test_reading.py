@@ -135,7 +135,7 @@ def test_a_matlab_file_that_ends_its_reader_is_refused_and_the_next_one_is_read(
 
 def test_the_reader_of_matlab_files_ends_with_its_user(tmp_path):
     savemat(tmp_path / "a.mat", {"x": np.eye(2)})
-    code = "import sys; from pathlib import Path; from fewshot.datasets import matlab as m; m.read_mat(Path(sys.argv[1])); print(m._reader.cache_info().currsize)"
+    code = "import sys; from pathlib import Path; from fewshot.datasets.formats import matlab as m; m.read_mat(Path(sys.argv[1])); print(m._reader.cache_info().currsize)"
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code, tmp_path / "a.mat"], capture_output=True, text=True, timeout=120
     )

@@ -10,6 +10,7 @@ from fewshot.errors import DataError
 from fewshot.tables.exact_table import FITTED, MISSING, SAME, ExactCell, count_exact, exact_cells, exact_table_of
 from fewshot.tables.papers import ExactRow, ExactTable, Paper, exact_tables, find_table, load_paper
 
+pytestmark = pytest.mark.usefixtures("no_shape_hook")  # stand-ins for records
 RESULTS = Path(__file__).parents[2] / "benchmarks/results"
 
 
@@ -48,7 +49,7 @@ def test_words():
 def test_a_table_says_what_differs():
     row = ExactRow(method="one", label="l", values=[50.0, 25.0], digits=1, note="odd")
     table = ExactTable(about="title", recipe="r", tasks=["a>b", "b>a"], rows=[row])
-    paper = Paper(title="t", authors="a", venue="v", source="s", tables={"x": table})
+    paper = Paper(title="t", authors="a", venue="v", source="s", exact_tables={"x": table})
     record = cell(50, 1, 2).record
     shown = exact_table_of(paper, table, exact_cells(table, {"r-a-b-l": record, "r-b-a-l": record}))
     assert shown.rows == (("one", "50.0", "25.0 | 50.0 (1)", "1 of 2"),)
@@ -61,7 +62,7 @@ title: t
 authors: a
 venue: v
 source: s
-tables:
+exact_tables:
   x: {about: y, recipe: r, tasks: [a>b, b>a], rows: [{method: m, label: l, values: [1.0]}]}
 """
     (tmp_path / "own.yaml").write_text(text)
