@@ -35,5 +35,7 @@ def few_labels(shots=(14, 9, 11), few=(3, 2, 2), dim=4, queries=6, seed=0, shift
     target, query, _ = episode(few, dim, queries=queries, seed=seed)
     move = shift * torch.linspace(1, -0.5, dim, dtype=torch.float64)
     domain = torch.cat([torch.zeros_like(source.y), torch.ones_like(target.y)])
-    both = SupportSet(torch.cat([source.x, target.x + move]), torch.cat([source.y, target.y]), len(shots), domain=domain)
+    both = SupportSet(
+        torch.cat([source.x, target.x + move]), torch.cat([source.y, target.y]), len(shots), domain=domain
+    )
     return both, query + move

@@ -25,7 +25,9 @@ def marginal_gap(sources: int, targets: int, like: Tensor) -> Float[Tensor, "n 1
     return torch.cat([like.new_full((sources, 1), 1 / sources), like.new_full((targets, 1), -1 / targets)])
 
 
-def class_gaps(y: Integer[Tensor, " s"], guess: Integer[Tensor, " u"], n_way: int, like: Tensor) -> Float[Tensor, "n c"]:
+def class_gaps(
+    y: Integer[Tensor, " s"], guess: Integer[Tensor, " u"], n_way: int, like: Tensor
+) -> Float[Tensor, "n c"]:
     """A column for each class, with the distance of its means; of a class that nobody guesses, only the source's."""
     mine, theirs = (class_membership(labels, n_way, like.dtype) for labels in (y, guess))
     return torch.cat([mine / mine.sum(0), -theirs / theirs.sum(0).clamp(min=1)])

@@ -54,9 +54,7 @@ def on_domains(adapt_one: Callable[[Any, SupportSet], Classifier]) -> Callable[.
     return cast("Callable[..., Classifier]", on_features(wraps(adapt_one)(per_episode(one_episode))))
 
 
-def _between(
-    adapt_one: Callable[[Any, SupportSet], Classifier], learner: Any, support: SupportSet
-) -> Classifier:
+def _between(adapt_one: Callable[[Any, SupportSet], Classifier], learner: Any, support: SupportSet) -> Classifier:
     x, target = support.x.double(), cast(Tensor, support.unlabelled).double()
     _check_target(x, target)
     scale = fit_scaling(learner.scaling, target)
@@ -93,4 +91,6 @@ def _check_target(source: Tensor, target: Tensor) -> None:
 
 def _require_finite(domain: str, rows: Tensor) -> None:
     if rows.numel() and not float(rows.abs().max()) <= LARGEST:
-        raise EpisodeError(f"numbers of the {domain} must be finite and at most {LARGEST:g}, got NaN or larger ones; clean or scale them")
+        raise EpisodeError(
+            f"numbers of the {domain} must be finite and at most {LARGEST:g}, got NaN or larger ones; clean or scale them"
+        )

@@ -112,7 +112,9 @@ def linear_svm(x: Tensor, y: Tensor, n_way: int, weights: Tensor, C: float) -> C
     """Decision values of scikit-learn's ``SVC(kernel="linear")``, whose ``C`` a weight multiplies."""
     from sklearn.svm import SVC
 
-    model = SVC(kernel="linear", C=C, tol=1e-6, random_state=0).fit(x.cpu().numpy(), y.cpu().numpy(), weights.cpu().numpy())
+    model = SVC(kernel="linear", C=C, tol=1e-6, random_state=0).fit(
+        x.cpu().numpy(), y.cpu().numpy(), weights.cpu().numpy()
+    )
 
     def scores(query: Tensor) -> Tensor:
         found = torch.from_numpy(model.decision_function(query.cpu().numpy())).to(query)

@@ -25,7 +25,9 @@ def scaling_steps(scaling: str | Sequence[str]) -> tuple[str, ...]:
     steps = tuple(step.strip() for step in given if step.strip())
     odd = [step for step in steps if step not in STEPS]
     if odd:
-        raise FewShotError(f"steps of scaling must be among {', '.join(STEPS)}, got '{odd[0]}'; separate them by commas")
+        raise FewShotError(
+            f"steps of scaling must be among {', '.join(STEPS)}, got '{odd[0]}'; separate them by commas"
+        )
     return steps
 
 
@@ -60,7 +62,9 @@ def _sums_to_1(rows: Tensor) -> Tensor:
     total = rows.sum(-1, keepdim=True)
     if bool((total == 0).any()):
         row = int((total == 0).flatten().nonzero()[0])
-        raise EpisodeError(f"rows must have a sum other than 0 to be divided by it, got 0 in row {row}; leave 'sum' out")
+        raise EpisodeError(
+            f"rows must have a sum other than 0 to be divided by it, got 0 in row {row}; leave 'sum' out"
+        )
     return rows / total
 
 
