@@ -17,10 +17,11 @@ from torch import Tensor
 
 from fewshot.contract import Classifier, SupportSet
 from fewshot.errors import EpisodeError
+from fewshot.functional import cholesky
 from fewshot.learners.adaptation.domains import keep_domain_options, on_domains
 from fewshot.learners.adaptation.gaussians import gaussian, in_order, mean_kernel, median_distance, spread_rows
 from fewshot.learners.adaptation.importance import head_scores, keep_weighted_head, on_weighted
-from fewshot.learners.adaptation.interior_point import Bounded, minimise
+from fewshot.learners.adaptation.interior_point import Bounded, Solve, minimise
 from fewshot.plumbing.number_checks import keep_finite_numbers, keep_whole_numbers
 
 WIDTHS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
@@ -142,19 +143,17 @@ def _shares(values: Float[Tensor, "m b"]) -> Float[Tensor, " b"]:
     values = values / values.amax(1, keepdim=True).clamp(
         min=torch.finfo(values.dtype).tiny
     )  # changes the log by constants
-    m, b = values.shape
-
-    def system(x: Tensor, d: Tensor):  # type: ignore[no-untyped-def]
-        rows = values / (values @ x).unsqueeze(-1)
-        factor = torch.linalg.cholesky(rows.mT @ rows / m + torch.diag(d))
-        return lambda right: torch.cholesky_solve(right.unsqueeze(-1), factor).squeeze(-1)
-
     problem = Bounded(
         gradient=lambda x: 1 - (values / (values @ x).unsqueeze(-1)).mean(0),
-        system=system,
+        system=lambda x, d: _system(values / (values @ x).unsqueeze(-1), d),
         slack=lambda x: x,
         change=lambda step: step,
         back=lambda multiplier: multiplier,
     )
-    theta = minimise(problem, values.new_full((b,), 1 / b))
+    theta = minimise(problem, torch.full_like(values[0], 1 / values.shape[1]))
     return theta / theta.sum()
+
+
+def _system(rows: Tensor, d: Tensor) -> Solve:
+    factor = cholesky(rows.mT @ rows / len(rows) + torch.diag(d))
+    return lambda right: torch.cholesky_solve(right.unsqueeze(-1), factor).squeeze(-1)
