@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fewshot.convex import orthogonal
+from fewshot.coordinates import orthogonal
 from fewshot.errors import EpisodeError
 
 GENTLE = 1e-7
