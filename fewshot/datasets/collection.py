@@ -17,6 +17,7 @@ from fewshot.datasets.joined import Join, Joined
 from fewshot.errors import DataError, UnknownNameError
 from fewshot.files import digest
 from fewshot.names import unknown
+from fewshot.reading import require_unicode
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +79,8 @@ class Collection:
             raise DataError(
                 f"labels must lie in 0..{len(self.class_names) - 1}, got {low}..{high}; Collection.from_arrays relabels"
             )
+        for what, names in (("class names", self.class_names), ("names of splits", self.splits)):
+            require_unicode(what, names)
         self._check_known()
 
     def _check_known(self) -> None:
