@@ -52,7 +52,7 @@ def reason(found: Exception) -> str:
 
 
 def require_unicode(what: str, names: Iterable[Any], error: type[FewShotError] = DataError) -> None:
-    """Let texts pass that can be written: halves of a letter, as broken escapes and names of files hold them, cannot.
+    """Let texts pass that can be written: halves of a letter, as broken escapes hold them, and numbers of no letter cannot.
 
     Args:
         what: They are, for the message.
@@ -63,8 +63,15 @@ def require_unicode(what: str, names: Iterable[Any], error: type[FewShotError] =
         FewShotError: As ``error``, if one is no Unicode text.
     """
     for name in names:
-        if isinstance(name, str) and any("\ud800" <= letter <= "\udfff" for letter in name):
+        if isinstance(name, str) and not _is_unicode(name):
             raise error(f"{what} must be Unicode text, got {name!a}; write the letters themselves")
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        return text.encode().decode() == text  # numbers that an array takes for letters may be beyond the last one
+    except UnicodeError:
+        return False
 
 
 @cache

@@ -414,6 +414,9 @@ def test_halves_of_a_letter_are_refused_in_a_sentence(tmp_path):
     x, y = np.eye(2, dtype=np.float32), np.arange(2)
     with pytest.raises(DataError, match=r"class names must be Unicode text, got 'a\\udce9'; write the letters"):
         Collection(x, y, ("a\udce9", "b"))
+    beyond = np.frombuffer(np.array([97, 0x200000], np.uint32).tobytes(), "<U2").tolist()[0]
+    with pytest.raises(DataError, match=r"class names must be Unicode text, got 'a\\U00200000'; write the letters"):
+        Collection(x, y, (beyond, "b"))
     with pytest.raises(DataError, match="names of splits must be Unicode text"):
         Collection(x, y, ("a", "b"), splits={"\ud83d": y})
 
