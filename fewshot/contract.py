@@ -21,6 +21,7 @@ from typing_extensions import TypeVar
 from fewshot.claims import claims_of
 from fewshot.errors import EpisodeError, ShapeError
 from fewshot.number_checks import whole_number
+from fewshot.number_range import require_numbers, require_range, require_told_apart
 
 Items = Tensor | np.ndarray  # an array of strings is a NumPy StringDType array
 ItemsT = TypeVar("ItemsT", bound=Items, default=Tensor)
@@ -68,6 +69,8 @@ class SupportSet(Generic[ItemsT]):
             raise EpisodeError(
                 f"labels must be a tensor of whole numbers from 0, got {kind}; number the classes, as a torch.long tensor"
             )
+        require_numbers("items", self.x, error=EpisodeError)
+        require_numbers("labels", self.y, error=EpisodeError)
         lead = tuple(self.y.shape)
         object.__setattr__(self, "n_way", whole_number("n_way", self.n_way, error=EpisodeError))
         if self.n_way < 1:
@@ -89,6 +92,7 @@ class SupportSet(Generic[ItemsT]):
 
     @staticmethod
     def _check_axes(what: str, items: Items | None, lead: tuple[int, ...]) -> None:
+        require_numbers(what, items, error=EpisodeError)
         if items is not None and tuple(items.shape[: len(lead)]) != lead:
             raise ShapeError(f"{what} must start with the axes {lead}, got {tuple(items.shape)}")
 
@@ -235,11 +239,22 @@ def on_features(adapt: Callable[[Any, SupportSet], Classifier]) -> Callable[...,
     def on_floats(self: Any, support: SupportSet) -> Classifier:
         if support.x.dtype not in FLOATS or (support.unlabelled is not None and support.unlabelled.dtype not in FLOATS):
             support = support.map(as_features)
+        if isinstance(self, nn.Module):
+            for name, parameter in self.named_parameters():
+                require_numbers(f"'{name}'", parameter, error=EpisodeError)
+        require_range(support.x, "support")
+        require_told_apart(support.x, support.y.ndim)
         classify, like = adapt(self, support), support.x
         known = getattr(classify, "known", None)
 
         def after(f: Any) -> Classifier:
-            return lambda query: cast(Tensor, f(as_features(query, like)))
+            def asked(query: Tensor) -> Tensor:
+                require_numbers("queries", query, error=EpisodeError)
+                query = as_features(query, like)
+                require_range(query, "queries")
+                return cast(Tensor, f(query))
+
+            return asked
 
         return with_known(after(classify), None if known is None else after(known))
 

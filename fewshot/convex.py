@@ -15,6 +15,8 @@ from fewshot.newton import newton
 
 LARGE = 1e7
 """Of squared sizes of an episode's features against a penalty: above, differences below rounding decide."""
+LARGEST = 1e13
+"""Of a singular value against the root of the penalty: above, rounding in float64 is no longer small against it."""
 CANCEL = 64.0
 """Sum of a score's terms from which on float32 has too few digits for it."""
 
@@ -33,13 +35,18 @@ def ridge(
         penalty: Strength of the penalty on the weights, above 0.
 
     Raises:
-        EpisodeError: If the penalty is too small for the precision of the items.
+        EpisodeError: If the penalty is too small for the precision of the items, or for their size.
     """
     dual = x.shape[-2] < x.shape[-1]
     gram = x @ x.mT if dual else x.mT @ x
     large = bool((gram.detach().diagonal(dim1=-2, dim2=-1).sum(-1) > LARGE * penalty).any())
     if large and not (torch.is_grad_enabled() and x.requires_grad):
         u, s, vt = torch.linalg.svd(x, full_matrices=False)
+        if float(s.amax()) > LARGEST * float(penalty) ** 0.5:
+            raise EpisodeError(
+                f"features must be small against the root of the penalty, got {float(s.amax()):.0e} where it is "
+                f"{float(penalty) ** 0.5:g}; scale the features, or raise the penalty"
+            )
         shrunk: Tensor = (s / (s.square() + penalty)).unsqueeze(-1)
         short: Tensor = vt.mT @ (shrunk * (u.mT @ target))
         return short

@@ -328,7 +328,7 @@ def least_distance(x, y):
 @pytest.mark.parametrize("name", ["logistic-regression", "ridge", "r2d2", "svm"])
 def test_features_whose_squares_are_infinite_are_refused(name):
     x, y = table(1.0)
-    with pytest.raises(EpisodeError, match=r"features must be at most 1e\+100, got "):
+    with pytest.raises(EpisodeError, match=r"features must be at most 1e\+100 in float64, got "):
         load_learner(name).adapt(SupportSet(torch.tensor(x * 1e160)[None], torch.tensor(y)[None], 3))
 
 

@@ -17,6 +17,7 @@ from fewshot.datasets.joined import Join, Joined
 from fewshot.errors import DataError, UnknownNameError
 from fewshot.files import digest
 from fewshot.names import unknown
+from fewshot.number_range import require_numbers
 from fewshot.reading import require_unicode
 
 
@@ -67,6 +68,7 @@ class Collection:
             raise DataError(
                 f"labels must be a vector of whole numbers, got a {type(self.labels).__name__}; Collection.from_arrays relabels"
             )
+        require_numbers("items", self.items)
         if len(self.items) != len(self.labels) or not len(self.labels):
             raise DataError(f"every item needs one label, got {len(self.items)} items and {len(self.labels)} labels")
         if self.labels.ndim != 1 or self.labels.dtype.kind not in "iu":
