@@ -69,8 +69,6 @@ class SupportSet(Generic[ItemsT]):
             raise EpisodeError(
                 f"labels must be a tensor of whole numbers from 0, got {kind}; number the classes, as a torch.long tensor"
             )
-        require_numbers("items", self.x, error=EpisodeError)
-        require_numbers("labels", self.y, error=EpisodeError)
         lead = tuple(self.y.shape)
         object.__setattr__(self, "n_way", whole_number("n_way", self.n_way, error=EpisodeError))
         if self.n_way < 1:
@@ -79,6 +77,7 @@ class SupportSet(Generic[ItemsT]):
             raise ShapeError(f"items must start with the axes of the labels {lead}, got items {tuple(self.x.shape)}")
         if isinstance(self.x, Tensor):
             require_one_device("items and labels", self.x, self.y)
+        require_numbers("labels", self.y, error=EpisodeError)
         if self.y.numel() and (int(self.y.min()) < 0 or int(self.y.max()) >= self.n_way):
             raise EpisodeError(
                 f"labels must lie in 0..{self.n_way - 1}, got {sorted(set(self.y.flatten().tolist()))}; "

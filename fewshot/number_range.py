@@ -66,7 +66,7 @@ def require_told_apart(x: Tensor, lead: int) -> None:
     low, high = x.detach().reshape(*x.shape[:lead], -1).aminmax(dim=lead - 1)
     rounding = torch.finfo(x.dtype).eps * torch.maximum(low.abs(), high.abs())
     spread = high - low
-    lost = ((spread <= TOLD_APART * rounding) & ((spread > 0) | (rounding >= 1))).all(-1)
+    lost = ((spread <= TOLD_APART * rounding) & ((spread > 0) | (rounding >= 1)) & spread.isfinite()).all(-1)
     if bool(lost.any()):
         raise EpisodeError(
             f"items must differ by more than {_name(x)} rounds features of their size, got differences of at most "
