@@ -21,6 +21,7 @@ from typing_extensions import TypeVar
 from fewshot.claims import claims_of
 from fewshot.errors import EpisodeError, ShapeError
 from fewshot.plumbing.number_checks import whole_number
+from fewshot.plumbing.number_range import require_numbers, require_range, require_told_apart
 
 Items = Tensor | np.ndarray  # an array of strings is a NumPy StringDType array
 ItemsT = TypeVar("ItemsT", bound=Items, default=Tensor)
@@ -76,6 +77,7 @@ class SupportSet(Generic[ItemsT]):
             raise ShapeError(f"items must start with the axes of the labels {lead}, got items {tuple(self.x.shape)}")
         if isinstance(self.x, Tensor):
             require_one_device("items and labels", self.x, self.y)
+        require_numbers("labels", self.y, error=EpisodeError)
         if self.y.numel() and (int(self.y.min()) < 0 or int(self.y.max()) >= self.n_way):
             raise EpisodeError(
                 f"labels must lie in 0..{self.n_way - 1}, got {sorted(set(self.y.flatten().tolist()))}; "
@@ -89,6 +91,7 @@ class SupportSet(Generic[ItemsT]):
 
     @staticmethod
     def _check_axes(what: str, items: Items | None, lead: tuple[int, ...]) -> None:
+        require_numbers(what, items, error=EpisodeError)
         if items is not None and tuple(items.shape[: len(lead)]) != lead:
             raise ShapeError(f"{what} must start with the axes {lead}, got {tuple(items.shape)}")
 
@@ -235,11 +238,22 @@ def on_features(adapt: Callable[[Any, SupportSet], Classifier]) -> Callable[...,
     def on_floats(self: Any, support: SupportSet) -> Classifier:
         if support.x.dtype not in FLOATS or (support.unlabelled is not None and support.unlabelled.dtype not in FLOATS):
             support = support.map(as_features)
+        if isinstance(self, nn.Module):
+            for name, parameter in self.named_parameters():
+                require_numbers(f"'{name}'", parameter, error=EpisodeError)
+        require_range(support.x, "support")
+        require_told_apart(support.x, support.y.ndim)
         classify, like = adapt(self, support), support.x
         known = getattr(classify, "known", None)
 
         def after(f: Any) -> Classifier:
-            return lambda query: cast(Tensor, f(as_features(query, like)))
+            def asked(query: Tensor) -> Tensor:
+                require_numbers("queries", query, error=EpisodeError)
+                query = as_features(query, like)
+                require_range(query, "queries")
+                return cast(Tensor, f(query))
+
+            return asked
 
         return with_known(after(classify), None if known is None else after(known))
 

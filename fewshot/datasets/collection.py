@@ -17,6 +17,8 @@ from fewshot.datasets.joined import Join, Joined
 from fewshot.errors import DataError, UnknownNameError
 from fewshot.plumbing.files import digest
 from fewshot.plumbing.names import unknown
+from fewshot.plumbing.number_range import require_numbers
+from fewshot.plumbing.reading import require_unicode
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +68,7 @@ class Collection:
             raise DataError(
                 f"labels must be a vector of whole numbers, got a {type(self.labels).__name__}; Collection.from_arrays relabels"
             )
+        require_numbers("items", self.items)
         if len(self.items) != len(self.labels) or not len(self.labels):
             raise DataError(f"every item needs one label, got {len(self.items)} items and {len(self.labels)} labels")
         if self.labels.ndim != 1 or self.labels.dtype.kind not in "iu":
@@ -78,6 +81,8 @@ class Collection:
             raise DataError(
                 f"labels must lie in 0..{len(self.class_names) - 1}, got {low}..{high}; Collection.from_arrays relabels"
             )
+        for what, names in (("class names", self.class_names), ("names of splits", self.splits)):
+            require_unicode(what, names)
         self._check_known()
 
     def _check_known(self) -> None:

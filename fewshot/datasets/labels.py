@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from fewshot.errors import DataError
+from fewshot.plumbing.number_range import require_numbers
 
 KINDS = {str: "texts", bool: "truth values", int: "numbers", float: "numbers"}
 
@@ -25,6 +26,8 @@ def read_labels(y: Any, decode: bool = False) -> np.ndarray:
     Raises:
         DataError: If a label is absent, an item has several, kinds are mixed, or one is a fraction or no label at all.
     """
+    for one in y if isinstance(y, (list, tuple)) else (y,):
+        require_numbers("labels", one)
     given = _vector(_as_array(y))
     if given.dtype.kind in "biu":
         return given

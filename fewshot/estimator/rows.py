@@ -13,6 +13,7 @@ from fewshot.datasets.formats.containers import shown
 from fewshot.errors import DataError
 from fewshot.estimator.items import embed
 from fewshot.estimator.labels import named
+from fewshot.plumbing.number_range import require_numbers
 
 
 class Columns(NamedTuple):
@@ -61,6 +62,7 @@ def _dense(x: Any) -> Any:
         return x.toarray()
     if not isinstance(x, Tensor):
         return x
+    require_numbers("items", x)
     whole = (x.to_dense() if x.layout != torch.strided else x).detach().cpu()
     return (whole.float() if whole.dtype == torch.bfloat16 else whole).numpy()  # NumPy has no bfloat16
 

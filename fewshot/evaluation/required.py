@@ -10,6 +10,7 @@ from fewshot.datasets.collection import Collection
 from fewshot.episodes import FixedEpisodes, IndexEpisodes
 from fewshot.errors import DataError, EpisodeError, FewShotError, ShapeError, StatisticsError
 from fewshot.plumbing.number_checks import whole_number
+from fewshot.plumbing.number_range import require_numbers
 
 
 def require_learner(learner: Any) -> None:
@@ -95,13 +96,14 @@ def require_scores(scores: Any, support: SupportSet[Any], query: Any) -> None:
         query: What it was asked, ``(e, q, *item)``.
 
     Raises:
-        ShapeError: If they are labels, or of another shape.
+        ShapeError: If they are labels, of another shape, or have no numbers.
     """
     if not isinstance(scores, Tensor) or not scores.is_floating_point():
         raise ShapeError(
             f"scores must be a tensor of floats, got {_kind(scores)}; return a score of every class, higher is more "
             "likely, instead of a label"
         )
+    require_numbers("scores", scores, error=ShapeError)
     wanted = (*query.shape[:2], support.n_way)
     if tuple(scores.shape) != wanted:
         raise ShapeError(

@@ -14,6 +14,7 @@ import json
 import os
 import re
 import secrets
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -169,13 +170,9 @@ def require_writable(path: Path | str) -> None:
             f"'{path}' must be writable, got the file '{folder}' where a folder should be; choose another folder (--out)"
         )
     try:
-        descriptor, tried = open_temporary(folder)
-        try:
-            os.write(descriptor, bytes(TRIED))
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-            os.unlink(tried)
+        with tempfile.TemporaryFile(dir=folder) as tried:  # has no name: who is killed here leaves nothing
+            os.write(tried.fileno(), bytes(TRIED))
+            os.fsync(tried.fileno())
     except OSError as error:
         raise _unwritable(path, error) from error
 

@@ -5,7 +5,7 @@ calls of libraries stand in the block: a fault of our own would be hidden in it.
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -51,6 +51,29 @@ def reason(found: Exception) -> str:
     return lines[0] if lines else type(found).__name__
 
 
+def require_unicode(what: str, names: Iterable[Any], error: type[FewShotError] = DataError) -> None:
+    """Let texts pass that can be written: halves of a letter, as broken escapes hold them, and numbers of no letter cannot.
+
+    Args:
+        what: They are, for the message.
+        names: Texts; what is none passes.
+        error: What is raised.
+
+    Raises:
+        FewShotError: As ``error``, if one is no Unicode text.
+    """
+    for name in names:
+        if isinstance(name, str) and not _is_unicode(name):
+            raise error(f"{what} must be Unicode text, got {name!a}; write the letters themselves")
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        return text.encode().decode() == text  # numbers that an array takes for letters may be beyond the last one
+    except UnicodeError:
+        return False
+
+
 @cache
 def _adapter(form: Any) -> TypeAdapter:
     return TypeAdapter(form)
@@ -80,3 +103,7 @@ def of_form(form: Any, content: Any, needed: str, remedy: str, error: type[FewSh
         first = found.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "the whole"
         raise error(f"{needed}, got at '{place}': {first['msg'].removeprefix('Value error, ')}; {remedy}") from None
+    except UnicodeEncodeError as found:  # pydantic's own, at half a letter
+        raise error(
+            f"{needed}, got text that is not Unicode, {found.object[found.start : found.end]!a}; {remedy}"
+        ) from None

@@ -1,6 +1,7 @@
 """YAML files that people write, checked against a model, with errors that name the line and the nearest key."""
 
 import copy
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from fewshot.errors import FewShotError
 from fewshot.plumbing.names import unknown
-from fewshot.plumbing.reading import in_one_sentence, reason
+from fewshot.plumbing.reading import in_one_sentence, reason, require_unicode
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -50,6 +51,9 @@ class YamlFile:
                 raise error(
                     f"'{path}', line {_line_of(found, text)}: a {what} must be YAML, got {_problem(found)}"
                 ) from None
+        for node in _nodes(tree):
+            if isinstance(node, yaml.ScalarNode):
+                require_unicode(f"'{path}', line {node.start_mark.line + 1}: a {what}", [node.value], error)
         twice = _key_given_twice(tree)
         if twice is not None:
             raise error(
@@ -107,23 +111,27 @@ def _problem(error: yaml.YAMLError) -> str:
     return (error.problem if isinstance(error, yaml.MarkedYAMLError) else None) or reason(error)
 
 
-def _key_given_twice(tree: Any) -> Any:
-    """The second of two equal keys of one mapping, of which YAML would keep the last without a word."""
-    known: set[int] = set()  # what an alias names stands in many places, perhaps inside itself
+def _nodes(tree: Any) -> Iterator[Any]:
+    """All nodes in the order of the file, each once: what an alias names stands in many places, perhaps inside itself."""
+    known: set[int] = set()
     waiting = [tree]
     while waiting:
         node = waiting.pop()
-        if id(node) in known:
-            continue
-        known.add(id(node))
+        if id(node) not in known:
+            known.add(id(node))
+            yield node
+            inner = node.value if isinstance(node, yaml.CollectionNode) else []
+            waiting += reversed([one for part in inner for one in (part if isinstance(part, tuple) else (part,))])
+
+
+def _key_given_twice(tree: Any) -> Any:
+    """The second of two equal keys of one mapping, of which YAML would keep the last without a word."""
+    for node in _nodes(tree):
         if isinstance(node, yaml.MappingNode):
             keys = [str(key.value) for key, _ in node.value]
             twice = [k for k, key in enumerate(keys) if key in keys[:k]]
             if twice:
                 return node.value[twice[0]][0]
-            waiting += [value for _, value in reversed(node.value)]
-        elif isinstance(node, yaml.SequenceNode):
-            waiting += reversed(node.value)
     return None
 
 

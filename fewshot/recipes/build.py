@@ -5,11 +5,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from fewshot.backbones.index import load_backbone
-from fewshot.contract import backbone_of
+from fewshot.contract import backbone_of, features_of
+from fewshot.datasets.collection import Collection
 from fewshot.datasets.index import load_dataset
+from fewshot.errors import FewShotError, ShapeError
+from fewshot.evaluation.answers import eval_mode
 from fewshot.evaluation.assemble import assemble, takes_base
 from fewshot.plumbing.files import cache_folder
 from fewshot.recipes.schema import PretrainingSection, Recipe
@@ -84,3 +88,31 @@ def with_options(recipe: Recipe, options: dict[str, Any], learner: Any) -> Any:
         other.load_state_dict(learner.state_dict())
         other.classes_seen = tuple(getattr(learner, "classes_seen", ()))
     return other
+
+
+def require_takes(learner: Any, data: Collection) -> None:
+    """Let a backbone pass that takes items of the data, before it is trained or judged for hours.
+
+    Args:
+        learner: With a backbone, or without.
+        data: Items.
+
+    Raises:
+        ShapeError: If it does not, such as a network for grey images that gets colour.
+    """
+    backbone = getattr(learner, "backbone", None) or getattr(getattr(learner, "network", None), "backbone", None)
+    one = data.take(np.zeros(1, np.int64))
+    if backbone is None or (isinstance(one, torch.Tensor) and one.ndim == 2):  # features already
+        return
+    try:
+        with torch.no_grad(), eval_mode(backbone):
+            features_of(backbone, one)
+    except FewShotError:
+        raise
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        name = getattr(backbone, "name", type(backbone).__name__)
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ShapeError(
+            f"the backbone '{name}' must take items {tuple(one.shape[1:])} of '{data.name}', got an error: {reason}; set its "
+            "backbone_options, such as in_channels and size, by the data"
+        ) from error

@@ -11,7 +11,7 @@ from fewshot.errors import RecipeError, RecordError
 from fewshot.evaluation.choose import choose
 from fewshot.evaluation.evaluate import evaluate
 from fewshot.evaluation.target import same_part
-from fewshot.recipes.build import with_options
+from fewshot.recipes.build import require_takes, with_options
 from fewshot.recipes.schema import Recipe, Row
 from fewshot.records.choice import Choice
 from fewshot.records.record import Record
@@ -80,6 +80,7 @@ def judge_row(recipe: Recipe, row: Row, learner: Any, known: dict[str, Any]) -> 
     data_name, data_options = recipe.asked(row)
     data = load_dataset(data_name, **data_options)
     novel = data if section.split is None or section.ask else data.split(section.split)
+    require_takes(learner, novel)
     choice = _choice(recipe, row, learner)
     options = recipe.test_options | row.learner_options | ({} if choice is None else choice.options)
     learner = with_options(recipe, options, learner)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fewshot.episodes import EpisodeSpec
+from fewshot.recipes.file_names import FileName
 
 
 class _Section(BaseModel):
@@ -117,7 +118,7 @@ class Candidate(_Section):
         training: Absent for learners that are not trained on episodes.
     """
 
-    label: str | None = None
+    label: FileName | None = None
     learner: str
     learner_options: dict[str, Any] = {}
     test_learner: str = ""
@@ -218,8 +219,8 @@ class Recipe(_Section):
         overtakes: Label of a learner that needs no example: the table says from how many examples on each other one is better.
     """
 
-    name: str
-    run: str | None = None
+    name: FileName
+    run: FileName | None = None
     about: str = ""
     data: str
     data_options: dict[str, Any] = {}
@@ -228,7 +229,7 @@ class Recipe(_Section):
     test_learner: str = ""
     test_options: dict[str, Any] = {}
     learners: list[Candidate] = []
-    label: str | None = None
+    label: FileName | None = None
     choose: dict[str, list[Any]] = {}
     base: str | None = None
     backbone: str | None = None

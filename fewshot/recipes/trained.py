@@ -15,7 +15,7 @@ from fewshot.datasets.index import load_dataset
 from fewshot.episodes import EpisodeSpec
 from fewshot.evaluation.evaluate import evaluate
 from fewshot.learners.metric.nearest_mean import NearestMean
-from fewshot.recipes.build import build_learner, checkpoint_path
+from fewshot.recipes.build import build_learner, checkpoint_path, require_takes
 from fewshot.recipes.schema import Recipe
 from fewshot.records.record import LAST_WEIGHTS, TrainingInfo
 from fewshot.training.augment.crop_flip import crop_flip
@@ -29,6 +29,7 @@ Announce = Callable[[str], None]
 def trained(recipe: Recipe, report: Callable[[Progress], None], announce: Announce) -> tuple[Any, dict[str, Any]]:
     """The learner, trained where the recipe says so, and fields of its records."""
     learner, data = build_learner(recipe), load_dataset(recipe.data, **recipe.data_options)
+    require_takes(learner, data)
     known: dict[str, Any] = {"recipe": recipe.name}
     if recipe.pretraining is not None:
         state = _pretrained(learner, recipe, data, report, announce)

@@ -4,7 +4,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
 from typing import Any
 
 from joblib import Parallel, delayed, parallel_config
@@ -26,11 +25,14 @@ def share(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], jobs: 
     Raises:
         FewShotError: If the system killed a process.
     """
-    called = function if jobs == 1 else _in_worker
-    given = ((() if jobs == 1 else (function,)) + call for call in calls)
-    with parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=1 if jobs > 1 else None):
+    workers = (
+        {"initializer": end_with_parent, "initargs": (os.getpid(),), "inner_max_num_threads": 1} if jobs > 1 else {}
+    )
+    with parallel_config(backend="loky", n_jobs=jobs, **workers):
         try:
-            yield from Parallel(return_as="generator_unordered", batch_size=1)(delayed(called)(*call) for call in given)
+            yield from Parallel(return_as="generator_unordered", batch_size=1)(
+                delayed(function)(*call) for call in calls
+            )
         except TerminatedWorkerError:
             raise FewShotError(
                 f"each of the {jobs} processes must live until its work is done, got one that was killed, perhaps because "
@@ -38,19 +40,16 @@ def share(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], jobs: 
             ) from None
 
 
-def _in_worker(function: Callable[..., Any], *arguments: Any) -> Any:
-    end_with_parent()
-    return function(*arguments)
+def end_with_parent(parent: int) -> None:
+    """Let this process end soon after the one that started it, also where that one was killed before any work was handed out.
 
+    Without it, work that was handed out would go on for hours after a kill or a closed terminal, and one that waits for work would
+    for minutes. What is half written then is a temporary file, which the next run removes. On Windows a process does not learn of
+    its parent's end.
 
-@cache
-def end_with_parent() -> None:
-    """Let this process end soon after the one that started it, also where that one was killed.
-
-    Without it, work that was handed out would go on for hours after a kill or a closed terminal. What is half written
-    then is a temporary file, which the next run removes. On Windows a process does not learn of its parent's end.
+    Args:
+        parent: Number of the process that started this one, which may have ended since.
     """
-    parent = os.getppid()
 
     def watch() -> None:
         while os.getppid() == parent:

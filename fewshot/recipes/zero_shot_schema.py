@@ -1,8 +1,10 @@
 """What a recipe of zero-shot learning may say: learners on descriptors, each judged on every row. One flat YAML file."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from fewshot.recipes.file_names import FileName
 
 
 class _Section(BaseModel):
@@ -20,7 +22,7 @@ class ZeroShotLearner(_Section):
         prompts: Templates in which the recipe's backbone embeds the texts that describe classes.
     """
 
-    label: str = ""
+    label: FileName | Literal[""] = ""
     learner: str
     learner_options: dict[str, Any] = {}
     choose: dict[str, list[Any]] = {}
@@ -42,7 +44,7 @@ class ZeroShotRow(_Section):
         open: Split with items of no known class, which shall be told from the others.
     """
 
-    label: str
+    label: FileName
     data_options: dict[str, Any] = {}
     generalised: bool = False
     open: str = ""
@@ -76,7 +78,7 @@ class ZeroShotRecipe(_Section):
         zero_shot: How.
     """
 
-    name: str
+    name: FileName
     about: str = ""
     data: str
     data_options: dict[str, Any] = {}

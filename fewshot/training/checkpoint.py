@@ -4,6 +4,7 @@ Tensors are named ``weights.*`` (the learner now), ``best.*`` (the learner at it
 best validation) and ``optimizer.*``; the rest is JSON in the file's metadata.
 """
 
+import inspect
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -84,6 +85,29 @@ def check_tensors(path: Path, tensors: dict[str, Tensor], learner: nn.Module, op
         known = number.isdecimal() and int(number) < len(parameters)
         if not known or not name or (value.ndim and value.shape != parameters[int(number)].shape):
             raise _misfit(path, f"optimizer.{key}")
+    _check_states(path, optimizer, tensors)
+
+
+def _check_states(path: Path, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Let states pass that have all numbers which the optimiser keeps of a parameter, and no others."""
+    states: dict[str, set[str]] = {}
+    for key in part(tensors, "optimizer"):
+        number, _, name = key.partition(".")
+        states.setdefault(number, set()).add(name)
+    wanted = _names_of_state(optimizer)
+    for number, names in states.items():
+        if names != wanted:
+            raise _misfit(path, f"optimizer.{number}.{sorted(names ^ wanted)[0]}")
+
+
+def _names_of_state(optimizer: torch.optim.Optimizer) -> set[str]:
+    """What an optimiser of this kind keeps of a parameter, by a step of another one."""
+    tried = nn.Parameter(torch.zeros(1))
+    tried.grad = torch.zeros(1)
+    taken = inspect.signature(type(optimizer)).parameters
+    like = type(optimizer)([tried], **{name: value for name, value in optimizer.defaults.items() if name in taken})
+    like.step()
+    return set(like.state_dict()["state"].get(0, {}))  # SGD without momentum keeps nothing
 
 
 def _fits(found: Tensor | None, wanted: Tensor | None) -> bool:

@@ -1,5 +1,6 @@
 """Scale, offset and type of features: the loss that is reached is that of an independent solver in float64."""
 
+import mpmath
 import numpy as np
 import pytest
 import torch
@@ -57,34 +58,232 @@ def least_logistic(x, y):
     return minimize(objective, np.zeros(dim * n + n), jac=True, method="L-BFGS-B", options=options).fun
 
 
+def newton_logistic(x, y, penalty=1.0):
+    """W ``(dim, n)`` and b ``(n,)``: Newton's method with the whole Hessian, on centred columns of unit size."""
+    centre, (n, dim) = x.mean(0), (y.max() + 1, x.shape[1])
+    size = np.abs(x - centre).max(0)
+    rows, own = np.c_[(x - centre) / size, np.ones(len(x))], np.eye(y.max() + 1)[y]
+    strength = np.r_[penalty / size**2, 0][:, None]
+
+    def value(w):
+        return logistic_loss(rows, y, w, 0) + (strength * w**2).sum() / 2
+
+    w = np.zeros((dim + 1, n))
+    for _ in range(300):
+        missed, hessian = derivatives(rows, own, w)
+        gradient = (rows.T @ missed + strength * w).ravel()
+        step = solved(hessian + np.diag(np.repeat(strength.ravel(), n)), gradient, n).reshape(w.shape)
+        gain, length = (gradient * step.ravel()).sum(), 1.0
+        while value(w - length * step) > value(w) - 1e-4 * length * gain and length > 1e-6:
+            length /= 2
+        w = w - length * step
+        if gain <= 1e-12 * value(w):
+            break
+    return w[:-1] / size[:, None], w[-1] - centre / size @ w[:-1]
+
+
+def derivatives(rows, own, w):
+    """Of the loss: by the logits, and twice by the weights. Of the own class, 1 - p is the sum of the others: no digit is lost."""
+    odds = np.exp(rows @ w - (rows @ w * own).sum(1, keepdims=True)) * (1 - own)
+    p = odds / (1 + odds.sum(1, keepdims=True))
+    total = p.sum(1, keepdims=True)
+    cross = own[:, :, None] * (p * (1 - total))[:, None]
+    curved = p[:, :, None] * np.eye(own.shape[1]) - p[:, :, None] * p[:, None] - cross - cross.transpose(0, 2, 1)
+    curved += own[:, :, None] * own[:, None] * (total * (1 - total))[:, None]
+    hessian = np.einsum("ij,icd,ik->jckd", rows, curved, rows)
+    return p - own * total, hessian.reshape(w.size, w.size)
+
+
+def solved(hessian, gradient, n):
+    """Newton's step; the classes' mean, on which nothing depends, is held by a penalty of its own."""
+    size = hessian.diagonal().reshape(-1, n).mean(1).clip(1e-300)
+    scale = hessian.diagonal() ** -0.5
+    held = (hessian + np.kron(np.diag(size), np.ones((n, n))) / n) * scale * scale[:, None]
+    return scale * np.linalg.lstsq(held, scale * gradient, rcond=1e-15)[0]
+
+
+def own_logistic(x, y):
+    w, b = multinomial_logistic(torch.tensor(x), one_hot(torch.tensor(y)).double(), 1.0)
+    return w.numpy(), b[0].numpy()
+
+
+def excess_of_logistic(solve, x, y):
+    """By how much the loss of a solution is above that of the better of two solvers, relative to it."""
+    centre = x.mean(0)
+
+    def loss(w, b):
+        return logistic_loss(x - centre, y, w, b + centre @ w) + (w**2).sum() / 2
+
+    return loss(*solve(x, y)) / min(least_logistic(x, y), loss(*newton_logistic(x, y))) - 1
+
+
 @pytest.mark.parametrize("scale", SCALES.values(), ids=SCALES)
 @pytest.mark.parametrize(("spread", "dim"), [(0.7, 5), (1.0, 40)])
 def test_logistic_regression_reaches_the_least_loss(scale, spread, dim):
     x, y = table(spread, dim)
+    assert excess_of_logistic(own_logistic, scale(x), y) <= 1e-6
+
+
+@pytest.mark.parametrize("scale", SCALES.values(), ids=SCALES)
+@pytest.mark.parametrize(("spread", "dim"), [(0.7, 5), (1.0, 40)])
+def test_the_two_solvers_agree(scale, spread, dim):
+    """So that each of them is no loose bar: the whole Hessian here, and gradients alone in SciPy."""
+    x, y = table(spread, dim)
     x = scale(x)
-    w, b = multinomial_logistic(torch.tensor(x), one_hot(torch.tensor(y)).double(), 1.0)
-    centre = x.mean(0)
-    got = (
-        logistic_loss(x - centre, y, w.numpy(), (b[0] + torch.tensor(centre) @ w).numpy()) + float(w.square().sum()) / 2
-    )
-    assert got <= least_logistic(x, y) * (1 + 1e-6)
+    assert excess_of_logistic(newton_logistic, x, y) <= 1e-6
+
+
+def in_float32(x, y):
+    w, b = multinomial_logistic(torch.tensor(x).float(), one_hot(torch.tensor(y)).float(), 1.0)
+    return w.double().numpy(), b[0].double().numpy()
+
+
+def from_residuals(x, y):
+    """W as the sum of items by what their probabilities miss: at the minimum it is, but these are below rounding."""
+    w, b = own_logistic(x, y)
+    logits = x @ w + b
+    p = np.exp(logits - logits.max(1, keepdims=True))
+    w = (x - x.mean(0)).T @ (np.eye(3)[y] - p / p.sum(1, keepdims=True))
+    return w, b
+
+
+def with_columns_of_unit_size(x, y):
+    size = np.abs(x - x.mean(0)).max(0)
+    w, b = own_logistic(x / size, y)
+    return w / size[:, None], b
+
+
+WRONG = {
+    "float32": in_float32,
+    "weights from residuals": from_residuals,
+    "the penalty of columns of unit size": with_columns_of_unit_size,
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
+def test_wrong_solutions_are_caught(wrong):
+    x, y = table(0.7)
+
+    def right(scale):
+        try:
+            return bool(excess_of_logistic(wrong, scale(x), y) <= 1e-6)
+        except EpisodeError:
+            return False
+
+    assert not all(map(right, SCALES.values()))
+
+
+def exact_ridge(x, y, penalty, intercept=True):
+    """Normal equations in 60 digits: W ``(dim, n)`` and b ``(n,)``; without an intercept, b is 0."""
+    with mpmath.workdps(60):
+        rows = mpmath.matrix(x.tolist())
+        target = mpmath.matrix(np.eye(y.max() + 1)[y].tolist())
+        s, n = rows.rows, target.cols
+        if intercept:
+            centre = [mpmath.fsum(rows[i, j] for i in range(s)) / s for j in range(rows.cols)]
+            share = [mpmath.fsum(target[i, c] for i in range(s)) / s for c in range(n)]
+        else:
+            centre, share = [mpmath.mpf(0)] * rows.cols, [mpmath.mpf(0)] * n
+        z = mpmath.matrix(s, rows.cols)
+        t = mpmath.matrix(s, n)
+        for i in range(s):
+            for j in range(rows.cols):
+                z[i, j] = rows[i, j] - centre[j]
+            for c in range(n):
+                t[i, c] = target[i, c] - share[c]
+        gram = z * z.T + penalty * mpmath.eye(s)
+        alpha = [mpmath.lu_solve(gram, t[:, c]) for c in range(n)]
+        w = [z.T * one for one in alpha]
+        b = [share[c] - mpmath.fsum(centre[j] * w[c][j] for j in range(rows.cols)) for c in range(n)]
+        return w, b
+
+
+def exact_ridge_scores(x, y, query, penalty=1.0, intercept=True):
+    with mpmath.workdps(60):
+        w, b = exact_ridge(x, y, penalty, intercept)
+        return np.array(
+            [[float(mpmath.fdot(row, one) + c) for one, c in zip(w, b, strict=True)] for row in query.tolist()]
+        )
 
 
 @pytest.mark.parametrize("scale", SCALES.values(), ids=SCALES)
 @pytest.mark.parametrize("dim", [5, 40])
-def test_ridge_is_least_squares_of_numpy_on_columns_of_unit_size(scale, dim):
+def test_ridge_is_least_squares_on_columns_of_unit_size(scale, dim):
+    """Two closed forms: NumPy's least squares of stacked rows, and the normal equations in 60 digits."""
     x, y = table(1.0, dim)
     x = scale(x)
-    x = x - x.mean(0)
+    z = x - x.mean(0)
     target = np.eye(3)[y]
 
     def loss(w):
-        return ((x @ w - target) ** 2).sum() + (w**2).sum()
+        return ((z @ w - target) ** 2).sum() + (w**2).sum()
 
-    size = np.abs(x).max(0)
-    stacked = np.r_[x / size, np.diag(1 / size)]
-    exact = np.linalg.lstsq(stacked, np.r_[target, np.zeros((dim, 3))], rcond=None)[0] / size[:, None]
-    assert loss(ridge(torch.tensor(x), torch.tensor(target), 1.0).numpy()) <= loss(exact) * (1 + 1e-6)
+    size = np.abs(z).max(0)
+    stacked = np.r_[z / size, np.diag(1 / size)]
+    first = np.linalg.lstsq(stacked, np.r_[target, np.zeros((dim, 3))], rcond=None)[0] / size[:, None]
+    second = np.array([[float(v) for v in w] for w in exact_ridge(z, y, 1.0, intercept=False)[0]]).T
+    assert loss(ridge(torch.tensor(z), torch.tensor(target), 1.0).numpy()) <= min(loss(first), loss(second)) * (
+        1 + 1e-6
+    )
+
+
+MARGIN = 1e-4
+
+
+def questions(scale, dim, kind):
+    """A support and queries of the same classes, as they are stored in a type."""
+    x, y = table(1.5, dim, 12)
+    x = scale(x).astype(kind)
+    return x[::2], y[::2], x[1::2]
+
+
+def require_predictions(scores, oracle):
+    """The classes are those of the oracle wherever its best is above its second by more than the margin."""
+    two = np.sort(oracle, 1)[:, -2:]
+    clear = two[:, 1] - two[:, 0] > MARGIN
+    wrong = scores.argmax(1) != oracle.argmax(1)
+    assert not (clear & wrong).any(), f"{(clear & wrong).sum()} of {clear.sum()} predictions differ"
+    return clear
+
+
+def oracle_scores(name, x, y, query):
+    x, query = x.astype(float), query.astype(float)
+    if name == "logistic-regression":
+        w, b = newton_logistic(x, y)
+        return (query - x.mean(0)) @ w + (b + x.mean(0) @ w)
+    if name == "ridge":
+        return exact_ridge_scores(x, y, query)
+    with_ones = (np.c_[rows, np.ones(len(rows))] for rows in (x, query))
+    first, then = with_ones
+    return exact_ridge_scores(first, y, then, intercept=False)
+
+
+PREDICTED = {
+    "all times 1e-6": lambda x: x * 1e-6,
+    "all times 1e-3": lambda x: x * 1e-3,
+    "as they are": lambda x: x,
+    "all times 1e3": lambda x: x * 1e3,
+    "all times 1e6": lambda x: x * 1e6,
+    "all times 1e9": lambda x: x * 1e9,
+    "one times 1e3": lambda x: x * np.r_[np.ones(x.shape[1] - 1), 1e3],
+    "one times 1e6": lambda x: x * np.r_[np.ones(x.shape[1] - 1), 1e6],
+    "plus 1e3": lambda x: x + 1e3,
+    "plus 1e5": lambda x: x - 1e5,
+    "one times 1e6, plus 1e5": lambda x: x * np.r_[1e6, np.ones(x.shape[1] - 1)] + 1e5,
+}
+
+
+@pytest.mark.parametrize("scale", PREDICTED.values(), ids=PREDICTED)
+@pytest.mark.parametrize("name", ["logistic-regression", "ridge", "r2d2"])
+@pytest.mark.parametrize("kind", ["float64", "float32"])
+@pytest.mark.parametrize("dim", [5, 40])
+def test_predictions_are_those_of_the_oracle_where_its_margin_is_clear(scale, name, kind, dim):
+    x, y, query = questions(scale, dim, kind)
+    support = SupportSet(torch.tensor(x)[None], torch.tensor(y)[None], 3)
+    with torch.no_grad():
+        scores = load_learner(name).adapt(support)(torch.tensor(query)[None])[0].numpy()
+    clear = require_predictions(scores, oracle_scores(name, x, y, query))
+    assert clear.any() or scale is PREDICTED["all times 1e-6"] or scale is PREDICTED["all times 1e-3"]
 
 
 @pytest.mark.parametrize("scale", SCALES.values(), ids=SCALES)
@@ -129,7 +328,7 @@ def least_distance(x, y):
 @pytest.mark.parametrize("name", ["logistic-regression", "ridge", "r2d2", "svm"])
 def test_features_whose_squares_are_infinite_are_refused(name):
     x, y = table(1.0)
-    with pytest.raises(EpisodeError, match=r"features must be at most 1e\+100, got "):
+    with pytest.raises(EpisodeError, match=r"features must be at most 1e\+100 in float64, got "):
         load_learner(name).adapt(SupportSet(torch.tensor(x * 1e160)[None], torch.tensor(y)[None], 3))
 
 

@@ -233,3 +233,16 @@ def test_numbers_stand_on_one_line_and_texts_are_left_alone(tmp_path):
     path = files.write_json(tmp_path / "x.json", content)
     assert json.loads(path.read_text("utf-8")) == content
     assert '"counts": [1, -2, 3]' in path.read_text("utf-8") and "[0.5, 1e-09]" in path.read_text("utf-8")
+
+
+def test_who_is_killed_while_he_tries_a_folder_leaves_nothing(tmp_path, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def kill(_):
+        assert list(tmp_path.iterdir()) == []
+        raise Killed
+
+    monkeypatch.setattr(os, "fsync", kill)
+    with pytest.raises(Killed):
+        files.require_writable(tmp_path / "not" / "yet")

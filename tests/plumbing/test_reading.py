@@ -7,6 +7,7 @@ import subprocess
 import sys
 import warnings
 import zipfile
+from typing import Annotated
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ import yaml
 from numpy.testing import assert_array_equal
 from old_pickles import old_pickle
 from PIL import Image
+from pydantic import BeforeValidator
 from records import record
 from safetensors import safe_open
 from safetensors.torch import save
@@ -27,7 +29,7 @@ from fewshot.contract import Embedded
 from fewshot.datasets.class_splits import hash_of, read_class_split
 from fewshot.datasets.collection import Collection
 from fewshot.datasets.formats import matlab
-from fewshot.datasets.formats.image_caches import read_caches
+from fewshot.datasets.formats.image_caches import cache_pixels, read_caches
 from fewshot.datasets.formats.matlab import read_mat
 from fewshot.datasets.formats.pickles import texts, whole_numbers
 from fewshot.datasets.unlabelled import load_items
@@ -399,3 +401,49 @@ def test_damaged_checkpoints_restore_nothing(checkpoint, other):
 
 def test_warnings_of_this_package_are_no_errors_of_its_own():
     assert issubclass(FewShotWarning, Warning) and not issubclass(FewShotWarning, FewShotError)
+
+
+def test_halves_of_a_letter_are_refused_in_a_sentence(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text('name: mine\ndata: "\\ud83d"\nbackbone: pixels\n')
+    with pytest.raises(RecipeError, match=r"own\.yaml', line 2: a recipe must be Unicode text, got '\\ud83d'"):
+        load_recipe(str(path))
+    path.write_text('name: mine\n"\\ud83d": 1\n')
+    with pytest.raises(RecipeError, match="line 2: a recipe must be Unicode text"):
+        load_recipe(str(path))
+    x, y = np.eye(2, dtype=np.float32), np.arange(2)
+    with pytest.raises(DataError, match=r"class names must be Unicode text, got 'a\\udce9'; write the letters"):
+        Collection(x, y, ("a\udce9", "b"))
+    beyond = np.frombuffer(np.array([97, 0x200000], np.uint32).tobytes(), "<U2").tolist()[0]
+    with pytest.raises(DataError, match=r"class names must be Unicode text, got 'a\\U00200000'; write the letters"):
+        Collection(x, y, (beyond, "b"))
+    with pytest.raises(DataError, match="names of splits must be Unicode text"):
+        Collection(x, y, ("a", "b"), splits={"\ud83d": y})
+
+
+def test_a_sentence_of_ours_about_half_a_letter_can_be_printed():
+    def refuse(value):
+        raise ValueError(f"no such name: {value}")
+
+    form = Annotated[str, BeforeValidator(refuse)]
+    with pytest.raises(DataError, match=r"must hold names, got text that is not Unicode, '\\ud83d'; save it again"):
+        of_form(form, "\ud83d", "it must hold names", "save it again")
+
+
+def test_images_whose_type_has_an_order_of_bytes_are_images(tmp_path, own_cache):
+    """A pickle may give the order of one byte: equal to plain uint8, and strange to Pillow."""
+    path = tmp_path / "a.pkl"
+    plain = np.random.default_rng(0).integers(0, 256, (2, 84, 84, 3), np.uint8)
+    dump = pickle.dumps({"image_data": plain, "class_dict": {"a": [0], "b": [1]}}, protocol=2)
+    path.write_bytes(dump.replace(b"X\x01\x00\x00\x00|", b"X\x01\x00\x00\x00<"))
+    assert path.read_bytes() != dump
+    assert_array_equal(cache_pixels("a", {"train": path}, 2, "none", 84), plain.transpose(0, 3, 1, 2))
+
+
+def test_images_without_pixels_are_refused(tmp_path):
+    path = tmp_path / "a.pkl"
+    path.write_bytes(pickle.dumps({"image_data": np.zeros((1, 0, 84, 3), np.uint8), "class_dict": {"a": [0]}}))
+    with pytest.raises(
+        DataError, match=r"must hold 'image_data' as uint8 .*, got uint8\(1, 0, 84, 3\); fetch it again"
+    ):
+        read_caches({"train": path})

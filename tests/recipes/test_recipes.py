@@ -1,9 +1,11 @@
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from cli import refused
 
 from fewshot.datasets.index import load_dataset
 from fewshot.episodes import EpisodeSpec
@@ -83,6 +85,17 @@ def test_quick_recipe_stays_within_its_budget():
     [
         ("name: small", "nam: small", 1, "has no key 'nam'; did you mean 'name'"),
         ("  shot: 1\n", "  shots: 1\n", 8, "has no key 'training.shots'; did you mean 'shot'"),
+        (
+            "name: small",
+            "name: ../small",
+            1,
+            r"'name': a name must be a part of a file name, .* got '\.\./small'; rename it",
+        ),
+        ("name: small", "name: ''", 1, "'name': a name must be a part of a file name, .* got ''; rename it"),
+        ("name: small", r"name: 'a\b'", 1, "'name': a name must be a part of a file name"),
+        ("name: small", "name: " + "ä" * 61, 1, "'name': a name must have at most 120 bytes, got 122; shorten it"),
+        ("name: small", "name: small\nrun: ../other", 2, "'run': a name must be a part of a file name"),
+        ("name: small", "name: small\nlabel: /tmp/x", 2, "'label': a name must be a part of a file name"),
         ("  way: 3", "  way: 1", 7, "'training.way'.*got 1"),
         ("- {way: 3, shot: 2}", "- {way: 3, schot: 2}", 19, "no key 'evaluation.rows.1.schot'; did you mean 'shot'"),
         ("{way: 2, query: 3, episodes: 10}", "{split: test}", 13, "'validation.split'"),
@@ -126,6 +139,24 @@ def test_run_trains_evaluates_and_is_read_again(recipe, tmp_path):
     assert Record.load(out / "small-2w1s.json").as_json() == records[0].as_json()
     again = run_recipe(str(recipe), out, announce=told.append)
     assert told[-1].startswith("already done") and [r.correct for r in again] == [r.correct for r in records]
+
+
+def test_a_network_for_grey_images_is_told_of_colour_before_anything_runs(recipe, tmp_path):
+    recipe.write_text(recipe.read_text().replace("in_channels: 3", "in_channels: 1"))
+    told = refused("run", recipe, "--out", tmp_path / "out")
+    assert re.search(
+        r"the backbone 'conv4' must take items \(3, 84, 84\) of '.*', got an error: .*; set its backbone_opt", told
+    )
+    assert not list(tmp_path.glob("out/*.json"))
+
+
+def test_a_name_that_leads_elsewhere_is_refused_before_anything_is_written(recipe, tmp_path):
+    recipe.write_text(recipe.read_text().replace("name: small", "name: ../../elsewhere"))
+    told = refused("run", recipe, "--out", tmp_path / "out" / "deep")
+    assert (
+        "'name': a name must be a part of a file name, without / or a dot at its start, got '../../elsewhere'" in told
+    )
+    assert not list(tmp_path.rglob("*elsewhere*"))
 
 
 def test_other_settings_have_another_checkpoint_and_other_records(recipe, tmp_path):

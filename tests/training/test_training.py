@@ -299,6 +299,21 @@ def test_torn_checkpoint_is_named(tmp_path):
         train(network(), made(), settings(), checkpoint=path)
 
 
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_a_checkpoint_has_all_numbers_of_the_optimiser_or_is_refused(tmp_path, name):
+    path, short = tmp_path / "run.safetensors", settings(steps=4, optimizer=name)
+    train(network(), made(), short, checkpoint=path)
+    whole, progress = read_checkpoint(path)
+    train(network(), made(), short, checkpoint=path)
+    first = next(key for key in whole if key.startswith("optimizer.2."))
+    lacking = {key: value for key, value in whole.items() if key != first}
+    more = whole | {"optimizer.2.other": whole[first].clone()}
+    for wrong in (more,) if name == "sgd" else (more, lacking):  # SGD keeps one number: without it, none
+        save_checkpoint(path, wrong, progress)
+        with pytest.raises(CheckpointError, match=r"whole checkpoint, got another or no 'optimizer\.2\."):
+            train(network(), made(), short, checkpoint=path)
+
+
 def test_a_resumed_run_has_the_threads_of_its_checkpoint_and_gives_them_back(tmp_path):
     path, before = tmp_path / "run.safetensors", torch.get_num_threads()
     train(network(), made(), settings(), checkpoint=path)

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from fewshot.errors import DataError
+from fewshot.plumbing.number_range import require_numbers
 
 
 def listed(x: Any) -> Any:
@@ -18,10 +19,12 @@ def listed(x: Any) -> Any:
     whose only column holds texts.
 
     Raises:
-        DataError: If a container has keys or no order, or a table has texts beside other columns.
+        DataError: If a container has keys or no order, a table has texts beside other columns, or a tensor has no numbers.
     """
     if isinstance(x, (str, bytes, Path, Image.Image)):
         return [x]
+    for one in x if isinstance(x, (list, tuple)) else (x,):
+        require_numbers("items", one)
     if isinstance(x, (Mapping, set, frozenset)) and not hasattr(x, "ndim"):  # some sparse arrays are dictionaries
         remedy = "list(x.values())" if isinstance(x, Mapping) else "sorted(x)"
         raise DataError(f"items must have an order, got a {type(x).__name__}; give a list, such as {remedy}")

@@ -36,10 +36,16 @@ def _part(part: str, path: Path, unchanged: str) -> Part:
 
 def _images(content: Any, path: Path) -> np.ndarray:
     images: Any = entry(content, "image_data", str(path))
-    if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
+    if (
+        not isinstance(images, np.ndarray)
+        or images.dtype != np.uint8
+        or images.ndim != 4
+        or images.shape[3] != 3
+        or 0 in images.shape[1:]
+    ):
         got = f"{images.dtype}{images.shape}" if isinstance(images, np.ndarray) else type(images).__name__
         raise DataError(f"'{path}' must hold 'image_data' as uint8 (n, height, width, 3), got {got}; fetch it again")
-    return images
+    return images.view(np.uint8)  # a type that a pickle gives the order of its one byte is equal, but strange to Pillow
 
 
 def _classes(rows_of: Any, count: int, path: Path) -> list[str]:

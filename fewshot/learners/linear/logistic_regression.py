@@ -40,7 +40,7 @@ class LogisticRegression:
 
     @on_features
     def adapt(self, support: SupportSet) -> Classifier:
-        """Fit weights and intercepts in float64; the scores have the type of the queries.
+        """Fit weights and intercepts in float64; the scores have the type of the support.
 
         The support is a constant here: no gradient flows back to it.
 

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fewshot.errors import EpisodeError
-from fewshot.learners.linear.convex import orthogonal
+from fewshot.learners.linear.coordinates import orthogonal
 
 GENTLE = 1e-7
 """Strength of a coordinate's penalty against violations from which on steps resolve the objective."""

@@ -42,7 +42,7 @@ class R2D2(nn.Module):
 
     @on_features
     def adapt(self, support: SupportSet) -> Classifier:
-        """Solve for the weights of all episodes in float64; the scores have the type of the queries.
+        """Solve for the weights of all episodes in float64; the scores have the type of the support.
 
         Raises:
             EpisodeError: If a class has no example, or a feature is not finite.

@@ -38,7 +38,7 @@ class Ridge:
 
     @on_features
     def adapt(self, support: SupportSet) -> Classifier:
-        """Fit weights and intercepts in float64; the scores have the type of the queries.
+        """Fit weights and intercepts in float64; the scores have the type of the support.
 
         Raises:
             EpisodeError: If a class has no example, or a feature is not finite.

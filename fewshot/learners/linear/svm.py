@@ -46,7 +46,7 @@ class SVM(nn.Module):
 
     @on_features
     def adapt(self, support: SupportSet) -> Classifier:
-        """Solve for the weights of all episodes in float64; the scores have the type of the queries.
+        """Solve for the weights of all episodes in float64; the scores have the type of the support.
 
         Raises:
             EpisodeError: If a class has no example, a feature is not finite, or the solution is not found.

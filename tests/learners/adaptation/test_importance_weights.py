@@ -104,10 +104,7 @@ def test_many_rows_take_a_kernel_of_few_and_the_same_weights(monkeypatch):
 def kliep_oracle(x, t, width, slip=None):
     """Eq. 9 of Sugiyama et al. (2008) with all rows of the target as centres."""
     of_x, of_t = kernel(x, t, width), kernel(t, t, width)
-    if slip == "constraint on the target":
-        mean = of_t.mean(0)
-    else:
-        mean = of_x.mean(0)
+    mean = of_t.mean(0) if slip == "constraint on the target" else of_x.mean(0)
     log = (lambda v: v) if slip == "no logarithm" else np.log
     slope = (lambda v: np.ones_like(v)) if slip == "no logarithm" else (lambda v: 1 / v)
     rows = of_x if slip == "likelihood of the source" else of_t
@@ -336,7 +333,7 @@ def test_errors_say_what_must_hold():
     ):
         KLIEP(width=0.7).adapt(near)(query)
     with pytest.raises(
-        EpisodeError, match="a row of the source must be near the target, got none within reach of the width 0.01"
+        EpisodeError, match=r"a row of the source must be near the target, got none within reach of the width 0.01"
     ):
         KLIEP(width=0.01).adapt(support)(query)
     with pytest.raises(EpisodeError, match=r"every class must keep weight, got none for classes \[1\]"):
@@ -366,7 +363,7 @@ def test_errors_say_what_must_hold():
 
 @pytest.mark.parametrize("learner", [KMM(), KLIEP(), ULSIF()], ids=str)
 def test_two_domains_must_have_the_same_columns_and_numbers(learner, no_shape_hook):
-    support, query = shifted()
+    support, _ = shifted()
     from dataclasses import replace
 
     from fewshot.errors import ShapeError

@@ -169,7 +169,9 @@ def test_keeps_the_contract_with_classes(monkeypatch):
 
 def test_errors_say_what_must_hold(monkeypatch, no_shape_hook):
     support, query = shifted()
-    with pytest.raises(EpisodeError, match="must reach the mass of every row, got one that is .* after 1 steps; raise"):
+    with pytest.raises(
+        EpisodeError, match=r"must reach the mass of every row, got one that is .* after 1 steps; raise"
+    ):
         OptimalTransport("sinkhorn", entropy=0.001, steps=1).adapt(support)(query)
     for make, sentence in [
         (lambda: OptimalTransport("lp"), "plan must be one of emd, sinkhorn, sinkhorn-classes, got 'lp'"),
