@@ -24,6 +24,7 @@ def test_every_command_of_the_contract_is_there():
     assert list(COMMANDS) == [
         "quickstart",
         "classify",
+        "transfer",
         "run",
         "evaluate",
         "tune",
