@@ -22,7 +22,7 @@ P = RNG.dirichlet([0.4, 0.7, 1.0], 25)
 def dev_oracle(losses, weights, slip=None):
     """Eqs. 8 to 11 of You et al. (2019), sums written out."""
     n = len(losses)
-    wl = [w * l for w, l in zip(weights, losses, strict=True)]
+    wl = [w * loss for w, loss in zip(weights, losses, strict=True)]
     mean_wl, mean_w = sum(wl) / n, sum(weights) / n
     cov = sum((a - mean_wl) * (w - mean_w) for a, w in zip(wl, weights, strict=True)) / (n - 1)
     var = sum((w - mean_w) ** 2 for w in weights) / (n if slip == "variance of n" else n - 1)
@@ -49,7 +49,7 @@ def snd_oracle(f, temperature=0.05, slip=None):
 def test_risks_are_means():
     assert source_risk(LOSSES) == pytest.approx(LOSSES.mean())
     assert weighted_risk(LOSSES, WEIGHTS) == pytest.approx(
-        sum(w * l for w, l in zip(WEIGHTS, LOSSES, strict=True)) / 30
+        sum(w * loss for w, loss in zip(WEIGHTS, LOSSES, strict=True)) / 30
     )
     assert weighted_risk(LOSSES, np.ones(30)) == pytest.approx(source_risk(LOSSES))
 
