@@ -56,7 +56,7 @@ def test_arrays_need_a_threshold_and_have_no_sheet(folder):
 
 
 def test_a_picture_of_no_known_ending_is_refused_before_anything_is_embedded(folder, monkeypatch):
-    from fewshot.evaluation import audit as module
+    from fewshot.evaluation.audit import splits as module
 
     monkeypatch.setattr(module, "audit", lambda *given: pytest.fail("embedded"))
     assert "ends in .png, .svg, .pdf, got 'pairs.xyz'" in refused("audit", "mine", "--sheet", "pairs.xyz")

@@ -250,7 +250,8 @@ def test_an_evaluation_is_done_when_its_answers_are_whole(folder):
 
 
 def test_where_the_results_shall_go_is_tried_before_the_work(folder, monkeypatch):
-    from fewshot.cli import classify, judge
+    from fewshot.cli import classify
+    from fewshot.cli.objects import judge
 
     monkeypatch.setattr(judge, "judge", lambda *given: pytest.fail("evaluated"))
     monkeypatch.setattr(classify, "_read", lambda *given: pytest.fail("fitted"))

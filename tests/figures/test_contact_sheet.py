@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from fewshot.figures import contact_sheet as sheet
 
 from fewshot.errors import ShapeError
+from fewshot.figures import contact_sheet as sheet
 from fewshot.figures.contact_sheet import contact_sheet
 from fewshot.figures.pictures import RIGHT, WRONG, short, short_names
 

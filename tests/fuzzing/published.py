@@ -14,11 +14,11 @@ import numpy as np
 import yaml
 from old_pickles import old_pickle
 
-from fewshot.datasets import banking77, cifar100, cub, fewrel, tiered_imagenet
 from fewshot.datasets.class_splits import hash_of, load_class_split, read_class_split
 from fewshot.datasets.formats.image_caches import cache_pixels, read_caches
 from fewshot.datasets.formats.image_lists import read_lists
 from fewshot.datasets.formats.trees import Tree
+from fewshot.datasets.named import banking77, cifar100, cub, fewrel, tiered_imagenet
 from fewshot.datasets.named.lake_runs import read_answers
 from fuzzing.own_data import picture, seen
 

@@ -86,14 +86,19 @@ def answer(kind: Kind, folder: Path) -> str:
     return hashlib.sha256(found.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+entry_points_once = lru_cache(names.entry_points)  # the metadata of all packages are read at every name: for speed
+
+
 @contextmanager
 def _settings(folder: Path) -> Iterator[None]:
-    was = os.environ.get("FEWSHOT_CACHE"), Path.cwd()
+    was = os.environ.get("FEWSHOT_CACHE"), Path.cwd(), names.entry_points
+    names.entry_points = entry_points_once  # type: ignore[attr-defined]
     os.environ["FEWSHOT_CACHE"] = str(folder / "cache")
     os.chdir(folder)
     try:
         yield
     finally:
+        names.entry_points = was[2]
         os.chdir(was[1])
         os.environ.pop("FEWSHOT_CACHE")
         if was[0] is not None:
@@ -118,9 +123,6 @@ def whole_answer(name: str) -> str:
     """What reading whole files gives."""
     with place(whole(name)) as folder:
         return answer(KINDS[name], folder)
-
-
-names.entry_points = lru_cache(names.entry_points)  # type: ignore[attr-defined]  of all packages, at every name: for speed
 
 
 @cache

@@ -8,11 +8,11 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from fewshot.records import record as module
 from records import answers, record
 
 from fewshot.errors import DataError, RecordError
 from fewshot.plumbing.files import content_hash
+from fewshot.records import record as module
 from fewshot.records.answers import Answers
 from fewshot.records.record import Record
 

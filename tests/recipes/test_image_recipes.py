@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from fewshot.backbones.index import load_backbone
-from fewshot.datasets import cifar100, mini_imagenet
 from fewshot.datasets.class_splits import load_class_split
 from fewshot.datasets.collection import Collection
+from fewshot.datasets.named import cifar100, mini_imagenet
 from fewshot.plumbing.files import packaged
 from fewshot.recipes.build import checkpoint_path
 from fewshot.recipes.load import load_recipe

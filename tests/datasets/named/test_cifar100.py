@@ -10,9 +10,9 @@ import torchvision
 import yaml
 from old_pickles import old_pickle
 
-from fewshot.datasets import cifar100
 from fewshot.datasets.class_splits import load_class_split
 from fewshot.datasets.index import load_dataset
+from fewshot.datasets.named import cifar100
 from fewshot.datasets.named.cifar100 import load_fc100
 from fewshot.errors import DataError, MissingDataError
 from fewshot.plumbing.files import packaged
