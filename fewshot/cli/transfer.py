@@ -102,7 +102,7 @@ def _read(source: str, target: Path, backbone: str | None) -> "tuple[Collection,
     items = load_items(target)
     kind = kind_of(items.items)
     name = backbone or DEFAULTS[kind]
-    sized = {}
+    sized: dict[str, Any] = {}
     if kind == IMAGES:
         sized = {"size": side_of(make_backbone(name, None))}
         items = load_items(target, **sized)

@@ -102,7 +102,7 @@ def _item_by_item(answers: Answers) -> Answers:
     """One draw as a list of single queries, in the order of the target's rows."""
     order, n = np.argsort(answers.rows), len(answers.rows)
     way = len(answers.classes)
-    per_query = {
+    per_query: dict[str, Any] = {
         "true": answers.true,
         "predicted": answers.predicted,
         "rows": answers.rows,

@@ -40,7 +40,8 @@ def load_recipe(name: str, overrides: Mapping[str, str] | None = None) -> Recipe
     file = YamlFile.read(_find(name), "recipe", RecipeError)
     for key, value in (overrides or {}).items():
         _override(file.content, key, value)
-    return file.checked(next((kind for key, kind in KINDS.items() if key in file.content), Recipe))
+    kinds = [kind for key, kind in KINDS.items() if key in file.content]
+    return file.checked(kinds[0]) if kinds else file.checked(Recipe)
 
 
 def _find(name: str) -> Path:

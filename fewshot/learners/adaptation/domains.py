@@ -9,8 +9,9 @@ from torch import Tensor
 
 from fewshot.contract import Classifier, SupportSet, on_features, per_episode
 from fewshot.errors import EpisodeError, FewShotError, ShapeError
-from fewshot.functional import LARGEST, require_every_class
+from fewshot.functional import require_every_class
 from fewshot.learners.adaptation.scaling import fit_scaling, scaling_steps
+from fewshot.plumbing.number_range import MOST
 
 ADAPT_TO = ("pool", "queries")
 
@@ -90,7 +91,7 @@ def _check_target(source: Tensor, target: Tensor) -> None:
 
 
 def _require_finite(domain: str, rows: Tensor) -> None:
-    if rows.numel() and not float(rows.abs().max()) <= LARGEST:
+    if rows.numel() and not float(rows.abs().max()) <= MOST[torch.float64]:
         raise EpisodeError(
-            f"numbers of the {domain} must be finite and at most {LARGEST:g}, got NaN or larger ones; clean or scale them"
+            f"numbers of the {domain} must be finite and at most {MOST[torch.float64]:g}, got NaN or larger ones; clean or scale them"
         )

@@ -20,7 +20,7 @@ def gaussian(a: Float[Tensor, "n dim"], b: Float[Tensor, "m dim"], width: float)
 def mean_kernel(a: Float[Tensor, "n dim"], b: Float[Tensor, "m dim"], width: float) -> Float[Tensor, " n"]:
     """Mean kernel value of each row of ``a`` with the rows of ``b``, a block of rows at a time."""
     size = max(1, BLOCK // len(b))
-    return torch.cat([gaussian(block, b, width).mean(1) for block in a.split(size)])
+    return torch.cat([gaussian(block, b, width).mean(1) for block in torch.split(a, size)])
 
 
 def median_distance(source: Float[Tensor, "s dim"], target: Float[Tensor, "t dim"]) -> float:

@@ -110,4 +110,4 @@ def _nystroem(source: Tensor, width: float) -> Tensor:
     value, vector = torch.linalg.eigh(gaussian(centres, centres, width))
     kept = value > 1e-10 * value[-1]
     across = vector[:, kept] / value[kept].sqrt()
-    return torch.cat([gaussian(block, centres, width) @ across for block in source.split(MOST)])
+    return torch.cat([gaussian(block, centres, width) @ across for block in torch.split(source, MOST)])

@@ -31,7 +31,7 @@ def in_band(
         high: Of the sum, above ``low``.
     """
     n = len(linear)
-    product, system = _dense(kernel / n) if kernel is not None else _low_rank(factor / n**0.5)  # type: ignore[operator]
+    product, system = _dense(kernel / n) if kernel is not None else _low_rank(factor / n**0.5)
 
     def slack(x: Tensor) -> Tensor:
         total = x.sum().reshape(1)

@@ -129,8 +129,8 @@ def chosen(
     rows = spread_rows(source, pairs), spread_rows(target, pairs)
 
     def error(pair: tuple[float, float]) -> float:
-        tables = (gaussian(part, centres, pair[0]) for part in (source, target, *rows))
-        return left_out_error(*tables, pair[1])
+        of_source, of_target, x, t = (gaussian(part, centres, pair[0]) for part in (source, target, *rows))
+        return left_out_error(of_source, of_target, x, t, pair[1])
 
     return min(product(widths, penalties), key=error)
 

@@ -159,7 +159,7 @@ def test_a_translation_is_undone():
 )
 def test_keeps_the_contract(learner, monkeypatch):
     monkeypatch.setattr(optimal_transport, "TOLERANCE", 1e-6)
-    check_learner(learner, shots=(4, 2, 3), unlabelled=6)
+    check_learner(learner, shots=(8, 5, 6), unlabelled=12)
 
 
 def test_keeps_the_contract_with_classes(monkeypatch):
@@ -184,6 +184,8 @@ def test_errors_say_what_must_hold(monkeypatch, no_shape_hook):
         with pytest.raises(FewShotError, match=sentence):
             make()
 
+    learner = OptimalTransport()
+
     def absent(name):
         raise ModuleNotFoundError(name=name)
 
@@ -191,4 +193,4 @@ def test_errors_say_what_must_hold(monkeypatch, no_shape_hook):
     with pytest.raises(
         MissingExtraError, match=r"the package 'ot', which is not installed; run: pip install 'fewshot\[transport\]'"
     ):
-        OptimalTransport().adapt(support)(query)
+        learner.adapt(support)(query)
