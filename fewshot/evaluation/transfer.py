@@ -102,19 +102,16 @@ def _item_by_item(answers: Answers) -> Answers:
     """One draw as a list of single queries, in the order of the target's rows."""
     order, n = np.argsort(answers.rows), len(answers.rows)
     way = len(answers.classes)
-    per_query: dict[str, Any] = {
-        "true": answers.true,
-        "predicted": answers.predicted,
-        "rows": answers.rows,
-        "confidence": answers.confidence,
-    }
-    scores = None if answers.scores is None else answers.scores.reshape(n, way)[order].ravel()
+    scores, sure = answers.scores, answers.confidence
     return Answers(
         starts=np.arange(n + 1),
+        true=answers.true[order],
+        predicted=answers.predicted[order],
         class_starts=np.arange(n + 1) * way,
         classes=np.tile(answers.classes, n),
-        scores=scores,
-        **{name: None if values is None else values[order] for name, values in per_query.items()},
+        rows=answers.rows[order],
+        confidence=None if sure is None else sure[order],
+        scores=None if scores is None else scores.reshape(n, way)[order].ravel(),
     )
 
 

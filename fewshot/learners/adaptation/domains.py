@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import wraps
 from typing import Any, cast
 
+import torch
 from torch import Tensor
 
 from fewshot.contract import Classifier, SupportSet, on_features, per_episode
@@ -14,6 +15,8 @@ from fewshot.learners.adaptation.scaling import fit_scaling, scaling_steps
 from fewshot.plumbing.number_range import MOST
 
 ADAPT_TO = ("pool", "queries")
+
+LARGEST = MOST[torch.float64]
 
 
 def keep_domain_options(learner: Any) -> None:
@@ -91,7 +94,7 @@ def _check_target(source: Tensor, target: Tensor) -> None:
 
 
 def _require_finite(domain: str, rows: Tensor) -> None:
-    if rows.numel() and not float(rows.abs().max()) <= MOST[torch.float64]:
+    if rows.numel() and not float(rows.abs().max()) <= LARGEST:
         raise EpisodeError(
-            f"numbers of the {domain} must be finite and at most {MOST[torch.float64]:g}, got NaN or larger ones; clean or scale them"
+            f"numbers of the {domain} must be finite and at most {LARGEST:g}, got NaN or larger ones; clean or scale them"
         )
