@@ -16,6 +16,7 @@ PAGES = [
     "zero-shot.md",
     "text.md",
     "few-or-none.md",
+    "transfer.md",
     "report.md",
 ]
 LEARNER_PAGES = [f"learners/{name}.md" for name in LEARNERS]
