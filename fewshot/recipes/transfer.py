@@ -163,6 +163,18 @@ def verify_transfer(record: Record) -> list[str]:
     return [f"{len(different)} of {len(record.correct)} {unit} have another answer, the first is {different[0]}"]
 
 
+def task_of_record(record: Record) -> Transfer:
+    """The task of a record, built again.
+
+    Raises:
+        RecordError: If no recipe made the record.
+    """
+    if record.settings is None:
+        raise RecordError("the domains of a record are known from its recipe, got a record without settings")
+    recipe = TransferRecipe.model_validate(record.settings)
+    return task_of(recipe, recipe.transfer.tasks[0])
+
+
 def is_transfer(record: Record) -> bool:
     """Whether a record is one of transfer between domains."""
     return record.episodes.spec.get("task") == "transfer"

@@ -17,8 +17,9 @@ def same_items(record: "Record") -> "tuple[Collection, Collection]":
         RecordError: If they have changed since.
     """
     from fewshot.cli.objects.setting import Setting
+    from fewshot.recipes.transfer import is_transfer, task_of_record
 
-    whole, asked = Setting.of(record).load()
+    whole, asked = (task_of_record(record).items,) * 2 if is_transfer(record) else Setting.of(record).load()
     if asked.hash != record.data.hash:
         raise RecordError("the data have changed since")
     return whole, asked
@@ -53,12 +54,19 @@ def same_episodes(record: "Record", asked: "Collection", queries: "Collection | 
 
     Raises:
         FewShotError: If nobody knows such a list.
+        RecordError: If the record is one of transfer between domains.
     """
     from fewshot.datasets.index import load_episodes
     from fewshot.episodes import EpisodeSpec
     from fewshot.evaluation.target import make_sampler
     from fewshot.recipes.rows import episodes_of
     from fewshot.recipes.schema import Recipe
+    from fewshot.recipes.transfer import is_transfer
+
+    if is_transfer(record):
+        raise RecordError(
+            "a record of transfer has single items of the target for episodes, which are not shown; see the table"
+        )
 
     if record.episodes.spec:
         return make_sampler(asked, EpisodeSpec.from_dict(record.episodes.spec), record.episodes.seed, queries)
