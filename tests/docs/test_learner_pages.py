@@ -10,3 +10,10 @@ ROOT = Path(__file__).parents[2]
 def test_pages_say_what_the_records_say():
     done = subprocess.run([sys.executable, str(ROOT / "scripts/numbers"), "--check"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_table_of_choosing_rules_is_that_of_its_record():
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks/choosing.py", "--check"], capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr
