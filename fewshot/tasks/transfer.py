@@ -84,7 +84,7 @@ class Transfer:
         if alone and not self.common_classes:
             raise DataError(
                 f"both domains must have the same classes, got {len(alone)} in one alone, such as '{alone[0]}'; drop them "
-                "with common_classes=True (--common-classes)"
+                "with common_classes=True"
             )
         if len(both) < 2:
             raise EpisodeError(f"a transfer needs two classes or more in both domains, got {sorted(both)}")
