@@ -28,6 +28,9 @@ def main(out: Path) -> None:
         tensors = dict(learner.named_parameters()) | {"losses": torch.tensor(state.losses)}
         tensors["processes"] = torch.tensor(PartialState().num_processes)
         save_file({name: value.detach().contiguous() for name, value in tensors.items()}, out)
+    if torch.distributed.is_initialized():  # threads of a group that is left open can end a process that is done
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":
