@@ -123,7 +123,7 @@ def _read(
 
     name = learner or "logistic-regression"
     fit = fitting(find_learner(name), options, "--option") or None
-    size = how.get("size") or _side(support, backbone, how)
+    size = how.get("size") or side_of_images(support, backbone, how)
     items = _queries(query, size or SIDE, how)
     sized = {"size": size} if size else {}
     examples = load_dataset(support, **_of_examples(support, how) | sized)
@@ -135,7 +135,7 @@ def _fitted(made: "FewShotClassifier", examples: "Collection") -> "FewShotClassi
     return made.fit(examples.items, [examples.class_names[k] for k in examples.labels])
 
 
-def _side(support: str, backbone: str | None, how: dict[str, Any]) -> int | None:
+def side_of_images(support: str, backbone: str | None, how: dict[str, Any]) -> int | None:
     """Side of images, as large as the backbone wants them; nothing for examples that are no images."""
     from fewshot.datasets.formats.tables import TABLES, item_column, read_table
     from fewshot.datasets.index import is_own

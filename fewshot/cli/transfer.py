@@ -93,25 +93,22 @@ def _found(
 
 def _read(source: str, target: Path, backbone: str | None) -> "tuple[Collection, Unlabelled, str]":
     """Both domains, and the name of the backbone that goes with their kind."""
+    from fewshot.cli.classify import side_of_images
     from fewshot.datasets.index import load_dataset
     from fewshot.datasets.unlabelled import load_items
     from fewshot.errors import DataError
-    from fewshot.estimator.items import IMAGES, kind_of, side_of
-    from fewshot.estimator.parts import DEFAULTS, make_backbone
+    from fewshot.estimator.items import kind_of
+    from fewshot.estimator.parts import DEFAULTS
 
-    items = load_items(target)
+    side = side_of_images(source, backbone, {})
+    sized: dict[str, Any] = {} if side is None else {"size": side}
+    items, known = load_items(target, **sized), load_dataset(source, **sized)
     kind = kind_of(items.items)
-    name = backbone or DEFAULTS[kind]
-    sized: dict[str, Any] = {}
-    if kind == IMAGES:
-        sized = {"size": side_of(make_backbone(name, None))}
-        items = load_items(target, **sized)
-    known = load_dataset(source, **sized)
     if kind_of(known.items) != kind:
         raise DataError(
             f"source and target must be of one kind, got {kind_of(known.items)} and {kind}; give one of the two anew"
         )
-    return known, items, name
+    return known, items, backbone or DEFAULTS[kind]
 
 
 def _labels(path: Path) -> dict[str, str]:

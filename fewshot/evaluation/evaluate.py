@@ -28,6 +28,7 @@ from fewshot.records.summary import further_intervals, open_note, summarize, sum
 from fewshot.statistics.interval import check_level
 from fewshot.tasks.transfer import Transfer
 
+DRAWN = 1000  # episodes where no number is given
 LARGE = 2**21  # bytes of an episode's items from which on it is scored by itself
 
 
@@ -35,7 +36,7 @@ def evaluate(
     learner: Learner,
     collection: Collection | Transfer,
     spec: EpisodeSpec | None = None,
-    episodes: int | FixedEpisodes = 1000,
+    episodes: int | FixedEpisodes = DRAWN,
     seed: int = 0,
     *,
     queries: Collection | None = None,
@@ -100,7 +101,10 @@ def evaluate(
     started = time.perf_counter()
     require_learner(learner)
     if isinstance(collection, Transfer):
-        require_alone(spec=spec, queries=queries, batch=batch, chosen=chosen)
+        require_alone(
+            spec=spec, episodes=None if episodes == DRAWN else episodes, seed=seed or None, queries=queries, batch=batch,
+            allow_seen=allow_seen or None, chosen=chosen, open_interval=open_interval or None,
+        )  # fmt: skip
         return evaluate_transfer(learner, collection, keep_scores=keep_scores, cache=cache, level=level, report=report)
     require_collection(collection)
     if queries is not None:

@@ -154,19 +154,13 @@ class Transfer:
         Raises:
             LeakageError: If an item is, unless ``allow_equal``.
         """
-        episode = self.episodes[0]
-        shown = np.concatenate(
-            [episode.support, episode.query[:0] if episode.unlabelled is None else episode.unlabelled]
-        )
-        seen = _digests(self.items, shown)
-        equal = [
-            row
-            for row, found in zip(episode.query, _digests(self.items, episode.query), strict=True)
-            if found in set(seen)
-        ]
+        query, drawn = self.episodes[0].query, self.episodes.episodes
+        shown = [rows for one in drawn for rows in (one.support, one.unlabelled) if rows is not None]
+        seen = set(_digests(self.items, np.unique(np.concatenate(shown))))
+        equal = [row for row, own in zip(query, _digests(self.items, query), strict=True) if own in seen]
         if not equal:
             return []
-        told = f"{len(equal)} of {len(episode.query)} queried items are equal to one that {type(learner).__name__} sees"
+        told = f"{len(equal)} of {len(query)} queried items are equal to one that {type(learner).__name__} sees"
         if not self.allow_equal:
             raise LeakageError(
                 f"queried items must be new to the learner, got {told}, such as item {equal[0] - len(self.source)} of "

@@ -1,14 +1,17 @@
 """Transfer between domains: what a learner may see, what is refused, and figures against counts made by hand."""
 
 from dataclasses import replace
+from inspect import signature
 
 import numpy as np
 import pytest
 import torch
 
 from fewshot import Collection, EpisodeSpec, Transfer, compare, evaluate, load_learner
+from fewshot.episodes import FixedEpisodes
 from fewshot.errors import DataError, EpisodeError, LeakageError, RecordError
 from fewshot.evaluation.transfer import evaluate_transfer
+from fewshot.learners.index import LEARNERS, find_learner
 from fewshot.statistics.interval import DRAWS, OPEN
 
 
@@ -69,6 +72,43 @@ def test_labels_of_the_target_change_no_answer(protocol):
     ]
     assert (answers[0].scores == answers[1].scores).all() and (answers[0].predicted == answers[1].predicted).all()
     assert (answers[0].true != answers[1].true).any()
+
+
+@pytest.mark.parametrize("name", [name for name, entry in LEARNERS.items() if entry.family == "adaptation"])
+def test_labels_of_the_target_change_no_answer_of_any_learner(name):
+    source, target = domains(shift=0.3)
+    options = {"dim": 2} if "dim" in signature(find_learner(name)).parameters else {}
+    few = 2 if name in ("tradaboost", "ridge-transfer", "logistic-transfer") else 0
+    answers = []
+    for permuted in (False, True):
+        task = Transfer(source, target, labelled=few)
+        if permuted:
+            hidden = np.setdiff1d(np.arange(60), task.episodes[0].support - 60)  # all but those that are shown
+            labels = target.labels.copy()
+            labels[hidden] = np.random.default_rng(1).permutation(labels[hidden])
+            shown = task.episodes
+            task = Transfer(source, replace(target, labels=labels), labelled=few)
+            task.__dict__["episodes"] = FixedEpisodes(
+                [replace(shown[0], query_y=task.items.labels[shown[0].query])], shown.name
+            )
+        answers.append(evaluate(load_learner(name, **options), task, keep_scores=True).load_answers())
+    assert (answers[0].scores == answers[1].scores).all() and (answers[0].true != answers[1].true).any()
+
+
+def test_equal_items_are_found_in_every_draw():
+    source, target = domains()
+    first = Transfer(source, target, per_class=2, draws=6)
+    late = next(row for row in first.episodes[5].support if row not in first.episodes[0].support)
+    items = target.items.copy()
+    items[first.parts[1][0]] = source.items[late]
+    with pytest.raises(LeakageError, match="1 of 30 queried items are equal"):
+        evaluate(Spy(), Transfer(source, replace(target, items=items), per_class=2, draws=6))
+
+
+@pytest.mark.parametrize("given", [{"episodes": 5}, {"seed": 1}, {"allow_seen": True}, {"open_interval": True}])
+def test_nothing_that_is_given_beside_a_task_is_dropped(given):
+    with pytest.raises(EpisodeError, match=f"got {next(iter(given))} beside it; set it in the task"):
+        evaluate(Spy(), Transfer(*domains()), **given)
 
 
 def test_figures_of_one_draw_are_those_of_single_items():
