@@ -32,6 +32,7 @@ _INDEX = {
     "load_dataset": "fewshot.datasets.index",
     "load_items": "fewshot.datasets.unlabelled",
     "load_learner": "fewshot.learners.index",
+    "load_record": "fewshot.records.load",
     "per_episode": "fewshot.contract",
     "verify": "fewshot.evaluation.verify",
 }

@@ -1,5 +1,6 @@
 """``fewshot-bench report``: one HTML page about records, to be opened or sent."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,8 +10,8 @@ from fewshot.cli.terminal.options import AsJson, RecordPaths
 from fewshot.cli.terminal.output import document, note, stdout_kept
 
 if TYPE_CHECKING:
-    from fewshot.records.zero_shot import ZeroShotRecord
     from fewshot.report.build import Beside
+    from fewshot.report.contents import Contents
     from fewshot.report.learning_curve import LearningCurve
     from fewshot.report.plots import Plot
     from fewshot.report.results import Result
@@ -49,55 +50,50 @@ def report(
     from fewshot.plumbing.files import require_writable, require_writable_files, write_text
     from fewshot.report.build import build_page
     from fewshot.report.page import render
-    from fewshot.report.results import check_reference
-    from fewshot.tables.zero_shot import label_of
 
     require_writable_files(out)
     if figures is not None:
         require_writable(figures)
-    few_shot, zero_shot = read_both(records)
-    reference = reference or _reference_of(few_shot, zero_shot)
-    check_reference(reference, few_shot, map(label_of, zero_shot.values()))
+    contents = read_contents(records)
+    reference = reference or _reference_of(contents)
+    contents.check_reference(reference)
     with stdout_kept():
-        beside = _beside(
-            few_shot, _curves(training, [*(r.folder for r in few_shot), *records]), reference, episodes, recompute
-        )
-        page = build_page(few_shot, zero_shot, beside, reference, title, _made(len(few_shot) + len(zero_shot)))
+        curves = _curves(training, [*(r.folder for r in contents.few_shot), *records])
+        beside = _beside(contents.few_shot, curves, reference, episodes, recompute)
+        page = build_page(contents, beside, reference, title, _made(len(contents)))
         write_text(out, render(page))
         drawn = [] if figures is None else _save(page.plots, figures)
     shown = sum(len(viewer.episodes) for viewer in page.viewers)
     if as_json:
-        document({"report": str(out), "records": len(few_shot) + len(zero_shot), "episodes": shown, "figures": drawn})
+        document({"report": str(out), "records": len(contents), "episodes": shown, "figures": drawn})
     else:
         note(f"report: '{out}'" + (f", {len(drawn)} figures in '{figures}'" if figures else ""))
 
 
-def read_both(paths: list[Path]) -> "tuple[list[Result], dict[str, ZeroShotRecord]]":
-    """Results of few-shot learning with their names, and zero-shot records by name."""
+def read_contents(paths: list[Path]) -> "Contents":
+    """The records of files and folders, with the names that the page gives them."""
     from fewshot.cli.terminal.reading import named_files
-    from fewshot.records.record import Record
-    from fewshot.records.zero_shot import ZeroShotRecord, is_zero_shot
-    from fewshot.report.results import name_results
+    from fewshot.records.load import load_record
+    from fewshot.report.contents import Contents
 
     files = named_files(paths)
-    without = {name: ZeroShotRecord.load(file) for name, file in files.items() if is_zero_shot(file)}
-    few = {name: Record.load(file) for name, file in files.items() if name not in without}
-    return name_results(few, {name: files[name].parent for name in few}), without
+    return Contents.of(
+        {name: load_record(file) for name, file in files.items()}, {name: file.parent for name, file in files.items()}
+    )
 
 
-def _reference_of(few_shot: "list[Result]", zero_shot: "dict[str, ZeroShotRecord]") -> str | None:
+def _reference_of(contents: "Contents") -> str | None:
     """What the packaged recipe compares its learners with, where all records come from it and that learner is among them."""
     from fewshot.recipes.load import load_recipe, recipe_names
-    from fewshot.tables.zero_shot import label_of
 
-    recipes = {r.record.recipe for r in few_shot} | {r.recipe for r in zero_shot.values()}
+    recipes = {record.recipe for record in contents.records}
     recipe = recipes.pop() if len(recipes) == 1 else None
     reference = load_recipe(recipe).reference if recipe in recipe_names() else None
-    return reference if reference in {*(r.method for r in few_shot), *map(label_of, zero_shot.values())} else None
+    return reference if reference in contents.methods else None
 
 
 def _beside(
-    results: "list[Result]", curves: "list[LearningCurve]", reference: str | None, episodes: int, recompute: bool
+    results: "Sequence[Result]", curves: "list[LearningCurve]", reference: str | None, episodes: int, recompute: bool
 ) -> "Beside":
     """Episodes, hardest classes and the classes of all episodes, from answers and data where they are."""
     from fewshot.cli.objects.at_hand import Known

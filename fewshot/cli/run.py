@@ -89,7 +89,7 @@ def _run_zero_shot(recipe: "ZeroShotRecipe", out: Path | None, jobs: int, again:
         records = run_zero_shot(recipe, folder, announce=note, again=again, jobs=jobs)
     table, files = write_zero_shot_board(records, folder, recipe.reference)
     if as_json:
-        document([record.model_dump(mode="json") for record in records])
+        document([record.as_json() for record in records])
     else:
         show_tables(table)
     note(f"table and figure: '{files[0]}', '{files[1]}'")

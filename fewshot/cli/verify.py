@@ -11,8 +11,7 @@ from fewshot.cli.terminal.output import document, note, show_tables, stdout_kept
 from fewshot.errors import FewShotError
 
 if TYPE_CHECKING:
-    from fewshot.evaluation.verify import Verdict
-    from fewshot.records.record import Record
+    from fewshot.records.load import AnyRecord
 
 EXAMPLES = (
     "fewshot-bench verify fewshot-results/quickstart/1-shot",
@@ -52,18 +51,15 @@ def verify(
 
 def _checked(path: Path, episodes: int, seed: int, answers: bool) -> dict[str, Any]:
     """What came of one file, so that a bad one does not keep the others from being checked."""
+    from fewshot.cli.objects.verdict import verdict_of
     from fewshot.evaluation.verify import Verdict
-    from fewshot.records.record import Record
-    from fewshot.records.zero_shot import is_zero_shot
+    from fewshot.records.load import load_record
 
     told: tuple[str, ...] = ()
     try:
-        if is_zero_shot(path):
-            verdict = _whole(path)
-        else:
-            record = Record.load(path)
-            told = _about_answers(record, path.parent) if answers else ()
-            verdict = _verdict(record, episodes, seed)
+        record = load_record(path)
+        told = _about_answers(record, path.parent) if answers else ()
+        verdict = verdict_of(record, episodes, seed)
     except FewShotError as error:
         note(f"error: {path}: {error}")
         outcome, verdict = "fails" if told else "not checked", Verdict((), (), 0, (str(error),))
@@ -72,37 +68,13 @@ def _checked(path: Path, episodes: int, seed: int, answers: bool) -> dict[str, A
     return {"record": str(path), "outcome": outcome, **asdict(replace(verdict, problems=(*verdict.problems, *told)))}
 
 
-def _about_answers(record: "Record", folder: Path) -> tuple[str, ...]:
+def _about_answers(record: "AnyRecord", folder: Path) -> tuple[str, ...]:
     """A sentence where the answers beside a record are not whole, or not its own."""
     try:
         record.check_answers(folder)
     except FewShotError as error:
         return (f"{error}, or check the counts alone with --without-answers",)
     return ()
-
-
-def _whole(path: Path) -> "Verdict":
-    """A zero-shot record: its one test set, asked again."""
-    from fewshot.evaluation.verify import Verdict
-    from fewshot.recipes.zero_shot import verify_zero_shot
-    from fewshot.records.zero_shot import ZeroShotRecord
-
-    return Verdict((), (), 0, tuple(verify_zero_shot(ZeroShotRecord.load(path))))
-
-
-def _verdict(record: "Record", episodes: int, seed: int) -> "Verdict":
-    from fewshot.cli.objects.again import same_episodes, same_learner, same_queries
-    from fewshot.cli.objects.setting import Setting
-    from fewshot.evaluation.verify import Verdict
-    from fewshot.evaluation.verify import verify as recompute
-    from fewshot.recipes.transfer import is_transfer, verify_transfer
-
-    if is_transfer(record):
-        return Verdict((), (), 0, tuple(verify_transfer(record)))
-    whole, asked = Setting.of(record).load()
-    learner, queries = same_learner(record, whole), same_queries(record)
-    sampler = same_episodes(record, asked, queries)
-    return recompute(record, learner, asked, sampler, queries=queries, episodes=episodes, seed=seed)
 
 
 def _show(results: list[dict[str, Any]]) -> None:

@@ -22,9 +22,9 @@ from fewshot.evaluation.parts import CALIBRATE, CHOOSE, TEST, Parts, require_apa
 from fewshot.evaluation.required import require_collection, require_learner
 from fewshot.plumbing.files import digest
 from fewshot.plumbing.number_checks import finite_number, seed_number
-from fewshot.records.record import DataInfo, MeanInfo, OpenSetInfo
+from fewshot.records.record import DataInfo, Figure, MeanInfo, OpenSetInfo
 from fewshot.records.summary import interval_fields
-from fewshot.records.zero_shot import Counts, Figure, Generalised, ZeroShotRecord, figures_of
+from fewshot.records.zero_shot import Counts, Generalised, ZeroShotRecord, figures_of
 from fewshot.statistics.interval import check_level
 from fewshot.statistics.open_set import auroc, fpr_at_tpr, resampled
 from fewshot.statistics.per_class import ClassCounts, bootstrap, harmonic_mean

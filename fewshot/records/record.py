@@ -1,4 +1,4 @@
-"""A record: all that made a result, in one JSON file; the answers of every query lie beside it."""
+"""A record of episodes: all that made a result, in one JSON file; the answers of every query lie beside it."""
 
 import hashlib
 import json
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, model_validator
@@ -21,7 +21,7 @@ SCHEMA, NEWEST = 1, 2
 """Of a record of one collection, and of one that names several: version 0.1.0 refuses that in a sentence."""
 DATA, SUPPORT, QUERIES = "data", "support", "queries"
 """What a record names collections for: all items of an episode, or some of them; ``data/NAME`` is a part of a join."""
-MARKS = ("learner", "data", "episodes", "correct")
+MARKS = ("schema", "learner", "data", "episodes", "correct")
 """Keys that every record of episodes has, of any schema; other JSON with a schema lacks some of them."""
 LAST_WEIGHTS = "last weights"
 """The selection of a training run whose weights nothing chose."""
@@ -138,6 +138,13 @@ class Summary(IntervalInfo):
     accuracy: float
     fifth_percentile: float
     calibration_error: float | None = None
+
+
+class Figure(IntervalInfo):
+    """A mean with one of its intervals. Accuracies are fractions; higher is better."""
+
+    name: Literal["accuracy", "zero-shot", "unseen", "seen", "harmonic"]
+    value: float
 
 
 class MeanInfo(IntervalInfo):
@@ -279,6 +286,13 @@ class Record(_Part):
         return accuracies
 
     @property
+    def figures(self) -> list[Figure]:
+        """The mean accuracy with each of its intervals, the first of them as in the summary."""
+        fields = set(IntervalInfo.model_fields)
+        intervals = [one.model_dump(include=fields) for one in (self.summary, *self.intervals)]
+        return [Figure(name="accuracy", value=self.accuracy, **one) for one in intervals]
+
+    @property
     def target(self) -> SourceInfo | None:
         """The second collection, which queries and pool come from, where there is one."""
         return next((source for source in self.sources if source.part == QUERIES), None)
@@ -383,7 +397,19 @@ class Record(_Part):
         Raises:
             RecordError: If the file is missing, torn, of an unknown schema, or no record.
         """
-        content = read_content(path, "a record in JSON")
+        return cls.of_content(path, read_content(path, "a record in JSON"))
+
+    @classmethod
+    def of_content(cls, path: Path | str, content: Any) -> "Record":
+        """The record that a file holds.
+
+        Args:
+            path: Of the file, for messages.
+            content: What its JSON says.
+
+        Raises:
+            RecordError: If it is of an unknown schema, or no record of episodes.
+        """
         _require_schema(path, content)
         record: Record = of_form(
             cls, content, f"'{path}' must be a whole record", "run it again with --again", RecordError
@@ -441,18 +467,11 @@ def _require_schema(path: Path | str, content: Any) -> None:
         raise RecordError(
             f"'{path}' must be a record of schema {NEWEST} or older, got {schema}; update fewshot to read it"
         )
-    if not is_record(content):
-        raise RecordError(f"'{path}' is no record of episodes, got JSON without {_lacking(content)}; name another file")
-
-
-def is_record(content: Any) -> bool:
-    """Whether the content of a JSON file is meant as a record of episodes, whole or not."""
-    return not _lacking(content)
-
-
-def _lacking(content: Any) -> str:
-    keys = content if isinstance(content, dict) else ()
-    return ", ".join(f"'{key}'" for key in ("schema", *MARKS) if key not in keys)
+    lacking = [f"'{key}'" for key in MARKS if not isinstance(content, dict) or key not in content]
+    if lacking:
+        raise RecordError(
+            f"'{path}' is no record of episodes, got JSON without {', '.join(lacking)}; name another file"
+        )
 
 
 def read_content(path: Path | str, what: str) -> Any:

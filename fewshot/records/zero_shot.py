@@ -14,7 +14,7 @@ from fewshot.records.record import (
     ANYTHING,
     BackboneInfo,
     DataInfo,
-    IntervalInfo,
+    Figure,
     LearnerInfo,
     OpenSetInfo,
     SeenClasses,
@@ -26,6 +26,8 @@ from fewshot.statistics.interval import Interval
 from fewshot.statistics.per_class import ClassCounts
 
 FORMAT: Literal[1] = 1
+MARK = "zero_shot"
+"""The key that every zero-shot record has, of any version."""
 
 
 class _Part(BaseModel):
@@ -76,13 +78,6 @@ class Counts(_Part):
         return ClassCounts(correct, items, bits[: items.sum()].astype(bool))
 
 
-class Figure(IntervalInfo):
-    """A figure with its interval. Accuracies are means over classes, as fractions; higher is better."""
-
-    name: Literal["zero-shot", "unseen", "seen", "harmonic"]
-    value: float
-
-
 class Generalised(_Part):
     """Seen and unseen classes compete.
 
@@ -113,7 +108,7 @@ class ZeroShotRecord(_Part):
         base: Items that the learner learned from.
         descriptors: How many numbers describe a class, and their hash.
         unseen: Counts of the unseen classes where no other class competes.
-        figures: Means with their intervals, for new images and for new classes.
+        figures: Means over classes with their intervals, for new images and for new classes.
         generalised: Where seen classes compete.
         open_set: How well items of no known class are told from those of the unseen classes, where there are such items.
         selection: How options were chosen.
@@ -161,8 +156,15 @@ class ZeroShotRecord(_Part):
     def save(self, path: Path | str, replaces: str | None = ANYTHING) -> "ZeroShotRecord":
         """Write the JSON file; see `fewshot.records.record.Record.save`."""
         with replacing(Path(path), replaces):
-            write_json(path, self.model_dump(mode="json"))
+            write_json(path, self.as_json())
         return self
+
+    def as_json(self) -> dict[str, Any]:
+        """What the file holds."""
+        return self.model_dump(mode="json")
+
+    def check_answers(self, folder: Path | str) -> None:
+        """Nothing to see beside the record: it holds its answers, which are compared with its counts when it is read."""
 
     @classmethod
     def load(cls, path: Path | str) -> "ZeroShotRecord":
@@ -171,19 +173,22 @@ class ZeroShotRecord(_Part):
         Raises:
             RecordError: If the file is missing, torn, or no such record.
         """
-        content = read_content(path, "a record of a zero-shot evaluation")
+        return cls.of_content(path, read_content(path, "a record of a zero-shot evaluation"))
+
+    @classmethod
+    def of_content(cls, path: Path | str, content: Any) -> "ZeroShotRecord":
+        """The record that a file holds.
+
+        Args:
+            path: Of the file, for messages.
+            content: What its JSON says.
+
+        Raises:
+            RecordError: If it is no such record.
+        """
         needed = f"'{path}' must be a record of a zero-shot evaluation"
         record: ZeroShotRecord = of_form(cls, content, needed, "run it again with --again", RecordError)
         return record
-
-
-def is_zero_shot(path: Path | str) -> bool:
-    """Whether a file is such a record, of any version."""
-    try:
-        content = read_content(path, "JSON")
-    except RecordError:
-        return False
-    return isinstance(content, dict) and "zero_shot" in content
 
 
 def figures_of(name: Any, *intervals: Interval) -> list[Figure]:

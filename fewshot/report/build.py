@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fewshot.records.load import AnyRecord
 from fewshot.records.zero_shot import ZeroShotRecord
+from fewshot.report.contents import Contents
 from fewshot.report.differences import APART, differences
 from fewshot.report.episodes import Viewer
 from fewshot.report.few_shot import few_shot_table
@@ -40,8 +42,7 @@ class Beside:
 
 
 def build_page(
-    results: Sequence[Result],
-    zero_shot: Mapping[str, ZeroShotRecord],
+    contents: Contents,
     beside: Beside,
     reference: str | None = None,
     title: str | None = None,
@@ -50,21 +51,21 @@ def build_page(
     """Put a page together.
 
     Args:
-        results: Of few-shot learning.
-        zero_shot: Records of zero-shot learning, by name.
+        contents: Results of few-shot and of zero-shot learning.
         beside: What else there is.
         reference: Method that others are compared with; the first of each group where none is given.
         title: Of the page; made from the data where left out.
         made: A line on when and by what the page was made.
     """
-    groups, unseen = group_results(results), list(zero_shot.values())
+    results, unseen = contents.few_shot, list(contents.zero_shot.values())
+    groups = group_results(results)
     found = [differences(g, reference, beside.classes.get(g.first.episodes.manifest)) for g in groups]
     found += zero_shot_differences(unseen, reference) if unseen else []
     return Page(
-        title=title or _title(results, unseen),
+        title=title or _title(contents),
         lead=_lead(groups, unseen),
         reading=how_to_read(_kinds(results, unseen)),
-        provenance=provenance(results, zero_shot),
+        provenance=provenance(contents),
         few_shot=few_shot_table([r for g in groups for r in g.results]) if results else None,
         zero_shot=zero_shot_table(unseen) if unseen else None,
         accuracies=[*(accuracy_plot(g, g.find(reference)) for g in groups), *zero_shot_plots(unseen)],
@@ -75,15 +76,16 @@ def build_page(
         viewers=beside.viewers,
         hardest=[*beside.hardest, *_hardest_unseen(unseen, reference)],
         words=(WORDS if results else {"interval": WORDS["interval"]}) | (ZERO_SHOT_WORDS if unseen else {}),
-        notes=_notes(results, unseen),
+        notes=_notes(contents.records),
         made=made,
     )
 
 
-def _title(results: Sequence[Result], zero_shot: Sequence[ZeroShotRecord]) -> str:
-    data = dict.fromkeys([*(r.record.data.name for r in results), *(r.data.name for r in zero_shot)])
-    kinds = [*(["Few-shot"] if results else []), *(["zero-shot" if results else "Zero-shot"] if zero_shot else [])]
-    return f"{' and '.join(kinds)} learning on {', '.join(data)}"
+def _title(contents: Contents) -> str:
+    data = dict.fromkeys(record.data.name for record in contents.records)
+    kinds = [*(["few-shot"] if contents.few_shot else []), *(["zero-shot"] if contents.zero_shot else [])]
+    told = " and ".join(kinds)
+    return f"{told[0].upper()}{told[1:]} learning on {', '.join(data)}"
 
 
 def _lead(groups: Sequence[Group], zero_shot: Sequence[ZeroShotRecord]) -> str:
@@ -111,15 +113,15 @@ def _many(count: int, thing: str) -> str:
 
 
 def _kinds(results: Sequence[Result], zero_shot: Sequence[ZeroShotRecord]) -> list[tuple[float, str]]:
-    own = [(r.record.summary.level, r.record.summary.estimand) for r in results]
-    wide = [(i.level, i.estimand) for r in results for i in r.record.intervals]
-    return [*own, *wide, *((f.level, f.estimand) for r in zero_shot for f in r.figures)]
+    """Level and estimand of every interval; the first figures of all results come first."""
+    few = [result.record.figures for result in results]
+    ordered = [*(own[0] for own in few), *(wide for own in few for wide in own[1:])]
+    return [(f.level, f.estimand) for f in (*ordered, *(f for record in zero_shot for f in record.figures))]
 
 
-def _notes(results: Sequence[Result], zero_shot: Sequence[ZeroShotRecord]) -> list[str]:
+def _notes(records: Sequence[AnyRecord]) -> list[str]:
     """What records say a reader must know, each once, with how many say so."""
-    every = [note for r in results for note in r.record.notes] + [note for r in zero_shot for note in r.notes]
-    total = len(results) + len(zero_shot)
+    every, total = [note for record in records for note in record.notes], len(records)
     return [
         n if every.count(n) == total else f"{n} ({every.count(n)} of {total} records)" for n in dict.fromkeys(every)
     ]

@@ -2,14 +2,16 @@
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import singledispatch
 from typing import Any
 
 from fewshot.plumbing.files import packaged
+from fewshot.records.load import AnyRecord
 from fewshot.records.record import Record
 from fewshot.records.zero_shot import ZeroShotRecord
-from fewshot.report.results import Result
+from fewshot.report.contents import Contents
 from fewshot.tables.facts import facts_table
 from fewshot.tables.zero_shot import label_of, setting_of
 
@@ -49,28 +51,31 @@ class Provenance:
     origins: tuple[Origin, ...]
 
 
-def provenance(results: Sequence[Result], zero_shot: Mapping[str, ZeroShotRecord]) -> Provenance:
+def provenance(contents: Contents) -> Provenance:
     """Facts of all records, those that agree told once."""
-    facts = {r.key: _few_shot_facts(r.record) for r in results} | {k: _zero_shot_facts(r) for k, r in zero_shot.items()}
-    records: dict[str, Record | ZeroShotRecord] = {**{r.key: r.record for r in results}, **zero_shot}
+    records: dict[str, AnyRecord] = {**{r.key: r.record for r in contents.few_shot}, **contents.zero_shot}
+    facts = {key: facts_of(record) for key, record in records.items()}
     first = next(iter(facts.values()))
     shared = {k: v for k, v in first.items() if len(facts) > 1 and all(f.get(k) == v for f in facts.values())}
     return Provenance(shared, tuple(_origin(k, r, facts[k], shared) for k, r in records.items()))
 
 
-def _origin(key: str, record: Record | ZeroShotRecord, facts: Mapping[str, str], shared: Mapping[str, str]) -> Origin:
+def _origin(key: str, record: AnyRecord, facts: Mapping[str, str], shared: Mapping[str, str]) -> Origin:
     settings = "" if record.settings is None else json.dumps(record.settings, indent=1, ensure_ascii=False)
     own = {k: v for k, v in facts.items() if shared.get(k) != v}
     return Origin(key, own, command_of(record), settings, tuple(record.notes))
 
 
-def _few_shot_facts(record: Record) -> dict[str, str]:
+@singledispatch
+def facts_of(record: Any) -> dict[str, str]:
+    """All that made a record, by what it is."""
     facts = {row[0]: row[1] for row in facts_table(record).rows}
     target = {} if record.target is None else {"hash of the queries' data": record.target.hash}
     return facts | {"data hash": record.data.hash} | target | {"batch norm": record.learner.batch_norm}
 
 
-def _zero_shot_facts(record: ZeroShotRecord) -> dict[str, str]:
+@facts_of.register
+def _(record: ZeroShotRecord) -> dict[str, str]:
     options = ", ".join(f"{k}={v}" for k, v in record.learner.options.items())
     mixed, base = record.generalised, record.base
     facts = {
@@ -89,7 +94,7 @@ def _zero_shot_facts(record: ZeroShotRecord) -> dict[str, str]:
     return {name: text for name, text in facts.items() if text}
 
 
-def command_of(record: Record | ZeroShotRecord) -> str:
+def command_of(record: AnyRecord) -> str:
     """The command line that makes a record again, or nothing where names cannot tell.
 
     A recipe's name does not tell what ``--set`` changed, or where an own recipe lies; the settings of the record do.

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from fewshot.errors import RecordError
-from fewshot.records.zero_shot import Figure, ZeroShotRecord
+from fewshot.records.record import Figure
+from fewshot.records.zero_shot import ZeroShotRecord
 from fewshot.report.cells import Cell, Column, SortableTable, count, make_table, share, words
 from fewshot.report.forest import Bar
 from fewshot.statistics.interval import NEW_CLASSES, OPEN

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from fewshot.errors import StatisticsError
-from fewshot.records.zero_shot import Figure, ZeroShotRecord
+from fewshot.records.record import Figure
+from fewshot.records.zero_shot import ZeroShotRecord
 from fewshot.records.zero_shot_paired import PairCounts, paired_bootstrap
 from fewshot.statistics.interval import NEW_CLASSES, OPEN, Interval
 from fewshot.tables.record_tables import ABSENT, Table, mean_cell, percent, with_interval
@@ -25,7 +26,7 @@ NOTES = (
     "classes weigh equally; 95% bootstrap intervals, for new images of these classes, and in the fourth column for new classes",
 )
 DIFFERENCES = ("zero-shot difference %", "harmonic difference %")
-DIFFERENCE_NOTE = "differences to {}, percentage points: 95% paired bootstrap, the same images drawn anew within their classes for both"
+DIFFERENCE_NOTE = "differences to {}, percentage points: {:.0%} paired bootstrap, the same images drawn anew within their classes for both"
 
 AUROC_NOTE = (
     "AUROC: items of no known class told from the others by the largest score; 50 is chance; interval for new items"
@@ -44,12 +45,13 @@ def setting_of(record: ZeroShotRecord) -> str:
     return str(rows[0].get("label") or record.data.name)
 
 
-def zero_shot_table(records: Sequence[ZeroShotRecord], reference: str | None = None) -> Table:
+def zero_shot_table(records: Sequence[ZeroShotRecord], reference: str | None = None, level: float = 0.95) -> Table:
     """Mean accuracies over classes, as per cent; higher is better. Columns without any number are left out.
 
     Args:
         records: Of one data set.
         reference: Label of the learner that all others of its setting are compared with, item by item.
+        level: Of the intervals of the differences.
 
     Raises:
         StatisticsError: If the reference has no record of a setting, or records do not tell single answers or have other items.
@@ -60,15 +62,15 @@ def zero_shot_table(records: Sequence[ZeroShotRecord], reference: str | None = N
     columns, rows = COLUMNS, [table_row(r) for r in records]
     if reference is not None:
         of = {setting_of(r): r for r in records if label_of(r) == reference}
-        rows = [(*row, *_differences(r, of.get(setting_of(r)))) for row, r in zip(rows, records, strict=True)]
+        rows = [(*row, *_differences(r, of.get(setting_of(r)), level)) for row, r in zip(rows, records, strict=True)]
         columns = (*columns, *DIFFERENCES)
-        notes.append(DIFFERENCE_NOTE.format(reference))
+        notes.append(DIFFERENCE_NOTE.format(reference, level))
     kept = [k for k in range(len(columns)) if any(row[k] != ABSENT for row in rows)]
     body = tuple(tuple(row[k] for k in kept) for row in rows)
     return Table(tuple(columns[k] for k in kept), body, records[0].data.name if records else "", tuple(notes))
 
 
-def compare_zero_shot(record: ZeroShotRecord, reference: ZeroShotRecord) -> dict[str, Interval]:
+def compare_zero_shot(record: ZeroShotRecord, reference: ZeroShotRecord, level: float = 0.95) -> dict[str, Interval]:
     """Paired differences to a reference on the same items, ``"zero-shot"`` and, where classes compete in both, ``"harmonic"``.
 
     Raises:
@@ -79,15 +81,16 @@ def compare_zero_shot(record: ZeroShotRecord, reference: ZeroShotRecord) -> dict
             f"records can be compared only on the same items, got other ones in '{setting_of(record)}' and "
             f"'{setting_of(reference)}'"
         )
-    pairs = {"zero-shot": paired_bootstrap(PairCounts.of(record.unseen.counts, reference.unseen.counts))}
+    unseen = PairCounts.of(record.unseen.counts, reference.unseen.counts)
+    pairs = {"zero-shot": paired_bootstrap(unseen, level=level)}
     mine, other = record.generalised, reference.generalised
     if mine is not None and other is not None:
         kinds = [PairCounts.of(getattr(mine, k).counts, getattr(other, k).counts) for k in ("unseen", "seen")]
-        pairs["harmonic"] = paired_bootstrap(*kinds)
+        pairs["harmonic"] = paired_bootstrap(*kinds, level=level)
     return pairs
 
 
-def _differences(record: ZeroShotRecord, reference: ZeroShotRecord | None) -> tuple[str, str]:
+def _differences(record: ZeroShotRecord, reference: ZeroShotRecord | None, level: float) -> tuple[str, str]:
     """Of the zero-shot accuracy and of H."""
     if reference is None:
         raise StatisticsError(
@@ -95,7 +98,7 @@ def _differences(record: ZeroShotRecord, reference: ZeroShotRecord | None) -> tu
         )
     if record is reference:
         return ABSENT, ABSENT
-    found = compare_zero_shot(record, reference)
+    found = compare_zero_shot(record, reference, level)
     return _signed(found["zero-shot"]), _signed(found["harmonic"]) if "harmonic" in found else ABSENT
 
 

@@ -18,6 +18,7 @@ from fewshot.records.compare import compare
 from fewshot.records.record import DataInfo, LearnerInfo
 from fewshot.report.build import Beside, build_page
 from fewshot.report.cells import Cell, Column, count, make_table, share, words
+from fewshot.report.contents import Contents
 from fewshot.report.differences import ALONE, differences
 from fewshot.report.episodes import Drawn, choose_episodes, class_rows
 from fewshot.report.few_shot import few_shot_table
@@ -127,7 +128,7 @@ def test_sentences_stand_where_nothing_is_paired():
     assert differences(alone, None, None).sentences == (ALONE,)
     (pair,) = group_results(named(a=record(learner="a"), b=record(learner="b")))
     assert "No record of the reference 'z'" in differences(pair, "z", None).sentences[0]
-    page = build_page([*alone.results, *other.results], {}, Beside({}))
+    page = build_page(Contents([*alone.results, *other.results]), Beside({}))
     assert "different lists of episodes" in page.apart and "different lists of episodes" in render(page)
 
 
@@ -276,7 +277,7 @@ def test_the_command_is_the_recipes_or_that_of_evaluate():
 
 
 def test_the_policy_names_the_script_that_is_on_the_page():
-    html = render(build_page(named(a=record()), {}, Beside({})))
+    html = render(build_page(Contents(named(a=record())), Beside({})))
     (script,) = re.findall(r"<script>(.*?)</script>", html, re.S)
     wanted = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     assert f"'sha256-{wanted}'" in html.replace("&#39;", "'") and script_hash(script) == f"sha256-{wanted}"

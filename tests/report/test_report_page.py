@@ -8,6 +8,7 @@ from playwright.sync_api import sync_playwright
 from records import record
 
 from fewshot.report.build import Beside, build_page
+from fewshot.report.contents import Contents
 from fewshot.report.episodes import Drawn, Episode, Viewer, class_rows
 from fewshot.report.hardest import hardest_classes
 from fewshot.report.page import render
@@ -35,7 +36,7 @@ def hostile_page():
     rows, _ = class_rows(drawn)
     viewer = Viewer("title " + HOSTILE[1], "good", (Episode(2, "hardest", 2, 3, rows, 0, ((HOSTILE[0], 1),)),))
     hard = hardest_classes("t", HOSTILE[1], np.array([0, 0, 1]), np.array([0, 1, 1]), HOSTILE)
-    return build_page(results, {}, Beside({}, (), (viewer,), (hard,)), "good")
+    return build_page(Contents(results), Beside({}, (), (viewer,), (hard,)), "good")
 
 
 @pytest.fixture(scope="module")

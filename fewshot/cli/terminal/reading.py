@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fewshot.errors import RecordError
 
 if TYPE_CHECKING:
-    from fewshot.records.record import Record
+    from fewshot.records.load import AnyRecord
 
 
 def record_files(paths: Sequence[Path]) -> list[Path]:
@@ -34,13 +34,13 @@ def _inside(folder: Path) -> list[Path]:
 
 def _is_record(file: Path) -> bool:
     """Whether a file of a folder is meant: other JSON lacks what records have; a torn one is meant, and told of later."""
-    from fewshot.records.record import is_record, read_content
+    from fewshot.records.load import is_record
+    from fewshot.records.record import read_content
 
     try:
-        content = read_content(file, "JSON")
+        return is_record(read_content(file, "JSON"))
     except RecordError:
         return True
-    return is_record(content) or (isinstance(content, dict) and "zero_shot" in content)
 
 
 def named_files(paths: Sequence[Path]) -> dict[str, Path]:
@@ -54,12 +54,12 @@ def named_files(paths: Sequence[Path]) -> dict[str, Path]:
     return {file.stem if stems.count(file.stem) == 1 else str(file): file for file in files}
 
 
-def read_records(paths: Sequence[Path]) -> "dict[str, Record]":
+def read_records(paths: Sequence[Path]) -> "dict[str, AnyRecord]":
     """Records by the name of their file, or by their path where two files have one name.
 
     Raises:
         RecordError: If a file is no record.
     """
-    from fewshot.records.record import Record
+    from fewshot.records.load import load_record
 
-    return {name: Record.load(file) for name, file in named_files(paths).items()}
+    return {name: load_record(file) for name, file in named_files(paths).items()}
