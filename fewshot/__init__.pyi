@@ -12,7 +12,6 @@ from fewshot.episodes.spec import EpisodeSpec as EpisodeSpec
 from fewshot.errors import FewShotError as FewShotError
 from fewshot.estimator.classifier import FewShotClassifier as FewShotClassifier
 from fewshot.evaluation.choose import choose as choose
-from fewshot.evaluation.class_scores import Parts as Parts
 from fewshot.evaluation.evaluate import evaluate as evaluate
 from fewshot.evaluation.verify import verify as verify
 from fewshot.evaluation.zero_shot import evaluate_zero_shot as evaluate_zero_shot
@@ -24,6 +23,11 @@ from fewshot.learners.transformed import Transformed as Transformed
 from fewshot.records.compare import compare as compare
 from fewshot.records.load import load_record as load_record
 from fewshot.records.record import Record as Record
+from fewshot.tasks.episodes import Episodes as Episodes
+from fewshot.tasks.generalised import Generalised as Generalised
+from fewshot.tasks.parts import Parts as Parts
+from fewshot.tasks.training_draws import TrainingDraws as TrainingDraws
 from fewshot.tasks.transfer import Transfer as Transfer
+from fewshot.tasks.zero_shot import ZeroShot as ZeroShot
 
 __version__: str

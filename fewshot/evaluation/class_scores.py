@@ -8,14 +8,14 @@ from scipy.special import log_softmax
 
 from fewshot.claims import claims_of
 from fewshot.datasets.collection import Collection
-from fewshot.episodes import IndexEpisodes
+from fewshot.episodes.without_support import without_support
 from fewshot.errors import DataError
 from fewshot.evaluation.answers import PROBABILITY, SCORE, eval_mode, score, support_set
 from fewshot.evaluation.assemble import with_base
 from fewshot.evaluation.guard import QUERIES, check_answers
-from fewshot.evaluation.parts import CALIBRATE, CHOOSE, TEST, Parts, require_apart
 from fewshot.statistics.per_class import ClassCounts
 from fewshot.statistics.stacking import JointAnswers
+from fewshot.tasks.parts import CALIBRATE, CHOOSE, TEST, Parts, require_apart
 
 __all__ = [
     "CALIBRATE", "CHOOSE", "TEST", "Parts", "class_scores", "joint_answers", "known_scores", "teach", "zero_shot_counts",
@@ -55,18 +55,10 @@ def class_scores(
     step = len(rows) if transductive else BATCH
     with eval_mode(learner):
         if not transductive:
-            check_answers(learner, data, _asked(rows[:QUERIES], classes), None, data, inductive=True)
-        parts = [_asked(rows[start : start + step], classes) for start in range(0, len(rows), step)]
+            check_answers(learner, data, without_support(rows[:QUERIES], classes), None, data, inductive=True)
+        parts = [without_support(rows[start : start + step], classes) for start in range(0, len(rows), step)]
         scores = [score(learner, support_set(data, one), data.take(one.query))[0] for one in parts]
     return np.concatenate([part.double().numpy() for part in scores])
-
-
-def _asked(rows: np.ndarray, classes: np.ndarray) -> IndexEpisodes:
-    """One episode without support."""
-    none = np.zeros((1, 0), np.int64)
-    return IndexEpisodes(
-        np.zeros(1, np.int64), classes[None], none, none, rows[None], np.zeros((1, len(rows)), np.int64)
-    )
 
 
 def zero_shot_counts(learner: Any, data: Collection, parts: Parts) -> ClassCounts:

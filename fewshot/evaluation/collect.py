@@ -12,7 +12,7 @@ from fewshot.episodes import EpisodeSampler, FixedEpisodes, IndexEpisodes
 from fewshot.evaluation.answers import score, score_and_known, support_set
 from fewshot.records.answers import Answers
 
-Episodes = EpisodeSampler | FixedEpisodes
+Drawn = EpisodeSampler | FixedEpisodes
 KNOWN = "known by "  # before the name of a measure
 Report = Callable[[int, int], None]  # told (done, count)
 
@@ -21,7 +21,7 @@ def answer(
     learner: Learner,
     support: Collection,
     query: Collection,
-    sampler: Episodes,
+    sampler: Drawn,
     count: int,
     batch: int,
     keep_scores: bool,
@@ -53,7 +53,7 @@ def answer(
     return _join([row for _, row in rows])
 
 
-def asks_open_classes(sampler: Episodes) -> bool:
+def asks_open_classes(sampler: Drawn) -> bool:
     """Whether there may be queries of classes that are not in their episode."""
     if isinstance(sampler, EpisodeSampler):
         return sampler.spec.open_way > 0 and sampler.spec.open_query != 0

@@ -1,4 +1,4 @@
-"""What a record says of learner, backbone, data, episodes and software."""
+"""What a record says of learner, backbone and software."""
 
 import platform
 from dataclasses import fields, is_dataclass
@@ -13,70 +13,15 @@ from fewshot.backbones.texts import cut_line
 from fewshot.claims import claims_of
 from fewshot.contract import Embedded
 from fewshot.datasets.collection import Collection
-from fewshot.episodes import EpisodeSampler, FixedEpisodes
-from fewshot.evaluation.audit.exposure import exposure
-from fewshot.evaluation.target import manifest_of
 from fewshot.plumbing.files import PACKAGE, digest
 from fewshot.plumbing.number_checks import plain
-from fewshot.records.record import (
-    DATA,
-    NEWEST,
-    QUERIES,
-    SUPPORT,
-    BackboneInfo,
-    DataInfo,
-    EpisodesInfo,
-    LearnerInfo,
-    SourceInfo,
-)
+from fewshot.records.record import BackboneInfo, LearnerInfo
 from fewshot.tables.balance import ASSUMES_BALANCE
 
 
-def describe(
-    learner: Any,
-    collection: Collection,
-    sampler: EpisodeSampler | FixedEpisodes,
-    count: int,
-    seed: int,
-    queries: Collection | None = None,
-) -> dict[str, Any]:
-    """The fields of a record that are known before any answer."""
-    spec = sampler.spec if isinstance(sampler, EpisodeSampler) else None
-    first = sampler[0]
-    way = len(first.classes)
-    episodes = EpisodesInfo(
-        way=way if spec is None else _plain(spec.way),
-        shot=len(first.support) // max(way, 1) if spec is None else _plain(spec.shot),
-        query=len(first.query) // max(way, 1) if spec is None else _plain(spec.query),
-        query_distribution="as given" if spec is None else spec.query_distribution(),
-        count=count,
-        seed=seed,
-        manifest=manifest_of(sampler, count, collection, queries),
-        spec={} if spec is None else spec.as_dict(),
-        rejected_draws=sampler.rejected(0, count) if isinstance(sampler, EpisodeSampler) else 0,
-    )
-    backbone = learner.backbone if isinstance(learner, Embedded) else None
-    return {
-        "learner": describe_learner(learner), "backbone": None if backbone is None else describe_backbone(backbone),
-        "exposure": (queries and exposure(backbone, queries)) or exposure(backbone, collection),
-        "data": DataInfo(**_data(collection)), "episodes": episodes,
-        "versions": versions(), "code": code_hash(), "device": device_of(learner),
-    } | _sources(collection, queries)  # fmt: skip
-
-
-def _data(collection: Collection) -> dict[str, Any]:
-    name, _, split = collection.name.partition("/")
-    sizes = {"classes": len(collection.class_names), "items": len(collection)}
-    return {"name": name, "hash": collection.hash, "split": split or None, **sizes}
-
-
-def _sources(collection: Collection, queries: Collection | None) -> dict[str, Any]:
-    """What a record of several collections says of each, joined ones too; of one collection, nothing more."""
-    both = {DATA: collection} if queries is None else {SUPPORT: collection, QUERIES: queries}
-    parts = {} if queries is None else dict(both)
-    parts |= {f"{role}/{part}": one for role, whole in both.items() for part, one in whole.sources.items()}
-    sources = [SourceInfo(part=part, origin=one.origin or one.name, **_data(one)) for part, one in parts.items()]
-    return {"sources": sources, "schema_": NEWEST} if sources else {}
+def made_with(learner: Any) -> dict[str, Any]:
+    """Software and device, field by field of a record."""
+    return {"versions": versions(), "code": code_hash(), "device": device_of(learner)}
 
 
 def describe_learner(learner: Any) -> LearnerInfo:
@@ -127,10 +72,6 @@ def _json(value: Any) -> Any:
     if isinstance(value, Tensor):
         return f"tensor{tuple(value.shape)} {digest([value.detach().cpu().contiguous().numpy().tobytes()])[:16]}"
     return getattr(value, "__name__", type(value).__name__) if callable(value) else str(value)
-
-
-def _plain(count: Any) -> Any:
-    return list(count) if isinstance(count, tuple) else count
 
 
 def device_of(learner: Any) -> str:

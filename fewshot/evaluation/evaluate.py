@@ -1,40 +1,53 @@
-"""The evaluator: a learner, a collection and a list of episodes make a record."""
+"""Evaluating a learner, in long with a task, or in short with a collection and the shape of its episodes."""
 
-import math
-import time
-from dataclasses import replace
-from typing import Any
+from typing import Any, overload
 
-import numpy as np
-
-from fewshot.claims import claims_of
 from fewshot.contract import Learner
 from fewshot.datasets.collection import Collection
-from fewshot.episodes import EpisodeSampler, EpisodeSpec, FixedEpisodes, IndexEpisodes
+from fewshot.episodes import EpisodeSpec, FixedEpisodes
 from fewshot.errors import EpisodeError
-from fewshot.evaluation.answers import eval_mode
-from fewshot.evaluation.collect import Episodes, Report, answer
-from fewshot.evaluation.describe import assumptions, cut_texts, describe
-from fewshot.evaluation.embedded import embedded
-from fewshot.evaluation.guard import check_answers, check_items_alone, check_overlap, is_fixed
-from fewshot.evaluation.required import require_alone, require_collection, require_episodes, require_learner
-from fewshot.evaluation.target import asked_classes, make_sampler, require_alike
-from fewshot.evaluation.transfer import evaluate_transfer
-from fewshot.plumbing.number_checks import seed_number, whole_number
-from fewshot.records.answers import Answers
+from fewshot.evaluation.answered import How
+from fewshot.evaluation.collect import Report
+from fewshot.evaluation.of_task import evaluate_task
+from fewshot.evaluation.required import require_alone
+from fewshot.plumbing.number_checks import whole_number
 from fewshot.records.choice import Choice
 from fewshot.records.record import Record
-from fewshot.records.summary import further_intervals, open_note, summarize, summarize_open_set
-from fewshot.statistics.interval import check_level
-from fewshot.tasks.transfer import Transfer
+from fewshot.records.zero_shot import ZeroShotRecord
+from fewshot.tasks.episodes import DRAWN, Episodes
+from fewshot.tasks.kinds import ByDescription, ByExample, Task
+from fewshot.tasks.training_draws import TrainingDraws
 
-DRAWN = 1000  # episodes where no number is given
-LARGE = 2**21  # bytes of an episode's items from which on it is scored by itself
+
+@overload
+def evaluate(
+    learner: Learner, collection: ByDescription, *, cache: bool = True, level: float = 0.95
+) -> ZeroShotRecord: ...
+
+
+@overload
+def evaluate(
+    learner: Learner,
+    collection: Collection | ByExample,
+    spec: EpisodeSpec | None = None,
+    episodes: int | FixedEpisodes = DRAWN,
+    seed: int = 0,
+    *,
+    queries: Collection | None = None,
+    batch: int | None = None,
+    keep_scores: bool = False,
+    allow_seen: bool = False,
+    chosen: Choice | None = None,
+    open_interval: bool = False,
+    cache: bool = True,
+    level: float = 0.95,
+    report: Report = ...,
+) -> Record: ...
 
 
 def evaluate(
     learner: Learner,
-    collection: Collection | Transfer,
+    collection: Collection | Task,
     spec: EpisodeSpec | None = None,
     episodes: int | FixedEpisodes = DRAWN,
     seed: int = 0,
@@ -48,8 +61,8 @@ def evaluate(
     cache: bool = True,
     level: float = 0.95,
     report: Report = lambda done, count: None,
-) -> Record:
-    """Accuracy of a learner over episodes, with intervals that say what they speak of.
+) -> Any:
+    """Accuracy of a learner on a task, with intervals that say what they speak of.
 
     The evaluator owns labels, shuffling, seeds and grad mode: query labels are in no
     object that the learner can reach. An `Embedded` learner with a fixed backbone has
@@ -61,24 +74,25 @@ def evaluate(
 
     Args:
         learner: Anything with ``adapt``.
-        collection: Classes to draw episodes from; or a task, `fewshot.Transfer`, which says by itself what is queried:
-            of the other arguments ``keep_scores``, ``cache``, ``level`` and ``report`` go with it.
-        spec: Shape of an episode; 5-way 1-shot with 15 queries a class when left out.
+        collection: A task, one of `fewshot.Episodes`, `fewshot.TrainingDraws`, `fewshot.ZeroShot`, `fewshot.Generalised` and
+            `fewshot.Transfer`, which says by itself what is queried; or classes to draw episodes from, the short form of
+            ``Episodes(collection, spec, episodes, seed, queries, allow_seen, open_interval)``.
+        spec: See `fewshot.Episodes`, also for the next three.
         episodes: How many to draw, or a fixed list of them.
         seed: Names the list of episodes.
-        queries: A second collection with the same classes, the target: queries are drawn from it, and the pool
-            without labels. The record names it, and its classes are guarded like those of the first.
+        queries: A second collection with the same classes, which queries are drawn from.
         batch: Episodes that are scored in one call; as many as fill a cache, not memory, when left out.
         keep_scores: Keep every score in the answers, not only predictions.
-        allow_seen: Let the learner have been trained on classes that are asked here; the record says so.
+        allow_seen: See `fewshot.Episodes`.
         chosen: How the learner's options were chosen; refused if these classes helped, and told in the record.
-        open_interval: Also judge disjoint episodes, for an interval that speaks of new images.
+        open_interval: See `fewshot.Episodes`.
         cache: Whether features may be read from, and written to, the cache folder.
         level: Of all intervals.
         report: Told after every batch how many episodes are done, and how many there are.
 
     Returns:
-        A record with its answers in memory; ``record.save(path)`` writes both.
+        A `fewshot.Record` with its answers in memory, ``record.save(path)`` writes both; for a task without examples its
+        record of zero-shot learning.
 
     Raises:
         FewShotError: If the learner is a class or a name instead of an object.
@@ -98,89 +112,20 @@ def evaluate(
         >>> 0.5 < record.summary.low < record.accuracy < record.summary.high < 1
         True
     """
-    started = time.perf_counter()
-    require_learner(learner)
-    if isinstance(collection, Transfer):
+    if not isinstance(collection, Task):
+        task: Task = Episodes(collection, spec, episodes, seed, queries, allow_seen, open_interval)
+    else:
+        task = collection
         require_alone(
-            spec=spec, episodes=None if episodes == DRAWN else episodes, seed=seed or None, queries=queries, batch=batch,
-            allow_seen=allow_seen or None, chosen=chosen, open_interval=open_interval or None,
+            "set it in the task", spec=spec, episodes=None if episodes == DRAWN else episodes, seed=seed or None, queries=queries,
+            allow_seen=allow_seen or None, open_interval=open_interval or None,
         )  # fmt: skip
-        return evaluate_transfer(learner, collection, keep_scores=keep_scores, cache=cache, level=level, report=report)
-    require_collection(collection)
-    if queries is not None:
-        require_collection(queries)
-        require_alike(collection, queries)
-    episodes, seed, level = require_episodes(episodes), seed_number(seed, EpisodeError), check_level(level)
+    if isinstance(task, ByDescription):
+        require_alone("leave it out", keep_scores=keep_scores or None)
+    if not isinstance(task, Episodes | TrainingDraws):
+        require_alone("leave it out", batch=batch, chosen=chosen)
+    elif chosen is not None:
+        chosen.require_new(task.classes)
     batch = None if batch is None else whole_number("batch", batch, 1, error=EpisodeError)
-    sampler = _sampler(collection, EpisodeSpec() if spec is None else spec, episodes, seed, queries)
-    count = episodes if isinstance(episodes, int) else len(episodes)
-    if not (sampler[0].query_y < sampler[0].n_way).any():
-        raise EpisodeError("an evaluation needs queries, got episodes without one; set query to 1 or more")
-    seen = check_overlap(learner, collection, allow_seen, queries)
-    if chosen is not None:
-        chosen.require_new(tuple(asked_classes(collection, queries)))
-    with eval_mode(learner):
-        first = next(iter(sampler.groups(0, min(2, count // 2))))  # of a short list one: it may be costly
-        head, support, query = _guarded(learner, collection, queries, first, sampler.seeds(first.index), cache)
-        batch = batch or _batch(support, sampler)
-        answers = answer(head, support, query, sampler, count, batch, keep_scores, report)
-        apart, note = _disjoint(head, support, query, sampler, batch) if open_interval else (None, None)
-    summary = summarize(answers, level)
-    intervals, notes = further_intervals(answers, apart, level)
-    return Record(
-        **describe(learner, collection, sampler, count, seed, queries),
-        correct=answers.correct.tolist(),
-        queries=_one_if_equal(answers.queries),
-        summary=summary,
-        intervals=intervals,
-        open_set=summarize_open_set(answers, level),
-        notes=[*assumptions(learner), *notes, *([note] if note else []), *cut_texts(learner, collection, queries)],
-        pretraining_classes=seen,
-        selection=None if chosen is None else chosen.selection,
-        seconds=time.perf_counter() - started,
-    ).with_answers(answers)
-
-
-def _guarded(
-    learner: Learner, collection: Collection, queries: Collection | None, first: IndexEpisodes, seeds: Any, cache: bool
-) -> tuple[Learner, Collection, Collection]:
-    """What answers, with the collections that it takes for support and queries; what it claims is checked."""
-    inductive = not claims_of(learner).transductive
-    backbone = getattr(learner, "backbone", None)
-    if inductive and backbone is not None and is_fixed(backbone):
-        check_items_alone(backbone, queries or collection, first)
-    head, support = embedded(learner, collection, cache)
-    query = support if queries is None else embedded(learner, queries, cache)[1]
-    check_answers(head, support, first, seeds, query, inductive)
-    return head, support, query
-
-
-def _sampler(
-    collection: Collection, spec: EpisodeSpec, episodes: int | FixedEpisodes, seed: int, queries: Collection | None
-) -> Episodes:
-    if not isinstance(episodes, int):
-        return episodes
-    return make_sampler(collection, spec, seed, queries)
-
-
-def _batch(collection: Collection, sampler: Episodes) -> int:
-    """Episodes whose items take about 32 MB as floats: one large one, which fills a cache by itself, or many small ones."""
-    first = next(iter(sampler.groups(0, 1)))
-    items = collection.items
-    one = 4 * math.prod(items.shape[1:]) * (first.support.shape[1] + first.query.shape[1])
-    return 1 if one > LARGE else int(min(256, max(16, 2**25 // max(one, 1))))
-
-
-def _disjoint(
-    learner: Learner, support: Collection, query: Collection, sampler: Episodes, batch: int
-) -> tuple[Answers | None, str | None]:
-    """Answers to disjoint episodes of the same shape, or the reason why there are none."""
-    if isinstance(sampler, FixedEpisodes) or not sampler.spec.is_plain() or query is not support:
-        return None, "open interval: only for drawn episodes of one shape from one collection"
-    apart = EpisodeSampler(support.labels, replace(sampler.spec, disjoint=True), sampler.seed)
-    note = open_note(len(apart))
-    return (None, note) if note else (answer(learner, support, query, apart, len(apart), batch, False), None)
-
-
-def _one_if_equal(queries: np.ndarray) -> int | list[int]:
-    return int(queries[0]) if (queries == queries[0]).all() else queries.tolist()
+    how = How(batch, keep_scores, cache, report)
+    return evaluate_task(learner, task, how, level=level, selection=None if chosen is None else chosen.selection)

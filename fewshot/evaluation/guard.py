@@ -6,15 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fewshot.claims import claims_of
 from fewshot.contract import Learner, features_of
 from fewshot.datasets.collection import Collection
 from fewshot.episodes import IndexEpisodes
 from fewshot.errors import LeakageError
 from fewshot.evaluation.answers import OWN, adapted, support_set
-from fewshot.evaluation.target import asked_classes
-from fewshot.plumbing.files import digest
-from fewshot.records.record import SeenClasses
 
 TOLERANCE = 1e-4  # of the largest score: kernels of another batch size round differently, by about 1e-6
 QUERIES, TOGETHER = 5, 50  # that are asked alone, beside how many others
@@ -99,35 +95,6 @@ def _require_same(claim: tuple[str, str], together: dict[str, Tensor], alone: di
         if not change <= TOLERANCE * scale:
             what, (must, remedy) = "known(query)" if name == OWN else name, claim
             raise LeakageError(f"{must}, got {what} that change by {change:.3g} ({what} reach {scale:.3g}); {remedy}")
-
-
-def check_overlap(
-    learner: Any, collection: Collection, allowed: bool, queries: Collection | None = None
-) -> SeenClasses | None:
-    """What the learner saw in training, refused where it overlaps the classes asked here.
-
-    Args:
-        learner: Trained, or not.
-        collection: Classes of the evaluation.
-        allowed: Let an overlap pass; the record then says so.
-        queries: A second collection, whose classes count too.
-
-    Raises:
-        LeakageError: If classes overlap and that was not allowed.
-    """
-    seen = claims_of(learner).classes_seen
-    if not seen:
-        return None
-    asked = asked_classes(collection, queries)
-    names = sorted(seen & set(asked))
-    overlap = {asked[name] for name in names}
-    if overlap and not allowed:
-        raise LeakageError(
-            f"test classes must be new to the learner, got {len(overlap)} of {len(set(asked.values()))} that it was "
-            f"trained on, such as '{names[0]}'; choose another split, or allow it with allow_seen=True and say so"
-        )
-    names = sorted(seen)
-    return SeenClasses(count=len(names), hash=digest(n.encode() for n in names)[:16], overlap=len(overlap))
 
 
 def is_fixed(backbone: Any) -> bool:

@@ -1,16 +1,13 @@
-"""What an evaluation needs of its learner, its data and its answers; each slip is told in one sentence."""
+"""What an evaluation needs of its learner and its answers; each slip is told in one sentence."""
 
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from fewshot.contract import SupportSet
-from fewshot.datasets.collection import Collection
-from fewshot.episodes import FixedEpisodes, IndexEpisodes
-from fewshot.errors import DataError, EpisodeError, FewShotError, ShapeError, StatisticsError
-from fewshot.plumbing.number_checks import whole_number
+from fewshot.errors import EpisodeError, FewShotError, ShapeError
 from fewshot.plumbing.number_range import require_numbers
+from fewshot.tasks.required import kind_of_value
 
 
 def require_learner(learner: Any) -> None:
@@ -24,25 +21,12 @@ def require_learner(learner: Any) -> None:
         raise FewShotError(f"a learner must be an object, got the class {name}; make an object of it: {name}()")
     if not callable(getattr(learner, "adapt", None)):
         raise FewShotError(
-            f"a learner must have adapt(support), got {_kind(learner)} without it; write one, or load one by its name: "
+            f"a learner must have adapt(support), got {kind_of_value(learner)} without it; write one, or load one by its name: "
             "load_learner('nearest-mean')"
         )
 
 
-def require_collection(data: Any) -> None:
-    """Let a collection pass, and neither its name nor bare arrays.
-
-    Raises:
-        DataError: If it is something else.
-    """
-    if not isinstance(data, Collection):
-        raise DataError(
-            f"the data must be a Collection, got {_kind(data)}; load one by its name or path with load_dataset, "
-            "or make one of arrays with Collection.from_arrays"
-        )
-
-
-def require_alone(**options: Any) -> None:
+def require_alone(remedy: str, **options: Any) -> None:
     """Let pass what goes with a task, which says by itself what is queried.
 
     Raises:
@@ -50,29 +34,7 @@ def require_alone(**options: Any) -> None:
     """
     given = [name for name, value in options.items() if value is not None]
     if given:
-        raise EpisodeError(f"a task says by itself what is queried, got {given[0]} beside it; set it in the task")
-
-
-def require_episodes(episodes: Any) -> int | FixedEpisodes:
-    """A number of episodes as an ``int``, or a fixed list of them.
-
-    Raises:
-        StatisticsError: If there are fewer than two, which have no interval.
-        EpisodeError: If it is something else.
-    """
-    found: int | FixedEpisodes
-    if isinstance(episodes, FixedEpisodes):
-        found, count = episodes, len(episodes)
-    elif np.ndim(episodes) or isinstance(episodes, (str, IndexEpisodes)):
-        raise EpisodeError(
-            f"episodes must be a number of them, or a list as FixedEpisodes, got {_kind(episodes)}; "
-            "FixedEpisodes(list, name) makes one"
-        )
-    else:
-        found = count = whole_number("episodes", episodes, error=EpisodeError)
-    if count < 2:
-        raise StatisticsError(f"an interval needs at least 2 episodes, got {count}; ask for more")
-    return found
+        raise EpisodeError(f"a task says by itself what is queried, got {given[0]} beside it; {remedy}")
 
 
 def require_classifier(classify: Any) -> None:
@@ -83,7 +45,7 @@ def require_classifier(classify: Any) -> None:
     """
     if not callable(classify):
         raise ShapeError(
-            f"adapt must return a function from queries to scores, got {_kind(classify)}; return lambda query: ..."
+            f"adapt must return a function from queries to scores, got {kind_of_value(classify)}; return lambda query: ..."
         )
 
 
@@ -100,7 +62,7 @@ def require_scores(scores: Any, support: SupportSet[Any], query: Any) -> None:
     """
     if not isinstance(scores, Tensor) or not scores.is_floating_point():
         raise ShapeError(
-            f"scores must be a tensor of floats, got {_kind(scores)}; return a score of every class, higher is more "
+            f"scores must be a tensor of floats, got {kind_of_value(scores)}; return a score of every class, higher is more "
             "likely, instead of a label"
         )
     require_numbers("scores", scores, error=ShapeError)
@@ -110,11 +72,3 @@ def require_scores(scores: Any, support: SupportSet[Any], query: Any) -> None:
             f"scores must have shape (e, q, n_way) = {wanted}, got {tuple(scores.shape)}; return a score of every class "
             "for every query, and decorate an adapt that is written for one episode with @per_episode"
         )
-
-
-def _kind(value: Any) -> str:
-    """What something is: a short text itself, the type of an array with its shape, else the type."""
-    if isinstance(value, str):
-        return repr(value)
-    kind = type(value).__name__
-    return f"{kind} of {value.dtype} {tuple(value.shape)}" if hasattr(value, "dtype") else kind

@@ -9,9 +9,9 @@ from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSampler, FixedEpisodes, IndexEpisodes
 from fewshot.errors import RecordError
 from fewshot.evaluation.answers import eval_mode, score, support_set
-from fewshot.evaluation.target import manifest_of
 from fewshot.plumbing.number_checks import seed_number, whole_number
 from fewshot.records.record import DataInfo, Record
+from fewshot.tasks.target import manifest_of
 
 TIE = 1e-5  # of the largest score: below it, kernels of another batch size may order two scores differently
 

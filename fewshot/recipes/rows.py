@@ -10,11 +10,11 @@ from fewshot.episodes import FixedEpisodes, training_draws
 from fewshot.errors import RecipeError, RecordError
 from fewshot.evaluation.choose import choose
 from fewshot.evaluation.evaluate import evaluate
-from fewshot.evaluation.target import same_part
 from fewshot.recipes.build import require_takes, with_options
 from fewshot.recipes.schema import Recipe, Row
 from fewshot.records.choice import Choice
 from fewshot.records.record import Record
+from fewshot.tasks.target import same_part
 
 
 def row_name(recipe: Recipe, row: Row) -> str:

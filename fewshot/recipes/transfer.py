@@ -10,7 +10,7 @@ from fewshot.contract import Embedded
 from fewshot.datasets.collection import Collection
 from fewshot.datasets.index import load_dataset
 from fewshot.errors import RecordError
-from fewshot.evaluation.transfer import evaluate_transfer
+from fewshot.evaluation.evaluate import evaluate
 from fewshot.learners.index import load_learner
 from fewshot.learners.transformed import Transformed
 from fewshot.plumbing.files import content_hash, require_writable
@@ -129,7 +129,7 @@ def evaluated(recipe: TransferRecipe, task: str, one: TransferLearner) -> Record
     head = load_learner(one.learner, **options)
     head = Transformed(recipe.transforms, head) if recipe.transforms else head
     backbone = None if recipe.backbone is None else load_backbone(recipe.backbone, **recipe.backbone_options)
-    record = evaluate_transfer(head if backbone is None else Embedded(backbone, head), task_of(recipe, task))
+    record: Record = evaluate(head if backbone is None else Embedded(backbone, head), task_of(recipe, task))
     named = {
         "recipe": recipe.name,
         "settings": settings_of(recipe, task, one),

@@ -10,7 +10,6 @@ from fewshot.contract import Embedded
 from fewshot.datasets.index import load_dataset
 from fewshot.errors import RecordError
 from fewshot.evaluation.assemble import takes_base
-from fewshot.evaluation.parts import CHOOSE, TEST, Parts
 from fewshot.evaluation.zero_shot import choose_options, evaluate_zero_shot
 from fewshot.learners.index import load_learner
 from fewshot.learners.transformed import Transformed
@@ -20,6 +19,7 @@ from fewshot.recipes.workers import share
 from fewshot.recipes.zero_shot_schema import ZeroShotLearner, ZeroShotRecipe, ZeroShotRow
 from fewshot.records.record import ANYTHING
 from fewshot.records.zero_shot import Counts, ZeroShotRecord
+from fewshot.tasks.parts import CHOOSE, TEST, Parts
 
 Announce = Callable[[str], None]
 

@@ -9,7 +9,7 @@ from fewshot.errors import StatisticsError
 from fewshot.records.answers import Answers
 from fewshot.records.record import IntervalInfo, MeanInfo, OpenSetInfo, Summary
 from fewshot.statistics.calibration import expected_calibration_error
-from fewshot.statistics.interval import CLOSED, DRAWS, Interval
+from fewshot.statistics.interval import CLOSED, DRAWS, Estimand, Interval
 from fewshot.statistics.mean_accuracy import episode_accuracies, fifth_percentile, fraction_interval, open_interval
 from fewshot.statistics.new_classes import class_interval
 from fewshot.statistics.open_set import auroc, fpr_at_tpr
@@ -17,13 +17,20 @@ from fewshot.statistics.open_set import auroc, fpr_at_tpr
 LEAST_DISJOINT = 30
 
 
-def summarize(answers: Answers, level: float = 0.95) -> Summary:
-    """Mean accuracy over the episodes with the interval for these episodes' images, or for new draws of the examples.
+def summarize(answers: Answers, level: float = 0.95, estimand: Estimand | None = None) -> Summary:
+    """Mean accuracy over the episodes with its interval.
 
     Queries of open classes have no right answer and do not count.
+
+    Args:
+        answers: To all queries.
+        level: Of the interval.
+        estimand: What the interval speaks of; when left out new draws of the examples, where all episodes have the same
+            queries, and else these episodes' images.
     """
     correct, queries, known = answers.correct, answers.queries, answers.is_known
-    estimand = DRAWS if answers.asks_the_same() else CLOSED
+    if estimand is None:
+        estimand = DRAWS if answers.asks_the_same() else CLOSED
     interval = fraction_interval(
         episode_accuracies(correct, queries), level, estimand, len(np.unique(answers.rows[known]))
     )

@@ -1,21 +1,29 @@
 """Transfer between domains: a labelled source, a target whose labels are hidden, the same classes in both."""
 
-import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from fewshot.datasets.collection import Collection
-from fewshot.datasets.conversion import as_numpy
 from fewshot.datasets.joined import kind_of
 from fewshot.episodes.fixed import FixedEpisodes
 from fewshot.episodes.index import IndexEpisodes
-from fewshot.errors import DataError, EpisodeError, LeakageError
+from fewshot.errors import DataError, EpisodeError
 from fewshot.plumbing.number_checks import seed_number, whole_number
+from fewshot.records.answers import Answers
+from fewshot.records.record import EpisodesInfo, Record
+from fewshot.records.summary import summarize
+from fewshot.statistics.interval import DRAWS, OPEN
+from fewshot.tasks.answered import OfEpisodes
+from fewshot.tasks.described import data_info, sources_info
+from fewshot.tasks.equal_rows import check_rows
+from fewshot.tasks.guarded import Guarded
+from fewshot.tasks.target import manifest_of
 
 PROTOCOLS = ("inductive", "transductive")
+ONE_SOURCE = "interval: over items of the target, for these source items; other source items would move it too"
 EVEN = 7919  # of the seed that halves a target without parts of its own
 
 
@@ -54,6 +62,9 @@ class Transfer:
     seed: int = 0
     common_classes: bool = False
     allow_equal: bool = False
+    queries: ClassVar[None] = None  # both domains are one table
+    at_once: ClassVar[int] = 1
+    disjoint: ClassVar[tuple[None, None]] = (None, None)
 
     def __post_init__(self) -> None:
         if self.protocol not in PROTOCOLS:
@@ -145,28 +156,79 @@ class Transfer:
             chosen.append(np.sort(rng.choice(own, count, replace=False)))
         return np.concatenate(chosen)
 
-    def check(self, learner: Any) -> list[str]:
+    @property
+    def listed(self) -> "Transfer":
+        """What is put to the learner: the draws of this task."""
+        return self
+
+    @property
+    def sampler(self) -> FixedEpisodes:
+        """The draws."""
+        return self.episodes
+
+    @property
+    def count(self) -> int:
+        """How many draws."""
+        return self.draws
+
+    @property
+    def first(self) -> IndexEpisodes:
+        """The draw that the learner's claims are checked on."""
+        return self.episodes.batch(0, 1)
+
+    def check(self, learner: Any) -> Guarded:
         """Compare rows: no queried item, and none equal to one, may be in what the learner sees.
 
-        Returns:
-            Sentences for the record: how many equal items were let pass.
-
         Raises:
+            EpisodeError: If nothing is queried.
             LeakageError: If an item is, unless ``allow_equal``.
         """
-        query, drawn = self.episodes[0].query, self.episodes.episodes
-        shown = [rows for one in drawn for rows in (one.support, one.unlabelled) if rows is not None]
-        seen = set(_digests(self.items, np.unique(np.concatenate(shown))))
-        equal = [row for row, own in zip(query, _digests(self.items, query), strict=True) if own in seen]
-        if not equal:
-            return []
-        told = f"{len(equal)} of {len(query)} queried items are equal to one that {type(learner).__name__} sees"
-        if not self.allow_equal:
-            raise LeakageError(
-                f"queried items must be new to the learner, got {told}, such as item {equal[0] - len(self.source)} of "
-                f"'{self.target.name}'; take them out, or allow it with allow_equal=True and say so"
-            )
-        return [f"equal items: {told}"]
+        if not len(self.parts[1]):
+            raise EpisodeError(f"an evaluation needs queries, got an empty test part of '{self.target.name}'")
+        names = self.target.name, len(self.source)
+        return Guarded(notes=tuple(check_rows(learner, self.items, self.episodes, self.allow_equal, names)))
+
+    def figures(self, found: OfEpisodes, level: float) -> dict[str, Any]:
+        """Counts and the mean with its interval, over items of the target with one draw, over draws with several."""
+        answers, one = self.units(found.answers), self.draws == 1
+        return {
+            "correct": answers.correct.tolist(),
+            "queries": int(answers.queries[0]),
+            "summary": summarize(answers, level, OPEN if one else DRAWS),
+            "notes": [ONE_SOURCE] if one else [],
+        }
+
+    def units(self, answers: Answers) -> Answers:
+        """One draw as a list of single queries in the order of the target's rows, so that two learners are paired item by item."""
+        if self.draws > 1:
+            return answers
+        order, n, way = np.argsort(answers.rows), len(answers.rows), len(answers.classes)
+        scores, sure = answers.scores, answers.confidence
+        return Answers(
+            starts=np.arange(n + 1),
+            true=answers.true[order],
+            predicted=answers.predicted[order],
+            class_starts=np.arange(n + 1) * way,
+            classes=np.tile(answers.classes, n),
+            rows=answers.rows[order],
+            confidence=None if sure is None else sure[order],
+            scores=None if scores is None else scores.reshape(n, way)[order].ravel(),
+        )
+
+    def described(self) -> dict[str, Any]:
+        """Both domains and the draws, field by field of a record."""
+        queries, one, whole = len(self.parts[1]), self.draws == 1, self.protocol == "transductive"
+        episodes = EpisodesInfo(
+            way=len(self.items.class_names),
+            shot=self.per_class or len(self.source) // len(self.source.class_names),
+            query=1 if one else queries,
+            query_distribution="all of the target" if whole else "the target's test part",
+            count=queries if one else self.draws,
+            seed=self.seed,
+            manifest=manifest_of(self.episodes, self.draws, self.items, None),
+            spec=self.spec(),
+        )
+        return {"data": data_info(self.items), "episodes": episodes} | sources_info(self.items, None)
 
     def spec(self) -> dict[str, Any]:
         """What a record says of the task; items of one fit are queried once each, which makes them disjoint."""
@@ -176,16 +238,13 @@ class Transfer:
         }
         return {"task": "transfer", **told} | ({"disjoint": True} if self.draws == 1 else {})
 
+    def record(self, found: OfEpisodes, fields: dict[str, Any]) -> Record:
+        """The record, with its answers in memory."""
+        return Record(**fields).with_answers(self.units(found.answers))
+
 
 def _of_classes(one: Collection, names: set[str]) -> Collection:
     """The items of some classes, in the splits of the whole."""
     rows = np.flatnonzero(np.isin(one.labels, [k for k, name in enumerate(one.class_names) if name in names]))
     splits = {name: np.flatnonzero(np.isin(rows, own)) for name, own in one.splits.items()}
     return replace(one.subset(rows), splits=splits)
-
-
-def _digests(collection: Collection, rows: np.ndarray) -> list[bytes]:
-    items = as_numpy(collection.take(rows))
-    if items.dtype.kind in "TU":
-        return [hashlib.blake2b(str(text).encode(), digest_size=16).digest() for text in items.tolist()]
-    return [hashlib.blake2b(np.ascontiguousarray(item).tobytes(), digest_size=16).digest() for item in items]

@@ -21,8 +21,9 @@ from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSampler, EpisodeSpec
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.evaluation.answers import support_set
-from fewshot.evaluation.required import require_collection, require_learner
+from fewshot.evaluation.required import require_learner
 from fewshot.plumbing.number_checks import keep_whole_numbers
+from fewshot.tasks.required import require_collection
 from fewshot.training.augment.rotation import EpisodeRotation
 from fewshot.training.loop import default_accelerator, optimise, require_trainable
 from fewshot.training.progress import Progress, TrainingState

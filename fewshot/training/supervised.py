@@ -19,8 +19,8 @@ from torch.nn.functional import cross_entropy, kl_div, linear, normalize
 from fewshot.contract import prepare
 from fewshot.datasets.collection import Collection
 from fewshot.errors import FewShotError
-from fewshot.evaluation.required import require_collection
 from fewshot.plumbing.number_checks import keep_finite_numbers, keep_whole_numbers
+from fewshot.tasks.required import require_collection
 from fewshot.training.augment.rotation import rotate
 from fewshot.training.loop import default_accelerator, optimise, require_trainable
 from fewshot.training.progress import Progress, TrainingState

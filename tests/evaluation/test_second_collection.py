@@ -10,9 +10,9 @@ from cli import as_json, call, refused
 
 from fewshot import Collection, Embedded, EpisodeSpec, NearestMean, choose, compare, evaluate, load_learner, verify
 from fewshot.errors import EpisodeError, FewShotError, LeakageError, RecordError
-from fewshot.evaluation.target import make_sampler
 from fewshot.recipes.run import run_recipe
 from fewshot.records.record import Record
+from fewshot.tasks.target import make_sampler
 
 SPEC = EpisodeSpec(way=3, shot=2, query=4)
 Y = np.arange(6).repeat(20)

@@ -19,8 +19,9 @@ from fewshot.errors import (
     RecordError,
     UnknownNameError,
 )
+from fewshot.evaluation.choose_gamma import choose_gamma
 from fewshot.evaluation.class_scores import CALIBRATE, TEST, Parts, joint_answers, teach
-from fewshot.evaluation.zero_shot import choose_gamma, choose_options, evaluate_zero_shot
+from fewshot.evaluation.zero_shot import choose_options, evaluate_zero_shot
 from fewshot.learners.described.descriptors import base_classes, class_descriptors, require_base
 from fewshot.records.zero_shot import ZeroShotRecord
 from fewshot.statistics.per_class import harmonic_mean

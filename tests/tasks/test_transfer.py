@@ -10,7 +10,6 @@ import torch
 from fewshot import Collection, EpisodeSpec, Transfer, compare, evaluate, load_learner
 from fewshot.episodes import FixedEpisodes
 from fewshot.errors import DataError, EpisodeError, LeakageError, RecordError
-from fewshot.evaluation.transfer import evaluate_transfer
 from fewshot.learners.index import LEARNERS, find_learner
 from fewshot.statistics.interval import DRAWS, OPEN
 
@@ -251,9 +250,3 @@ def test_planted_leaks_are_seen(monkeypatch, wrong, test):
     monkeypatch.setattr(Transfer, "_episode", wrong)
     with pytest.raises((AssertionError, LeakageError)):
         test()
-
-
-def test_a_short_form_and_its_long_one_are_one():
-    source, target = domains()
-    task = Transfer(source, target)
-    assert evaluate(Spy(), task).correct == evaluate_transfer(Spy(), task).correct

@@ -58,10 +58,10 @@ def same_episodes(record: "Record", asked: "Collection", queries: "Collection | 
     """
     from fewshot.datasets.index import load_episodes
     from fewshot.episodes import EpisodeSpec
-    from fewshot.evaluation.target import make_sampler
     from fewshot.recipes.rows import episodes_of
     from fewshot.recipes.schema import Recipe
     from fewshot.recipes.transfer import is_transfer
+    from fewshot.tasks.target import make_sampler
 
     if is_transfer(record):
         raise RecordError(

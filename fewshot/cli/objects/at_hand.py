@@ -8,9 +8,9 @@ import numpy as np
 from fewshot.cli.objects.again import same_episodes, same_items, same_queries
 from fewshot.cli.terminal.output import note
 from fewshot.errors import FewShotError, RecordError
-from fewshot.evaluation.target import manifest_of
 from fewshot.records.answers import Answers
 from fewshot.report.results import Result
+from fewshot.tasks.target import manifest_of
 
 if TYPE_CHECKING:
     from fewshot.datasets.collection import Collection

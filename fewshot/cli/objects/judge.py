@@ -16,11 +16,11 @@ from fewshot.episodes import EpisodeSpec
 from fewshot.errors import EpisodeError, NotFittedError, ShapeError
 from fewshot.evaluation.answers import eval_mode, score, support_set
 from fewshot.evaluation.evaluate import evaluate
-from fewshot.evaluation.guard import check_overlap
-from fewshot.evaluation.target import asked_classes, make_sampler, require_alike
 from fewshot.records.choice import Choice
 from fewshot.records.record import Record, SeenClasses
 from fewshot.statistics.stopping import PILOT_EPISODES, two_stage_count
+from fewshot.tasks.overlap import asked_classes, check_overlap
+from fewshot.tasks.target import make_sampler, require_alike
 from fewshot.training.memory import keep_freed_memory
 
 

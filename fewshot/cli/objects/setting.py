@@ -67,7 +67,7 @@ class Setting:
             UnknownNameError: If nobody knows it, or it has splits, and none of that name.
         """
         from fewshot.datasets.index import load_dataset
-        from fewshot.evaluation.target import same_part
+        from fewshot.tasks.target import same_part
 
         return None if self.queries is None else same_part(load_dataset(self.queries), self.chosen_split(whole))
 

@@ -32,6 +32,7 @@ class Parts:
         return {what: name for what, name in known.items() if name}
 
 
+ALONE = Parts()
 TEST, CHOOSE, CALIBRATE = Parts(seen="test-seen"), Parts("train", "val"), Parts("train-fit", "val", "train-held-out")
 MAY_SHARE = {("seen", "open")}  # neither is learned from, and they are never compared with each other
 

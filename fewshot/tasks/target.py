@@ -55,12 +55,6 @@ def manifest_of(
     return sampler.manifest(0, count, names if queries is None else [*names, "queries", queries.hash])
 
 
-def asked_classes(collection: Collection, queries: Collection | None) -> dict[str, str]:
-    """Qualified names of all classes that are asked, of both collections, and the class of each."""
-    both = [one for one in (collection, queries) if one is not None]
-    return {f"{origin}:{name}": name for one in both for origin, name in one.origins()}
-
-
 def same_part(queries: Collection, split: str | None) -> Collection:
     """The split of a second collection that the first one has too; all of it where it has no splits.
 
