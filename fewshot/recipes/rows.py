@@ -1,13 +1,12 @@
 """One row of a recipe's table: options chosen on validation classes, episodes judged, the record named."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 from fewshot.datasets.collection import Collection
 from fewshot.datasets.index import load_dataset, load_episodes
 from fewshot.episodes import FixedEpisodes, training_draws
-from fewshot.errors import RecipeError, RecordError
+from fewshot.errors import RecipeError
 from fewshot.evaluation.choose import choose
 from fewshot.evaluation.evaluate import evaluate
 from fewshot.evaluation.target import same_part
@@ -27,11 +26,6 @@ def row_name(recipe: Recipe, row: Row) -> str:
     return "-".join([*start, *(f"{k}-{v}" for k, v in options.items())])
 
 
-def record_path(folder: Path, recipe: Recipe, row: Row) -> Path:
-    """Where the record of a row is."""
-    return folder / f"{row_name(recipe, row)}.json"
-
-
 def resolved(recipe: Recipe, row: Row) -> dict[str, Any]:
     """All settings that decide a row's record, as JSON."""
     settings: dict[str, Any] = json.loads(recipe.model_dump_json())
@@ -39,23 +33,6 @@ def resolved(recipe: Recipe, row: Row) -> dict[str, Any]:
     if recipe.evaluation.queries is None:  # which came later: the settings of older records stay equal
         del settings["evaluation"]["queries"], settings["evaluation"]["queries_options"]
     return settings
-
-
-def has_record(folder: Path, recipe: Recipe, row: Row) -> bool:
-    """Whether the record of a row is there, with these settings."""
-    path = record_path(folder, recipe, row)
-    return path.exists() and is_same(Record.load(path), recipe, row)
-
-
-def is_done(folder: Path, recipe: Recipe, row: Row) -> bool:
-    """Whether the record of a row is there, with these settings, and its answers are whole."""
-    if not has_record(folder, recipe, row):
-        return False
-    try:
-        Record.load(record_path(folder, recipe, row)).check_answers(folder)
-    except RecordError:
-        return False
-    return True
 
 
 def is_same(record: Record, recipe: Recipe, row: Row) -> bool:

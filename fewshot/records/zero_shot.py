@@ -161,8 +161,15 @@ class ZeroShotRecord(_Part):
     def save(self, path: Path | str, replaces: str | None = ANYTHING) -> "ZeroShotRecord":
         """Write the JSON file; see `fewshot.records.record.Record.save`."""
         with replacing(Path(path), replaces):
-            write_json(path, self.model_dump(mode="json"))
+            write_json(path, self.as_json())
         return self
+
+    def as_json(self) -> dict[str, Any]:
+        """What the file holds."""
+        return self.model_dump(mode="json")
+
+    def check_answers(self, folder: Path | str) -> None:
+        """Nothing lies beside the record: every single answer is in it."""
 
     @classmethod
     def load(cls, path: Path | str) -> "ZeroShotRecord":
