@@ -97,10 +97,10 @@ def _by_class(answers: "Answers", names: tuple[str, ...] | None) -> dict[str, An
 
 def _class_names(record: "Record") -> tuple[str, ...] | None:
     """Names of the classes, from the data; a record has only their numbers."""
-    from fewshot.cli.objects.again import same_items
+    from fewshot.cli.objects.again import same_data
 
     try:
-        return same_items(record)[1].class_names
+        return same_data(record).novel.class_names
     except FewShotError as error:
         note(f"classes are shown by number, because their names need the data: {error}")
         return None

@@ -91,18 +91,16 @@ def _whole(path: Path) -> "Verdict":
 
 
 def _verdict(record: "Record", episodes: int, seed: int) -> "Verdict":
-    from fewshot.cli.objects.again import same_episodes, same_learner, same_queries
-    from fewshot.cli.objects.setting import Setting
+    from fewshot.cli.objects.again import same_data, same_episodes, same_learner
     from fewshot.evaluation.verify import Verdict
     from fewshot.evaluation.verify import verify as recompute
     from fewshot.recipes.transfer import is_transfer, verify_transfer
 
     if is_transfer(record):
         return Verdict((), (), 0, tuple(verify_transfer(record)))
-    whole, asked = Setting.of(record).load()
-    learner, queries = same_learner(record, whole), same_queries(record)
-    sampler = same_episodes(record, asked, queries)
-    return recompute(record, learner, asked, sampler, queries=queries, episodes=episodes, seed=seed)
+    data = same_data(record)
+    learner, sampler = same_learner(record, data.whole), same_episodes(record, data)
+    return recompute(record, learner, data.novel, sampler, queries=data.queries, episodes=episodes, seed=seed)
 
 
 def _show(results: list[dict[str, Any]]) -> None:

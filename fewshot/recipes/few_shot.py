@@ -9,7 +9,8 @@ from fewshot.errors import RecipeError, UnknownNameError
 from fewshot.evaluation.guard import is_fixed
 from fewshot.recipes.build import build_learner
 from fewshot.recipes.curves import write_curves
-from fewshot.recipes.rows import is_same, judge_row, load_queries, row_name
+from fewshot.recipes.data import load_queries
+from fewshot.recipes.rows import is_same, judge_row, row_name
 from fewshot.recipes.schema import Recipe, Row
 from fewshot.recipes.trained import trained
 from fewshot.recipes.units import Announce, Replaces, Report, Unit, path_of
@@ -54,7 +55,8 @@ class Trained:
         learner, known = trained(self.recipe, report, announce)
         for name, what in replaces.items():
             announce(f"evaluating {name}")
-            judge_row(self.recipe, self.rows[name], learner, known).save(path_of(folder, name), what)
+            record = judge_row(self.recipe, self.rows[name], learner, known, announce=announce)
+            record.save(path_of(folder, name), what)
         write_curves(self.recipe, folder)
         return self.label
 
