@@ -72,7 +72,9 @@ def _with_enough(data: RowData, least: int) -> RowData:
     """The same without the classes that have fewer items than ``least``, in the one collection or the other."""
     if not least:
         return data
-    small = {name for one in (data.novel, data.queries) if one is not None for name in _small(one, least)}
+    small = _small(data.novel, data.novel, least)
+    if data.queries is not None:
+        small |= _small(data.novel, data.queries, least)
     if not small:
         return data
     kept = [name for name in data.novel.class_names if name not in small]
@@ -84,9 +86,10 @@ def _with_enough(data: RowData, least: int) -> RowData:
     return RowData(data.whole, data.novel.with_classes(kept), queries, (note,))
 
 
-def _small(one: Collection, least: int) -> list[str]:
-    counts = np.bincount(one.labels, minlength=len(one.class_names))
-    return [name for name, n in zip(one.class_names, counts.tolist(), strict=True) if n < least]
+def _small(known: Collection, one: Collection, least: int) -> set[str]:
+    """Names of the classes of the first collection that have too few items, or none, in the second."""
+    counts = dict(zip(one.class_names, np.bincount(one.labels, minlength=len(one.class_names)).tolist(), strict=True))
+    return {name for name in known.class_names if counts.get(name, 0) < least}
 
 
 def _without(one: Collection, names: set[str]) -> Collection:
