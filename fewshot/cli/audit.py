@@ -70,7 +70,7 @@ def audit(
 
 def _default(whole: "Collection") -> str:
     """Images and texts by the networks whose weights come with an extra; other arrays as they are."""
-    from fewshot.cli.objects.setting import TEXT_BACKBONE, is_text
+    from fewshot.cli.objects.one_row import TEXT_BACKBONE, is_text
 
     if is_text(whole.items):
         return TEXT_BACKBONE

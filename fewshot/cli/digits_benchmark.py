@@ -8,26 +8,26 @@ from typing import Any
 import numpy as np
 import torch
 
-from fewshot.cli.objects.setting import Setting
+from fewshot.cli.objects.one_row import build, one_row
 from fewshot.cli.terminal.output import note
 from fewshot.datasets.collection import Collection
 from fewshot.datasets.index import load_dataset
 from fewshot.episodes import EpisodeSampler, EpisodeSpec
-from fewshot.evaluation.evaluate import evaluate
 from fewshot.figures.accuracy import accuracy_over_shots, save_figure
 from fewshot.figures.pictures import episode_picture
+from fewshot.recipes.data import RowData
+from fewshot.recipes.rows import judge_row
 from fewshot.records.record import Record
 
-METHODS = {  # what is printed: file name, and what it stands for
-    "raw pixels, nearest mean": ("pixels-nearest-mean", Setting("digits", "nearest-mean", backbone="pixels")),
-    "raw pixels, logistic regression": (
-        "pixels-logistic-regression",
-        Setting("digits", "logistic-regression", backbone="pixels"),
-    ),
-    "strokes, nearest mean": ("strokes-nearest-mean", Setting("digits-strokes", "nearest-mean", backbone="pixels")),
+METHODS = {  # what is printed: file name, data, learner, backbone
+    "raw pixels, nearest mean": ("pixels-nearest-mean", "digits", "nearest-mean", "pixels"),
+    "raw pixels, logistic regression": ("pixels-logistic-regression", "digits", "logistic-regression", "pixels"),
+    "strokes, nearest mean": ("strokes-nearest-mean", "digits-strokes", "nearest-mean", "pixels"),
     "Conv-4 on strokes, nearest mean": (
         "strokes-conv4-nearest-mean",
-        Setting("digits-strokes", "nearest-mean", backbone="conv4-omniglot"),
+        "digits-strokes",
+        "nearest-mean",
+        "conv4-omniglot",
     ),
 }
 REFERENCE, NETWORK = "raw pixels, nearest mean", "Conv-4 on strokes, nearest mean"
@@ -70,11 +70,11 @@ def _evaluate(data: Mapping[str, Collection], shot: int, episodes: int, out: Pat
     """One record a method, all on the same episodes, written to the folder."""
     note(f"{len(METHODS)} methods on {episodes} episodes with {shot} shot{'s' * (shot > 1)}")
     records = {}
-    for name, (file, setting) in METHODS.items():
-        items = data[setting.data]
-        record = evaluate(setting.build(items), items, EpisodeSpec(WAY, shot, QUERY), episodes, SEED)
-        named = setting.named(record, items).with_answers(record.load_answers())
-        records[name] = named.save(record_path(out, shot, file))
+    for name, (file, items, learner, backbone) in METHODS.items():
+        spec, whole = EpisodeSpec(WAY, shot, QUERY), data[items]
+        recipe = one_row(items, learner, spec, backbone=backbone, episodes=episodes, seed=SEED)
+        record = judge_row(recipe, recipe.evaluation.rows[0], build(recipe, whole), {}, RowData(whole, whole))
+        records[name] = record.save(record_path(out, shot, file))
     return records
 
 

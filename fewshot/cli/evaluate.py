@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fewshot.cli.terminal.options import Again, AsJson, Out, parsed
+from fewshot.cli.terminal.options import Again, AsJson, Out, fitting, parsed
 from fewshot.cli.terminal.output import document, note, show_tables, stdout_kept
 from fewshot.errors import FewShotError
 
 if TYPE_CHECKING:
-    from fewshot.cli.objects.setting import Setting
-    from fewshot.datasets.collection import Collection
-    from fewshot.episodes import EpisodeSpec
+    from fewshot.recipes.data import RowData
+    from fewshot.recipes.schema import Recipe
     from fewshot.records.choice import Choice
     from fewshot.records.record import Record
 
@@ -44,6 +43,13 @@ def evaluate(
     way: Annotated[int, typer.Option(help="Classes of an episode.")] = 5,
     shot: Annotated[int, typer.Option(help="Support items of each class; 0 is zero-shot.")] = 1,
     query: Annotated[int, typer.Option(min=1, help="Queries of each class.")] = 15,
+    query_distribution: Annotated[
+        str | None,
+        typer.Option(
+            metavar="dirichlet:A",
+            help="Share the way x query queries out by Dirichlet(A), such as dirichlet:2; equal shares when left out.",
+        ),
+    ] = None,
     open_classes: Annotated[
         int, typer.Option(min=0, help="Further classes of an episode that are only asked: adds AUROC and FPR95.")
     ] = 0,
@@ -62,6 +68,9 @@ def evaluate(
         str | None,
         typer.Option(metavar="DATA", help="Other data with the same classes, for queries: photos, then drawings."),
     ] = None,
+    min_items: Annotated[
+        int, typer.Option(min=0, help="Leave out classes with fewer items; the record says how many there were.")
+    ] = 0,
     base: Annotated[str | None, typer.Option(help="Split whose classes the learner sees beforehand.")] = None,
     ci: Annotated[
         Ci, typer.Option(help="Interval for these episodes' images (closed), for new images (open), or both.")
@@ -70,6 +79,7 @@ def evaluate(
         float | None, typer.Option(help="As many episodes as this half width needs, a fraction: 0.005 is half a point.")
     ] = None,
     option: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="An option of the learner; repeatable.")] = [],  # noqa: B006
+    backbone_option: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="An option of the backbone.")] = [],  # noqa: B006
     data_option: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="An option of the data.")] = [],  # noqa: B006
     tuned: Annotated[
         Path | None, typer.Option(help="A choice of options on other classes, written by fewshot-bench tune.")
@@ -86,59 +96,92 @@ def evaluate(
 
     Prints its mean accuracy over episodes with intervals that say what they speak of, and writes a record.
     """
-    from fewshot.cli.objects.setting import Setting
+    from fewshot.cli.objects.one_row import one_row
     from fewshot.episodes import EpisodeSpec
+    from fewshot.plumbing.number_checks import finite_number, seed_number
     from fewshot.records.choice import Choice
 
     if episodes is not None and half_width is not None:
         raise FewShotError("either --episodes or --half-width decides how many episodes, got both; leave one out")
-    spec = EpisodeSpec(way, shot, query, open_way=open_classes, open_query=open_query)
-    setting = Setting(
-        data, learner, parsed(data_option, "--data-option"), split, parsed(option, "--option"), backbone, base, queries
+    recipe = one_row(
+        data,
+        learner,
+        EpisodeSpec(
+            way, shot, query, dirichlet=_dirichlet(query_distribution), open_way=open_classes, open_query=open_query
+        ),
+        data_options=parsed(data_option, "--data-option"),
+        options=parsed(option, "--option"),
+        backbone_options=parsed(backbone_option, "--backbone-option"),
+        base=base,
+        queries=queries,
+        split=split,
+        episodes=1000 if episodes is None else episodes,
+        half_width=None if half_width is None else finite_number("half_width", half_width, "(0, inf)"),
+        seed=seed_number(seed),
+        min_items=min_items,
+        open_interval=ci != Ci.closed,
+        keep_scores=scores,
+        allow_seen=allow_seen,
     )
-    extra = {"episodes": 1000 if episodes is None else episodes, "half_width": half_width, "seed": seed,
-             "open_interval": ci != Ci.closed, "keep_scores": scores, "allow_seen": allow_seen}  # fmt: skip
     with stdout_kept():
         chosen = None if tuned is None else Choice.load(tuned)
-        path, record = _finished_or_new(setting, spec, extra, chosen, out, again)
+        path, record = _finished_or_new(recipe, backbone, chosen, out, again)
     if as_json:
         document(record.as_json())
     else:
         _show(record, path, ci)
 
 
+def _dirichlet(distribution: str | None) -> float | None:
+    """The concentration of ``dirichlet:2``; nothing for equal shares."""
+    if distribution in (None, "balanced"):
+        return None
+    kind, _, number = str(distribution).partition(":")
+    try:
+        if kind == "dirichlet":
+            return float(number)
+    except ValueError:
+        pass
+    raise FewShotError(f"--query-distribution must be balanced or dirichlet:NUMBER, got '{distribution}'")
+
+
 def _finished_or_new(
-    setting: "Setting",
-    spec: "EpisodeSpec",
-    extra: dict[str, Any],
-    chosen: "Choice | None",
-    out: Path | None,
-    again: bool,
+    recipe: "Recipe", backbone: str | None, chosen: "Choice | None", out: Path | None, again: bool
 ) -> "tuple[Path, Record]":
     """The record of an earlier run with the same settings and data, or a new one."""
     from fewshot.cli.objects.judge import judge
-    from fewshot.cli.objects.setting import named_settings
+    from fewshot.cli.objects.one_row import completed, load_whole, name_of
     from fewshot.plumbing.files import content_hash, require_writable
-    from fewshot.records.record import ANYTHING, Record
+    from fewshot.recipes.data import RowData
+    from fewshot.records.record import ANYTHING
 
-    setting = setting if chosen is None else _beside(setting, chosen)
-    whole, asked = setting.load()
-    queries = setting.load_queries(whole)
-    if chosen is not None:
-        setting, extra = _tuned(setting, chosen, whole), extra | {"selection": chosen.selection}
-    settings, name = named_settings(setting, spec, extra, whole)
+    recipe = recipe if chosen is None else _beside(recipe, chosen)
+    whole = load_whole(recipe)
+    recipe = _fitting(completed(recipe, whole, recipe.evaluation.split, backbone), chosen)
+    data = RowData.of(recipe, recipe.evaluation.rows[0], whole)
+    for told in data.notes:
+        note(told)
+    name = name_of(recipe, None if chosen is None else chosen.selection)
     path = (out or Path("fewshot-results") / name) / f"{name}.json"
-    if path.exists() and not again:
-        record = Record.load(path)
-        hashes = record.data.hash, record.target and record.target.hash
-        same = record.settings == settings and hashes == (asked.hash, queries and queries.hash)
-        if same and _is_whole(record, path.parent):
-            note(f"already done, printed again from '{path}' (--again computes it anew)")
-            return path, record
+    if path.exists() and not again and (record := _finished(path, recipe, data, chosen)) is not None:
+        note(f"already done, printed again from '{path}' (--again computes it anew)")
+        return path, record
     replaces = ANYTHING if again else content_hash(path)
     require_writable(path.parent)
-    record = judge(setting, spec, extra, whole, asked, chosen, queries).model_copy(update={"settings": settings})
-    return path, record.save(path, replaces)
+    return path, judge(recipe, data, chosen).save(path, replaces)
+
+
+def _finished(path: Path, recipe: "Recipe", data: "RowData", chosen: "Choice | None") -> "Record | None":
+    """The record that is there, if it has these settings and data, and its answers are whole."""
+    from fewshot.recipes.rows import resolved
+    from fewshot.records.record import Record
+
+    record = Record.load(path)
+    hashes = record.data.hash, record.target and record.target.hash
+    same = record.settings == resolved(recipe, recipe.evaluation.rows[0])
+    same = same and hashes == (data.novel.hash, data.queries and data.queries.hash)
+    same = same and record.selection == (chosen and chosen.selection)
+    return record if same and _is_whole(record, path.parent) else None
 
 
 def _is_whole(record: "Record", folder: Path) -> bool:
@@ -151,37 +194,41 @@ def _is_whole(record: "Record", folder: Path) -> bool:
     return True
 
 
-def _beside(setting: "Setting", chosen: "Choice") -> "Setting":
-    """The setting with the other half of the classes, where half of those of the same data made the choice."""
-    from dataclasses import replace
-
+def _beside(recipe: "Recipe", chosen: "Choice") -> "Recipe":
+    """The recipe with the other half of the classes, where half of those of the same data made the choice."""
     from fewshot.datasets.class_splits import HALF
 
-    half = HALF.fullmatch(chosen.data.split or "")
-    if half is None or setting.split is not None or Path(setting.data).resolve() != Path(chosen.data.name).resolve():
-        return setting
-    note(f"split: test:{half[2]}, the classes of '{setting.data}' that did not help to choose the options")
-    return replace(setting, split=f"test:{half[2]}")
+    half, section = HALF.fullmatch(chosen.data.split or ""), recipe.evaluation
+    if half is None or section.split is not None or Path(recipe.data).resolve() != Path(chosen.data.name).resolve():
+        return recipe
+    split = f"test:{half[2]}"
+    note(f"split: {split}, the classes of '{recipe.data}' that did not help to choose the options")
+    return recipe.model_copy(update={"evaluation": section.model_copy(update={"split": split})})
 
 
-def _tuned(setting: "Setting", chosen: "Choice", whole: "Collection") -> "Setting":
-    """The setting with the chosen options.
+def _fitting(recipe: "Recipe", chosen: "Choice | None") -> "Recipe":
+    """The recipe with the chosen options, all of the kinds that the learner takes.
 
     Raises:
-        FewShotError: If the choice is for another learner or backbone, or an option is given twice.
+        FewShotError: If the choice is for another learner or backbone, an option is given twice, or of another kind.
     """
-    from dataclasses import replace
+    from fewshot.learners.index import find_learner
 
+    options = recipe.learner_options if chosen is None else _tuned(recipe, chosen)
+    return recipe.model_copy(update={"learner_options": fitting(find_learner(recipe.learner), options, "--option")})
+
+
+def _tuned(recipe: "Recipe", chosen: "Choice") -> dict[str, Any]:
     backbone = chosen.backbone.name if chosen.backbone else None
-    if (chosen.learner, backbone) != (setting.learner, setting.backbone_name(whole)):
+    if (chosen.learner, backbone) != (recipe.learner, recipe.backbone):
         raise FewShotError(
-            f"--tuned must be a choice for '{setting.learner}' on the backbone '{setting.backbone_name(whole)}', "
+            f"--tuned must be a choice for '{recipe.learner}' on the backbone '{recipe.backbone}', "
             f"got one for '{chosen.learner}' on '{backbone}'"
         )
-    twice = sorted(set(setting.options) & set(chosen.options))
+    twice = sorted(set(recipe.learner_options) & set(chosen.options))
     if twice:
         raise FewShotError(f"an option comes from --tuned or from --option, got '{twice[0]}' in both; leave one out")
-    return replace(setting, options=setting.options | chosen.options)
+    return recipe.learner_options | chosen.options
 
 
 def _show(record: "Record", path: Path, ci: Ci) -> None:

@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fewshot.cli.terminal.options import Again, AsJson, Out, parsed, parsed_lists
+from fewshot.cli.terminal.options import Again, AsJson, Out, fitting, parsed, parsed_lists
 from fewshot.cli.terminal.output import document, note, show_tables, stdout_kept
 from fewshot.errors import EpisodeError, LeakageError
 
 if TYPE_CHECKING:
-    from fewshot.cli.objects.setting import Setting
     from fewshot.datasets.collection import Collection
-    from fewshot.episodes import EpisodeSpec
+    from fewshot.recipes.schema import Recipe
     from fewshot.records.choice import Choice
 
 EXAMPLES = (
@@ -43,6 +42,7 @@ def tune(
         str | None, typer.Option(help="Validation classes; left out: val, or val:SEED without splits. Never test.")
     ] = None,
     base: Annotated[str | None, typer.Option(help="Split whose classes the learner sees beforehand.")] = None,
+    backbone_option: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="An option of the backbone.")] = [],  # noqa: B006
     data_option: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="An option of the data.")] = [],  # noqa: B006
     out: Out = None,
     again: Again = False,
@@ -52,15 +52,26 @@ def tune(
 
     Every combination of the values answers the same episodes; the best mean accuracy is taken, of equal ones the first.
     Writes the choice for evaluate --tuned, which refuses to test on the same classes. Data without splits are halved by
-    class, by the hash of the seed and the name of a class; evaluate --tuned then asks the other half.
+    class, by the hash of the seed and the name of a class; evaluate --tuned then queries the other half.
     """
-    from fewshot.cli.objects.setting import Setting
+    from fewshot.cli.objects.one_row import one_row
     from fewshot.episodes import EpisodeSpec
+    from fewshot.plumbing.number_checks import seed_number
 
-    setting = Setting(data, learner, parsed(data_option, "--data-option"), split, {}, backbone, base)
-    asked = {"grid": parsed_lists(option, "--option"), "episodes": episodes, "seed": seed}
+    grid = parsed_lists(option, "--option")
+    recipe = one_row(
+        data,
+        learner,
+        EpisodeSpec(way, shot, query),
+        data_options=parsed(data_option, "--data-option"),
+        backbone_options=parsed(backbone_option, "--backbone-option"),
+        base=base,
+        split=split,
+        episodes=episodes,
+        seed=seed_number(seed),
+    )
     with stdout_kept():
-        path, choice = _finished_or_new(setting, EpisodeSpec(way, shot, query), asked, out, again)
+        path, choice = _finished_or_new(recipe, grid, backbone, out, again)
     if as_json:
         document(choice.model_dump(mode="json") | {"file": str(path)})
     else:
@@ -68,18 +79,20 @@ def tune(
 
 
 def _finished_or_new(
-    setting: "Setting", spec: "EpisodeSpec", asked: dict[str, Any], out: Path | None, again: bool
+    recipe: "Recipe", grid: dict[str, list[Any]], backbone: str | None, out: Path | None, again: bool
 ) -> "tuple[Path, Choice]":
     """The choice of an earlier run with the same settings and data, or a new one."""
-    from fewshot.cli.objects.setting import named_settings
+    from fewshot.cli.objects.one_row import completed, name_of
     from fewshot.plumbing.files import require_writable
+    from fewshot.recipes.rows import resolved
     from fewshot.records.choice import Choice
 
-    setting, whole = _on_validation(setting, asked["seed"])
-    told = _halves_told(setting, whole, spec)
-    classes = whole.split(str(setting.split))
-    settings, name = named_settings(setting, spec, asked, whole)
-    name = f"tuned-{name}"
+    recipe, whole = _on_validation(recipe)
+    recipe = completed(recipe, whole, recipe.evaluation.split, backbone)
+    told = _halves_told(recipe, whole)
+    classes = whole.split(str(recipe.evaluation.split))
+    settings = resolved(recipe, recipe.evaluation.rows[0]) | {"choose": grid}
+    name = f"tuned-{name_of(recipe, grid)}"
     path = (out or Path("fewshot-results") / name) / f"{name}.json"
     if path.exists() and not again:
         choice = Choice.load(path)
@@ -87,29 +100,30 @@ def _finished_or_new(
             note(f"already done, printed again from '{path}' (--again computes it anew)")
             return path, choice
     require_writable(path.parent)
-    choice = _choose(setting, spec, asked, whole, classes)
+    choice = _choose(recipe, grid, whole, classes)
     choice = choice.model_copy(update={"settings": settings, "notes": [*told, *choice.notes]})
     choice.save(path)
     return path, choice
 
 
-def _on_validation(setting: "Setting", seed: int) -> "tuple[Setting, Collection]":
-    """The setting with its validation split, and all of the data; by the seed they are halved where they have no splits.
+def _on_validation(recipe: "Recipe") -> "tuple[Recipe, Collection]":
+    """The recipe with its validation split, and all of the data; by the seed they are halved where they have no splits.
 
     Raises:
         LeakageError: As `_validation_split`.
     """
-    from dataclasses import replace
-
+    from fewshot.cli.objects.one_row import load_whole
     from fewshot.datasets.class_splits import halved
 
-    whole = setting.load_whole()
-    if not whole.splits and setting.split in (None, *VALIDATION):
-        setting, whole = replace(setting, split=f"val:{seed}"), halved(whole, seed)
-    return replace(setting, split=_validation_split(setting, whole)), whole
+    whole, section = load_whole(recipe), recipe.evaluation
+    split = section.split
+    if not whole.splits and split in (None, *VALIDATION):
+        split, whole = f"val:{section.seed}", halved(whole, section.seed)
+    split = _validation_split(recipe.data, split, whole)
+    return recipe.model_copy(update={"evaluation": section.model_copy(update={"split": split})}), whole
 
 
-def _halves_told(setting: "Setting", whole: "Collection", spec: "EpisodeSpec") -> list[str]:
+def _halves_told(recipe: "Recipe", whole: "Collection") -> list[str]:
     """What there is to say of the halves of data without splits.
 
     Raises:
@@ -117,32 +131,32 @@ def _halves_told(setting: "Setting", whole: "Collection", spec: "EpisodeSpec") -
     """
     from fewshot.datasets.class_splits import HALF
 
-    split = str(setting.split)
+    split, way = str(recipe.evaluation.split), recipe.evaluation.rows[0].way
     if HALF.fullmatch(split) is None:
         return []
     classes, every = whole.split(split).class_names, len(whole.class_names)
-    if isinstance(spec.way, int) and len(classes) < spec.way:
+    if len(classes) < way:
         raise EpisodeError(
-            f"half of the classes must be enough for --way {spec.way}, got {len(classes)} of {every} in '{setting.data}', "
+            f"half of the classes must be enough for --way {way}, got {len(classes)} of {every} in '{recipe.data}', "
             "which has no splits; lower --way, or sort the classes into folders train, val and test"
         )
     return [
-        f"'{setting.data}' has no splits, so {split} is half of its classes, cut by rule: {', '.join(classes)}",
-        f"the other {every - len(classes)} classes are untouched: evaluate --tuned asks those",
+        f"'{recipe.data}' has no splits, so {split} is half of its classes, cut by rule: {', '.join(classes)}",
+        f"the other {every - len(classes)} classes are untouched: evaluate --tuned queries those",
     ]
 
 
-def _validation_split(setting: "Setting", whole: "Collection") -> str:
-    """The split that is asked for, or ``val``; never one that holds test classes.
+def _validation_split(data: str, split: str | None, whole: "Collection") -> str:
+    """The split that is named, or ``val``; never one that holds test classes.
 
     Raises:
         LeakageError: If it holds test classes, or the data have no such split.
     """
     known = [name for name in VALIDATION if name in whole.splits]
-    split = setting.split or (known[0] if known else "")
+    split = split or (known[0] if known else "")
     if not split or split == "all":
         raise LeakageError(
-            f"options must be chosen on validation classes, got '{split or 'no split'}' of '{setting.data}' with the "
+            f"options must be chosen on validation classes, got '{split or 'no split'}' of '{data}' with the "
             f"splits {sorted(whole.splits) or 'none'}; name a split of other classes than the test's with --split"
         )
     for test in (name for name in whole.splits if name.partition(":")[0] == "test"):
@@ -155,23 +169,34 @@ def _validation_split(setting: "Setting", whole: "Collection") -> str:
     return split
 
 
-def _choose(
-    setting: "Setting", spec: "EpisodeSpec", asked: dict[str, Any], whole: "Collection", classes: "Collection"
-) -> "Choice":
-    from dataclasses import replace
-
-    from fewshot.cli.objects.judge import ask_once, check_base, unfit_items_told
+def _choose(recipe: "Recipe", grid: dict[str, list[Any]], whole: "Collection", classes: "Collection") -> "Choice":
+    from fewshot.cli.objects.judge import query_once, unfit_items_told
+    from fewshot.cli.objects.one_row import build, named_choice
     from fewshot.cli.terminal.progress import progress_line
     from fewshot.evaluation.choose import candidates, choose
+    from fewshot.learners.index import find_learner
+    from fewshot.recipes.build import load_backbone_of
+    from fewshot.recipes.data import RowData
+    from fewshot.recipes.rows import base_seen
 
-    make = setting.maker(whole)
-    with unfit_items_told(setting, whole):
-        first = make(**candidates(asked["grid"])[0])
-    check_base(setting, first, whole, classes, allowed=False)
-    ask_once(replace(setting, options=candidates(asked["grid"])[0]), first, classes, spec)
+    made: list[Any] = []  # the backbone, once it is loaded
+
+    def make(**options: Any) -> Any:
+        fit = fitting(find_learner(recipe.learner), options, "--option")  # refused before weights are loaded
+        made.extend([] if made else [load_backbone_of(recipe)])
+        return build(recipe, whole, made[0], fit)
+
+    data, section = RowData(whole, classes), recipe.evaluation
+    with unfit_items_told(recipe, whole):
+        first = make(**candidates(grid)[0])
+    base_seen(recipe, first, data)
+    query_once(recipe, first, data, section.spec(section.rows[0]))
+    assert isinstance(section.episodes, int)
     with progress_line("candidates") as report:
-        choice = choose(make, asked["grid"], classes, spec, asked["episodes"], asked["seed"], report=report)
-    return setting.named_choice(choice, whole)
+        choice = choose(
+            make, grid, classes, section.spec(section.rows[0]), section.episodes, section.seed, report=report
+        )
+    return named_choice(choice, recipe)
 
 
 def _show(choice: "Choice", path: Path) -> None:

@@ -46,9 +46,24 @@ def assemble(
     if "dim" in wanted and wanted["dim"].default is inspect.Parameter.empty:
         options = {"dim": backbone.dim} | options
     whole = Embedded(backbone, load_learner(name, **options), Prompts(backbone, prompts) if prompts else None)
-    if base is not None:
-        whole.head = with_base(whole.head, features_of(whole, base))
-    return whole
+    return whole if base is None else taught(whole, base)
+
+
+def sees_base(learner: Any) -> bool:
+    """Whether a learner, or the head of one on a backbone, sees base classes beforehand."""
+    return hasattr(learner.head if isinstance(learner, Embedded) else learner, "with_base")
+
+
+def taught(learner: Any, base: Collection) -> Any:
+    """A learner that has seen all items of the base classes; one on a backbone gets another head.
+
+    Raises:
+        NotFittedError: If it does not take base classes.
+    """
+    if not isinstance(learner, Embedded):
+        return with_base(learner, base)
+    learner.head = with_base(learner.head, features_of(learner, base))
+    return learner
 
 
 def takes_base(name: str) -> bool:

@@ -14,7 +14,7 @@ from fewshot.datasets.collection import Collection
 from fewshot.datasets.index import load_dataset
 from fewshot.errors import FewShotError, ShapeError
 from fewshot.evaluation.answers import eval_mode
-from fewshot.evaluation.assemble import assemble, takes_base
+from fewshot.evaluation.assemble import assemble, sees_base, taught
 from fewshot.plumbing.files import cache_folder
 from fewshot.recipes.schema import PretrainingSection, Recipe
 
@@ -55,24 +55,38 @@ def _dumped(section: PretrainingSection) -> dict[str, Any]:
     return section.model_dump(mode="json", exclude={"augment"} if section.augment is None else None)
 
 
-def build_learner(recipe: Recipe, options: dict[str, Any] | None = None) -> Any:
+def build_learner(
+    recipe: Recipe, options: dict[str, Any] | None = None, *, data: Collection | None = None, backbone: Any = None
+) -> Any:
     """The learner with its initial weights, which the training seed decides.
 
     Args:
         recipe: Of one learner.
         options: Other values of the learner's options.
+        data: All of the recipe's data, where they are loaded.
+        backbone: The recipe's backbone, where it is loaded.
     """
-    first = recipe.pretraining or recipe.training
-    seed = first.seed if first else 0
-    backbone = recipe.backbone and load_backbone(recipe.backbone, seed=seed, **recipe.backbone_options)
-    base = None
-    if recipe.base is not None and takes_base(recipe.learner):
-        base = load_dataset(recipe.data, **recipe.data_options).split(recipe.base)
+    backbone = load_backbone_of(recipe) if backbone is None else backbone
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return assemble(
-            recipe.learner, recipe.learner_options | (options or {}), backbone or None, base, recipe.prompts
-        )
+        torch.manual_seed(_seed(recipe))
+        options = recipe.learner_options | (options or {})
+        learner = assemble(recipe.learner, options, backbone, prompts=recipe.prompts)
+        if recipe.base is None or not sees_base(learner):
+            return learner
+        data = load_dataset(recipe.data, **recipe.data_options) if data is None else data
+        return taught(learner, data.split(recipe.base))
+
+
+def load_backbone_of(recipe: Recipe) -> Any:
+    """The backbone that a recipe names, or nothing where it names none."""
+    if recipe.backbone is None:
+        return None
+    return load_backbone(recipe.backbone, seed=_seed(recipe), **recipe.backbone_options)
+
+
+def _seed(recipe: Recipe) -> int:
+    first = recipe.pretraining or recipe.training
+    return first.seed if first else 0
 
 
 def with_options(recipe: Recipe, options: dict[str, Any], learner: Any) -> Any:

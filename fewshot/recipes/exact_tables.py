@@ -4,9 +4,9 @@ from pathlib import Path
 
 from fewshot.errors import RecipeError
 from fewshot.recipes.load import load_recipe
-from fewshot.recipes.trained import Announce
-from fewshot.recipes.transfer import run_transfer
+from fewshot.recipes.run import run_recipe
 from fewshot.recipes.transfer_schema import TransferRecipe
+from fewshot.recipes.units import Announce
 from fewshot.records.record import Record
 from fewshot.tables.papers import ExactTable
 
@@ -26,4 +26,4 @@ def make_records(table: ExactTable, folder: Path, announce: Announce) -> None:
     recipe = load_recipe(table.recipe)
     if not isinstance(recipe, TransferRecipe):
         raise RecipeError(f"a table of deterministic results needs a recipe of transfer, got '{table.recipe}'")
-    run_transfer(recipe, folder / recipe.name, announce=announce)
+    run_recipe(recipe, folder / recipe.name, announce=announce)

@@ -14,7 +14,7 @@ from fewshot.recipes.load import load_recipe
 from fewshot.recipes.rows import is_same, row_name
 from fewshot.recipes.run import run_recipe
 from fewshot.recipes.schema import Recipe, Row
-from fewshot.recipes.trained import Announce
+from fewshot.recipes.units import Announce
 from fewshot.records.record import Record
 from fewshot.records.seed_spread import spread_of
 from fewshot.statistics.verdict import LEAST_RUNS

@@ -6,6 +6,7 @@ from typing import Any
 
 from fewshot.backbones.index import BACKBONES, load_backbone
 from fewshot.contract import Embedded, backbone_of
+from fewshot.datasets.collection import Collection
 from fewshot.errors import MissingDataError, RecordError
 from fewshot.recipes.build import build_learner, checkpoint_path, with_options
 from fewshot.recipes.schema import Recipe
@@ -14,22 +15,58 @@ from fewshot.records.record import Record
 from fewshot.training.checkpoint import part, read_checkpoint
 
 
-def rebuild_learner(record: Record) -> Any:
-    """The learner of a record that a recipe made.
+def recipe_of(record: Record) -> Recipe:
+    """The recipe that made a record; of one that was made without, such as from Python, what its fields tell.
+
+    Raises:
+        RecordError: If a recipe made it, and its settings are not in the record.
+    """
+    if record.recipe and record.settings is None:
+        raise RecordError(
+            f"a record of recipe '{record.recipe}' must hold its settings, got none; run the recipe again"
+        )
+    if record.settings is not None and "evaluation" in record.settings:
+        recipe: Recipe = Recipe.model_validate(record.settings)
+        return recipe
+    return _recipe_of_fields(record)
+
+
+def _recipe_of_fields(record: Record) -> Recipe:
+    data, queries = record.data, record.target
+    section: dict[str, Any] = {"split": data.split, "rows": [{}]}
+    if queries is not None:
+        section |= {"queries": queries.name, "queries_options": queries.options}
+    recipe: Recipe = Recipe.model_validate(
+        {
+            "name": "record",
+            "data": data.name,
+            "data_options": data.options,
+            "learner": record.learner.name,
+            "learner_options": record.learner.options,
+            "backbone": record.backbone_name,
+            "base": record.training.split if record.training else None,
+            "evaluation": section,
+        }
+    )
+    return recipe
+
+
+def rebuild_learner(record: Record, data: Collection | None = None) -> Any:
+    """The learner of a record.
 
     Trained weights come from the run's checkpoint in the cache folder, or else from a
     backbone of this package with the fingerprint that the record names.
+
+    Args:
+        record: Of a recipe, or of one learner by its name.
+        data: All of its data, where they are loaded.
 
     Raises:
         RecordError: If the record does not hold the settings of its recipe.
         MissingDataError: If its trained weights are not on this machine.
     """
-    if record.settings is None:
-        raise RecordError(
-            f"a record of recipe '{record.recipe}' must hold its settings, got none; run the recipe again"
-        )
-    recipe = Recipe.model_validate(record.settings)
-    learner = build_learner(recipe)
+    recipe = recipe_of(record)
+    learner = build_learner(recipe, data=data if recipe.evaluation.data is None else None)
     if recipe.training is not None or recipe.pretraining is not None:
         _restore(learner, recipe, record)
     trained_with = {} if recipe.test_learner else recipe.learner_options

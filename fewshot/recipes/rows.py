@@ -1,25 +1,34 @@
 """One row of a recipe's table: options chosen on validation classes, episodes judged, the record named."""
 
 import json
-from pathlib import Path
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
+from pydantic import BaseModel
+
+from fewshot.claims import claims_of
 from fewshot.datasets.collection import Collection
 from fewshot.datasets.index import load_dataset, load_episodes
 from fewshot.episodes import FixedEpisodes, training_draws
-from fewshot.errors import RecipeError, RecordError
+from fewshot.errors import RecipeError
+from fewshot.evaluation.assemble import sees_base
 from fewshot.evaluation.choose import choose
 from fewshot.evaluation.evaluate import evaluate
 from fewshot.recipes.build import require_takes, with_options
-from fewshot.recipes.schema import Recipe, Row
+from fewshot.recipes.data import RowData
+from fewshot.recipes.schema import EvaluationSection, Recipe, Row
+from fewshot.recipes.units import Announce
 from fewshot.records.choice import Choice
 from fewshot.records.record import Record
-from fewshot.tasks.target import same_part
+from fewshot.statistics.stopping import PILOT_EPISODES, two_stage_count
+from fewshot.tasks.overlap import check_overlap
 
 
 def row_name(recipe: Recipe, row: Row) -> str:
     """File name of a row's record: ``omniglot-protonet-5w1s``, then what else differs."""
-    asked = {key: getattr(row, key) for key in ("dirichlet", "unlabelled", "distractors") if getattr(row, key)}
+    kinds = ("dirichlet", "unlabelled", "distractors", "open_way", "open_query")
+    asked = {key: getattr(row, key) for key in kinds if getattr(row, key)}
     if row.query and not row.dirichlet:
         asked["query"] = row.query
     options = asked | row.data_options | row.learner_options
@@ -27,35 +36,20 @@ def row_name(recipe: Recipe, row: Row) -> str:
     return "-".join([*start, *(f"{k}-{v}" for k, v in options.items())])
 
 
-def record_path(folder: Path, recipe: Recipe, row: Row) -> Path:
-    """Where the record of a row is."""
-    return folder / f"{row_name(recipe, row)}.json"
+LATER = ("queries", "queries_options", "half_width", "min_items", "keep_scores", "allow_seen", "open_way", "open_query")
 
 
 def resolved(recipe: Recipe, row: Row) -> dict[str, Any]:
-    """All settings that decide a row's record, as JSON."""
+    """All settings that decide a row's record, as JSON; keys that came later only where they are used, so that older records stay equal."""
     settings: dict[str, Any] = json.loads(recipe.model_dump_json())
-    settings["evaluation"]["rows"] = [json.loads(row.model_dump_json())]
-    if recipe.evaluation.queries is None:  # which came later: the settings of older records stay equal
-        del settings["evaluation"]["queries"], settings["evaluation"]["queries_options"]
+    settings["evaluation"] = _used(settings["evaluation"], EvaluationSection)
+    settings["evaluation"]["rows"] = [_used(json.loads(row.model_dump_json()), Row)]
     return settings
 
 
-def has_record(folder: Path, recipe: Recipe, row: Row) -> bool:
-    """Whether the record of a row is there, with these settings."""
-    path = record_path(folder, recipe, row)
-    return path.exists() and is_same(Record.load(path), recipe, row)
-
-
-def is_done(folder: Path, recipe: Recipe, row: Row) -> bool:
-    """Whether the record of a row is there, with these settings, and its answers are whole."""
-    if not has_record(folder, recipe, row):
-        return False
-    try:
-        Record.load(record_path(folder, recipe, row)).check_answers(folder)
-    except RecordError:
-        return False
-    return True
+def _used(section: dict[str, Any], kind: type[BaseModel]) -> dict[str, Any]:
+    fields = kind.model_fields
+    return {key: value for key, value in section.items() if key not in LATER or value != fields[key].default}
 
 
 def is_same(record: Record, recipe: Recipe, row: Row) -> bool:
@@ -67,7 +61,17 @@ def is_same(record: Record, recipe: Recipe, row: Row) -> bool:
     return made | {"about": None} == wanted | {"about": None}
 
 
-def judge_row(recipe: Recipe, row: Row, learner: Any, known: dict[str, Any]) -> Record:
+def judge_row(
+    recipe: Recipe,
+    row: Row,
+    learner: Any,
+    known: dict[str, Any],
+    data: RowData | None = None,
+    *,
+    chosen: Choice | None = None,
+    report: Callable[[int, int], None] = lambda done, count: None,
+    announce: Announce = lambda text: None,
+) -> Record:
     """The record of a row.
 
     Args:
@@ -75,57 +79,92 @@ def judge_row(recipe: Recipe, row: Row, learner: Any, known: dict[str, Any]) -> 
         row: One of its rows.
         learner: Trained, where the recipe says so.
         known: Fields of the record that tell of the training.
+        data: Of the row, where they are loaded.
+        chosen: How the recipe's options were chosen, where that was done before.
+        report: Called after every batch with the episodes that are done, and all of them.
+        announce: Called with a line about the number of episodes, where a half width decides it.
+
+    Raises:
+        FewShotError: As `fewshot.evaluate`.
     """
     section = recipe.evaluation
-    data_name, data_options = recipe.asked(row)
-    data = load_dataset(data_name, **data_options)
-    novel = data if section.split is None or section.ask else data.split(section.split)
-    require_takes(learner, novel)
-    choice = _choice(recipe, row, learner)
-    options = recipe.test_options | row.learner_options | ({} if choice is None else choice.options)
+    data = RowData.of(recipe, row) if data is None else data
+    require_takes(learner, data.novel)
+    choice = _choice(recipe, row, learner) if chosen is None else chosen
+    options = recipe.test_options | row.learner_options | ({} if choice is None or chosen is choice else choice.options)
     learner = with_options(recipe, options, learner)
-    episodes = episodes_of(recipe, row, novel)
+    seen = base_seen(recipe, learner, data)
     record = evaluate(
         learner,
-        novel,
+        data.novel,
         section.spec(row),
-        episodes,
+        _count(recipe, row, learner, data, announce),
         section.seed,
-        queries=load_queries(recipe),
+        queries=data.queries,
         chosen=choice,
         open_interval=section.open_interval,
+        keep_scores=section.keep_scores,
+        allow_seen=section.allow_seen,
+        report=report,
     )
+    if choice is not None and "selection" in known:  # weights, and then options
+        known = known | {"selection": f"{known['selection']}; {record.selection}"}
+    notes = {"notes": [*record.notes, *data.notes]}
+    named = _named(recipe, row, record, options)
+    return record.model_copy(update=seen | known | named | notes).with_answers(record.load_answers())
+
+
+def _named(recipe: Recipe, row: Row, record: Record, options: dict[str, Any]) -> dict[str, Any]:
+    """Fields of the record with names and options as the recipe has them."""
+    section = recipe.evaluation
+    data_name, data_options = recipe.asked(row)
     name, trained_with = recipe.test_learner or recipe.learner, {} if recipe.test_learner else recipe.learner_options
-    named = {
-        "data": record.data.model_copy(
-            update={"name": data_name, "options": data_options, "split": None if section.ask else section.split}
-        ),
+    shared = {"name": data_name, "options": data_options, "split": None if section.ask else section.split}
+    named: dict[str, Any] = {
+        "data": record.data.model_copy(update=shared),
         "learner": record.learner.model_copy(update={"name": name, "options": trained_with | options}),
         "settings": resolved(recipe, row),
     }
     if record.target is not None:
         first, second = record.sources
         own = {"name": section.queries, "options": section.queries_options, "split": second.split and section.split}
-        shared = {name: getattr(named["data"], name) for name in ("name", "options", "split")}
         named["sources"] = [first.model_copy(update=shared), second.model_copy(update=own)]
     if record.backbone is not None:
         named["backbone"] = record.backbone.model_copy(update={"name": recipe.backbone})
-    if choice is not None and "selection" in known:  # weights, and then options
-        named["selection"] = f"{known['selection']}; {record.selection}"
-    return record.model_copy(update=known | named).with_answers(record.load_answers())
+    return named
 
 
-def load_queries(recipe: Recipe) -> Collection | None:
-    """The second collection, where a recipe names one: the split that is asked of the first, or all of it.
+def base_seen(recipe: Recipe, learner: Any, data: RowData) -> dict[str, Any]:
+    """What a learner with base classes has seen, those included; nothing where it has none.
 
     Raises:
-        DataError: If it is not there, or damaged.
-        UnknownNameError: If it has splits, and none of that name.
+        LeakageError: If they are queried, unless the recipe allows it.
     """
+    if recipe.base is None or not sees_base(learner):
+        return {}
+    base = data.whole if recipe.evaluation.data is None else load_dataset(recipe.data, **recipe.data_options)
+    names = {*base.split(recipe.base).qualified_names(), *claims_of(learner).classes_seen}
+    seen = check_overlap(SimpleNamespace(classes_seen=names), data.novel, recipe.evaluation.allow_seen, data.queries)
+    return {} if seen is None else {"pretraining_classes": seen}
+
+
+def _count(recipe: Recipe, row: Row, learner: Any, data: RowData, announce: Announce) -> int | FixedEpisodes:
+    """Episodes of a row: as many as the recipe says, a list, or what a half width needs by the spread of a pilot."""
     section = recipe.evaluation
-    if section.queries is None:
-        return None
-    return same_part(load_dataset(section.queries, **section.queries_options), section.split)
+    if section.half_width is None:
+        return episodes_of(recipe, row, data.novel)
+    pilot = evaluate(
+        learner,
+        data.novel,
+        section.spec(row),
+        PILOT_EPISODES,  # which are the first of them
+        section.seed,
+        queries=data.queries,
+        allow_seen=section.allow_seen,
+    )
+    count = two_stage_count(pilot.accuracies, section.half_width, pilot.summary.level)
+    announce(f"a half width of {section.half_width:g} needs {count} episodes, by a pilot of {PILOT_EPISODES}")
+    return count
 
 
 def episodes_of(recipe: Recipe, row: Row, novel: Collection) -> int | FixedEpisodes:

@@ -137,6 +137,8 @@ class Row(_Section):
     dirichlet: float | None = Field(None, gt=0)
     unlabelled: int = Field(0, ge=0)
     distractors: int = Field(0, ge=0)
+    open_way: int = Field(0, ge=0)
+    open_query: int | None = Field(None, ge=1)
     data_options: dict[str, Any] = {}
     learner_options: dict[str, Any] = {}
 
@@ -157,7 +159,11 @@ class EvaluationSection(_Section):
         query: Queries of each class.
         seed: Names the list of episodes.
         dirichlet: Concentration of the query's class shares; balanced when left out.
-        open_interval: Whether disjoint episodes are judged too.
+        open_interval: Whether disjoint episodes are evaluated too.
+        half_width: As many episodes as this half width of the interval needs, by a pilot; ``episodes`` is then not read.
+        min_items: Classes with fewer items are left out, and the record says how many; 0 keeps all.
+        keep_scores: Whether the answers keep every score.
+        allow_seen: Whether the learner may have been trained on classes that are queried; the record says so.
         rows: One record each.
     """
 
@@ -172,6 +178,10 @@ class EvaluationSection(_Section):
     seed: int = Field(0, ge=0)
     dirichlet: float | None = Field(None, gt=0)
     open_interval: bool = True
+    half_width: float | None = Field(None, gt=0)
+    min_items: int = Field(0, ge=0)
+    keep_scores: bool = False
+    allow_seen: bool = False
     rows: list[Row] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -180,6 +190,10 @@ class EvaluationSection(_Section):
             raise ValueError("queries of a second collection are drawn, got 'ask' or fixed episodes beside 'queries'")
         if self.queries is None and self.queries_options:
             raise ValueError("queries_options are for 'queries', got no 'queries'")
+        drawn = self.ask is None and self.episodes != "fixed"
+        for key in ("half_width", "min_items"):
+            if getattr(self, key) and not drawn:
+                raise ValueError(f"{key} is for episodes that are drawn, got 'ask' or fixed episodes beside '{key}'")
         return self
 
     def spec(self, row: Row) -> EpisodeSpec:
@@ -191,6 +205,8 @@ class EvaluationSection(_Section):
             dirichlet=row.dirichlet or self.dirichlet,
             unlabelled=row.unlabelled,
             distractors=row.distractors,
+            open_way=row.open_way,
+            open_query=row.open_query,
         )
 
 

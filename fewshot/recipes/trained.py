@@ -17,13 +17,12 @@ from fewshot.evaluation.evaluate import evaluate
 from fewshot.learners.metric.nearest_mean import NearestMean
 from fewshot.recipes.build import build_learner, checkpoint_path, require_takes
 from fewshot.recipes.schema import Recipe
+from fewshot.recipes.units import Announce
 from fewshot.records.record import LAST_WEIGHTS, TrainingInfo
 from fewshot.training.augment.crop_flip import crop_flip
 from fewshot.training.episodic import EpisodicTraining, train
 from fewshot.training.progress import Progress, TrainingState
 from fewshot.training.supervised import ClassHead, SupervisedTraining, pretrain
-
-Announce = Callable[[str], None]
 
 
 def trained(recipe: Recipe, report: Callable[[Progress], None], announce: Announce) -> tuple[Any, dict[str, Any]]:

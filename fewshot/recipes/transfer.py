@@ -1,8 +1,6 @@
 """Running a recipe of transfer between domains: every learner on every task."""
 
-from collections.abc import Callable
-from functools import cache
-from pathlib import Path
+from functools import cache, partial
 from typing import Any
 
 from fewshot.backbones.index import load_backbone
@@ -13,43 +11,25 @@ from fewshot.errors import RecordError
 from fewshot.evaluation.evaluate import evaluate
 from fewshot.learners.index import load_learner
 from fewshot.learners.transformed import Transformed
-from fewshot.plumbing.files import content_hash, require_writable
-from fewshot.recipes.before import refuse_to_replace
 from fewshot.recipes.transfer_schema import TransferLearner, TransferRecipe
-from fewshot.recipes.workers import share
-from fewshot.records.record import ANYTHING, Record
+from fewshot.recipes.units import Single, Unit
+from fewshot.records.record import Record
 from fewshot.tasks.transfer import Transfer
 
-Announce = Callable[[str], None]
 Pair = tuple[str, TransferLearner]
 
 
-def run_transfer(
-    recipe: TransferRecipe, folder: Path, *, announce: Announce = lambda text: None, again: bool = False, jobs: int = 1
-) -> list[Record]:
-    """Run the recipe; records that are there already, with the same settings, are read again.
-
-    Args:
-        recipe: What to run.
-        folder: For the records.
-        announce: Called with a line before each record.
-        again: Evaluate again, also where records are there.
-        jobs: Processes that share the work; each uses one thread.
-
-    Returns:
-        One record for each task and learner, in this order.
-    """
-    pending = [pair for pair in pairs(recipe) if again or not is_done(recipe, folder, *pair)]
-    if pending:
-        require_writable(folder)
-    calls = [
-        (recipe, folder, *pair, ANYTHING if again else content_hash(path_of(recipe, folder, *pair))) for pair in pending
+def units_of(recipe: TransferRecipe) -> list[Unit]:
+    """A unit for each task and learner, in this order."""
+    return [
+        Single(
+            one.name,
+            name_of(recipe, task, one),
+            settings_of(recipe, task, one),
+            partial(evaluated, recipe, task, one),
+        )
+        for task, one in pairs(recipe)
     ]
-    for k, name in enumerate(share(judge, calls, jobs), 1):
-        announce(f"{k} of {len(pending)}: {name}")
-    if not pending:
-        announce(f"already done: records in '{folder}'")
-    return [Record.load(path_of(recipe, folder, *pair)) for pair in pairs(recipe)]
 
 
 def pairs(recipe: TransferRecipe) -> list[Pair]:
@@ -57,18 +37,9 @@ def pairs(recipe: TransferRecipe) -> list[Pair]:
     return [(task, one) for task in recipe.transfer.tasks for one in recipe.learners]
 
 
-def check_none_replaced(recipe: TransferRecipe, folder: Path) -> None:
-    """Refuse what would replace records of other settings, before anything is computed.
-
-    Raises:
-        RecordError: If such a record is there.
-    """
-    refuse_to_replace((path_of(recipe, folder, *pair), is_done(recipe, folder, *pair)) for pair in pairs(recipe))
-
-
-def path_of(recipe: TransferRecipe, folder: Path, task: str, one: TransferLearner) -> Path:
-    """Where the record of a learner on a task is."""
-    return folder / f"{recipe.name}-{task.replace('>', '-')}-{one.name}.json".replace(" ", "-")
+def name_of(recipe: TransferRecipe, task: str, one: TransferLearner) -> str:
+    """Of the record of a learner on a task."""
+    return f"{recipe.name}-{task.replace('>', '-')}-{one.name}".replace(" ", "-")
 
 
 def settings_of(recipe: TransferRecipe, task: str, one: TransferLearner) -> dict[str, Any]:
@@ -79,21 +50,6 @@ def settings_of(recipe: TransferRecipe, task: str, one: TransferLearner) -> dict
     single = one.model_copy(update={"options_by_task": {k: v for k, v in one.options_by_task.items() if k == task}})
     changed = {"learners": [single], "transfer": section}
     return recipe.model_copy(update=changed).model_dump(mode="json", exclude={"reference", "about"})
-
-
-def is_done(recipe: TransferRecipe, folder: Path, task: str, one: TransferLearner) -> bool:
-    """Whether the record is there, with these settings."""
-    path = path_of(recipe, folder, task, one)
-    return path.exists() and Record.load(path).settings == settings_of(recipe, task, one)
-
-
-def judge(
-    recipe: TransferRecipe, folder: Path, task: str, one: TransferLearner, replaces: str | None = ANYTHING
-) -> str:
-    """Evaluate and save; the name of the record comes back."""
-    path = path_of(recipe, folder, task, one)
-    evaluated(recipe, task, one).save(path, replaces)
-    return path.stem
 
 
 def task_of(recipe: TransferRecipe, task: str) -> Transfer:

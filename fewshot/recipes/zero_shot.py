@@ -1,7 +1,6 @@
 """Running a recipe of zero-shot learning: options from validation classes, then every learner on every row."""
 
-from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from fewshot.backbones.index import load_backbone
@@ -13,59 +12,29 @@ from fewshot.evaluation.assemble import takes_base
 from fewshot.evaluation.zero_shot import choose_options, evaluate_zero_shot
 from fewshot.learners.index import load_learner
 from fewshot.learners.transformed import Transformed
-from fewshot.plumbing.files import content_hash, require_writable
-from fewshot.recipes.before import refuse_to_replace
-from fewshot.recipes.workers import share
+from fewshot.recipes.units import Single, Unit
 from fewshot.recipes.zero_shot_schema import ZeroShotLearner, ZeroShotRecipe, ZeroShotRow
-from fewshot.records.record import ANYTHING
 from fewshot.records.zero_shot import Counts, ZeroShotRecord
 from fewshot.tasks.parts import CHOOSE, TEST, Parts
 
-Announce = Callable[[str], None]
 
-
-def run_zero_shot(
-    recipe: ZeroShotRecipe, folder: Path, *, announce: Announce = lambda text: None, again: bool = False, jobs: int = 1
-) -> list[ZeroShotRecord]:
-    """Run the recipe; records that are there already, with the same settings, are read again.
-
-    Args:
-        recipe: What to run.
-        folder: For the records.
-        announce: Told in a line what happens next.
-        again: Evaluate again, also where records are there.
-        jobs: Processes that share the work; each uses one thread.
-
-    Returns:
-        One record for each row and learner, in this order.
-    """
-    pairs = [(row, one) for row in recipe.zero_shot.rows for one in recipe.learners]
-    pending = [pair for pair in pairs if again or not is_done(recipe, folder, *pair)]
-    if pending:
-        require_writable(folder)
-    calls = [
-        (recipe, folder, *pair, ANYTHING if again else content_hash(path_of(recipe, folder, *pair))) for pair in pending
+def units_of(recipe: ZeroShotRecipe) -> list[Unit]:
+    """A unit for each row and learner, in this order."""
+    return [
+        Single(
+            one.name,
+            name_of(recipe, row, one),
+            settings_of(recipe, row, one),
+            partial(evaluated, recipe, row, one),
+        )
+        for row in recipe.zero_shot.rows
+        for one in recipe.learners
     ]
-    for k, name in enumerate(share(judge, calls, jobs), 1):
-        announce(f"{k} of {len(pending)}: {name}")
-    if not pending:
-        announce(f"already done: records in '{folder}'")
-    return [ZeroShotRecord.load(path_of(recipe, folder, *pair)) for pair in pairs]
 
 
-def check_none_replaced(recipe: ZeroShotRecipe, folder: Path) -> None:
-    """Refuse what would replace records of other settings, before anything is computed.
-
-    Raises:
-        RecordError: If such a record is there.
-    """
-    pairs = [(row, one) for row in recipe.zero_shot.rows for one in recipe.learners]
-    refuse_to_replace((path_of(recipe, folder, *pair), is_done(recipe, folder, *pair)) for pair in pairs)
-
-
-def path_of(recipe: ZeroShotRecipe, folder: Path, row: ZeroShotRow, one: ZeroShotLearner) -> Path:
-    """Where the record of a learner on a row is."""
-    return folder / f"{recipe.name}-{row.label}-{one.name}.json".replace(" ", "-")
+def name_of(recipe: ZeroShotRecipe, row: ZeroShotRow, one: ZeroShotLearner) -> str:
+    """Of the record of a learner on a row."""
+    return f"{recipe.name}-{row.label}-{one.name}".replace(" ", "-")
 
 
 def settings_of(recipe: ZeroShotRecipe, row: ZeroShotRow, one: ZeroShotLearner) -> dict[str, Any]:
@@ -74,21 +43,6 @@ def settings_of(recipe: ZeroShotRecipe, row: ZeroShotRow, one: ZeroShotLearner) 
     return recipe.model_copy(update={"learners": [one], "zero_shot": section}).model_dump(
         mode="json", exclude={"reference"}
     )
-
-
-def is_done(recipe: ZeroShotRecipe, folder: Path, row: ZeroShotRow, one: ZeroShotLearner) -> bool:
-    """Whether the record is there, with these settings."""
-    path = path_of(recipe, folder, row, one)
-    return path.exists() and ZeroShotRecord.load(path).settings == settings_of(recipe, row, one)
-
-
-def judge(
-    recipe: ZeroShotRecipe, folder: Path, row: ZeroShotRow, one: ZeroShotLearner, replaces: str | None = ANYTHING
-) -> str:
-    """Choose options, evaluate, save; the name of the record comes back."""
-    path = path_of(recipe, folder, row, one)
-    evaluated(recipe, row, one).save(path, replaces)
-    return path.stem
 
 
 def evaluated(

@@ -201,7 +201,10 @@ def test_texts_without_a_backbone_are_refused_with_the_remedy(tmp_path, monkeypa
         (("--way", 50), "(here: --way, --shot, --query)"),
         (("--way", 0), "got 0"),
         (("--shot", 100000), "100005 items"),
-        (("--query", 23), "ask for fewer items, or leave small classes out (here: --way, --shot, --query)"),
+        (
+            ("--query", 23),
+            "ask for fewer items, or leave small classes out with --min-items (here: --way, --shot, --query)",
+        ),
         (("--shot", 0), "needs a support example"),
         (("--query", 0), "--query"),
         (("--episodes", -3), "got -3"),
@@ -258,18 +261,18 @@ def test_a_full_disk_is_told_and_nothing_is_half_written(shapes, tmp_path, monke
 
 
 def test_what_others_print_does_not_spoil_the_document(shapes, monkeypatch):
-    from fewshot.cli.objects.setting import Setting
+    from fewshot.cli.objects import one_row
 
-    load = Setting.load
-    monkeypatch.setattr(Setting, "load", lambda self: print("chatter") or load(self))
+    load = one_row.load_whole
+    monkeypatch.setattr(one_row, "load_whole", lambda recipe: print("chatter") or load(recipe))
     result = call("evaluate", "--data", shapes, *SMALL, "--json")
     assert json.loads(result.stdout) and "chatter" in result.stderr
 
 
 def test_an_error_that_is_no_bad_input_is_not_hidden(shapes, monkeypatch):
-    from fewshot.cli.objects.setting import Setting
+    from fewshot.cli.objects import one_row
 
-    monkeypatch.setattr(Setting, "load", lambda self: 1 / 0)
+    monkeypatch.setattr(one_row, "load_whole", lambda recipe: 1 / 0)
     assert not issubclass(ZeroDivisionError, FewShotError)
     with pytest.raises(ZeroDivisionError):
         call("evaluate", "--data", shapes, *SMALL)

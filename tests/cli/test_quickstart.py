@@ -49,7 +49,7 @@ def done(alone, tmp_path_factory):
 
 
 def records(folder, shot):
-    return {name: Record.load(folder / f"{shot}-shot" / f"{file}.json") for name, (file, _) in METHODS.items()}
+    return {name: Record.load(folder / f"{shot}-shot" / f"{file}.json") for name, (file, *_) in METHODS.items()}
 
 
 def row(document, method, shot):

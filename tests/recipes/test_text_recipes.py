@@ -9,7 +9,7 @@ from fewshot.errors import RecipeError
 from fewshot.figures.shots import crossings, curves
 from fewshot.recipes.load import load_recipe
 from fewshot.recipes.run import run_recipe
-from fewshot.recipes.zero_shot import run_zero_shot, verify_zero_shot
+from fewshot.recipes.zero_shot import verify_zero_shot
 from fewshot.records.record import Record
 
 ROWS = {
@@ -104,7 +104,7 @@ def test_a_row_must_have_the_way_of_the_data(folder):
 
 
 def test_names_alone_and_what_is_none_of_them(folder):
-    records = run_zero_shot(load_recipe(str(folder / "none.yaml")), folder / "out")
+    records = run_recipe(load_recipe(str(folder / "none.yaml")), folder / "out")
     assert [r.unseen.classes for r in records] == [["bug", "card", "money"]] * 2
     assert all(r.accuracy > 0.6 and r.open_set[0].auroc.mean > 0.6 for r in records)
     assert records[0].backbone.name == "sentence-transformers:all-MiniLM-L6-v2"
@@ -116,7 +116,7 @@ def test_names_alone_and_what_is_none_of_them(folder):
 
 
 def test_zero_shot_records_are_compared_item_by_item(folder):
-    run_zero_shot(load_recipe(str(folder / "none.yaml")), folder / "out")
+    run_recipe(load_recipe(str(folder / "none.yaml")), folder / "out")
     found = as_json("compare", folder / "out", "--reference", "names")
     assert [(c["setting"], c["learner"]) for c in found["comparisons"]] == [("every intent", "prompts")]
     one = found["comparisons"][0]["zero-shot"]
@@ -126,7 +126,7 @@ def test_zero_shot_records_are_compared_item_by_item(folder):
 
 
 def test_a_changed_count_does_not_verify(folder):
-    run_zero_shot(load_recipe(str(folder / "none.yaml")), folder / "out")
+    run_recipe(load_recipe(str(folder / "none.yaml")), folder / "out")
     path = folder / "out" / "none-every-intent-names.json"
     content = json.loads(path.read_text())
     content["unseen"]["correct"][0] -= 1

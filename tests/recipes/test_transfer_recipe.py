@@ -1,15 +1,13 @@
 """A recipe of transfer: from two folders of numbers to records, a table, and answers that verify."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from cli import as_json, call, refused
 
-from fewshot.errors import RecipeError, RecordError
+from fewshot.errors import RecipeError, RecordError, UnknownNameError
 from fewshot.recipes.load import load_recipe
 from fewshot.recipes.run import run_recipe
-from fewshot.recipes.transfer import path_of, run_transfer, verify_transfer
+from fewshot.recipes.transfer import name_of, verify_transfer
 from fewshot.recipes.transfer_schema import TransferRecipe
 from fewshot.records.record import Record
 
@@ -43,19 +41,19 @@ def recipe_file(tmp_path):
 
 def test_from_a_file_to_records_and_back(recipe_file, tmp_path):
     recipe = load_recipe(str(recipe_file))
-    records = run_transfer(recipe, tmp_path / "out")
+    records = run_recipe(recipe, tmp_path / "out")
     assert len(records) == 4 and len({record.episodes.manifest for record in records}) == 2
     assert [record.learner.options.get("ridge") for record in records] == [None, 0.5, None, 2.0]
     assert all(verify_transfer(record) == [] for record in records)
-    assert path_of(recipe, tmp_path / "out", "a>b", recipe.learners[1]).name == "two-tables-a-b-coral-with-less.json"
+    assert name_of(recipe, "a>b", recipe.learners[1]) == "two-tables-a-b-coral-with-less"
     told = []
-    run_transfer(recipe, tmp_path / "out", announce=told.append)
+    run_recipe(recipe, tmp_path / "out", announce=told.append)
     assert told == [f"already done: records in '{tmp_path / 'out'}'"]
 
 
 def test_a_record_that_is_changed_does_not_hold(recipe_file, tmp_path):
     recipe = load_recipe(str(recipe_file))
-    record = run_transfer(recipe, tmp_path / "out")[0]
+    record = run_recipe(recipe, tmp_path / "out")[0]
     wrong = record.model_copy(update={"correct": [1 - record.correct[0], *record.correct[1:]]})
     assert verify_transfer(wrong) == ["1 of 45 items of the target have another answer, the first is 0"]
     other = record.model_copy(update={"data": record.data.model_copy(update={"hash": "0" * 64})})
@@ -101,14 +99,24 @@ def test_what_a_recipe_must_say(recipe_file, old, new, message):
         load_recipe(str(recipe_file))
 
 
-def test_a_recipe_of_episodes_is_another_kind(recipe_file):
-    with pytest.raises(RecipeError, match="one of transfer; call run_transfer"):
-        run_recipe(str(recipe_file))
+def test_one_learner_of_many(recipe_file, tmp_path):
+    made = run_recipe(str(recipe_file), tmp_path / "out", only=["source-only"])
+    assert [record.learner.name for record in made] == ["source-only"] * 2
+    assert not (tmp_path / "out/table.md").exists()
+    with pytest.raises(UnknownNameError, match="did you mean 'source-only'"):
+        run_recipe(str(recipe_file), tmp_path / "out", only=["source only"])
+
+
+def test_two_processes_make_the_same_records(recipe_file, tmp_path):
+    told = []
+    both = run_recipe(str(recipe_file), tmp_path / "both", jobs=2, announce=told.append)
+    assert [r.correct for r in both] == [r.correct for r in run_recipe(str(recipe_file), tmp_path / "one")]
+    assert told[0] == "4 learners by 2 processes" and told[-1].startswith("4 of 4 learners after")
 
 
 def test_a_draw_for_each_source(recipe_file, tmp_path):
     recipe = load_recipe(str(recipe_file), {"transfer.per_class": "{a: 3, b: 4}", "transfer.draws": "5"})
     assert isinstance(recipe, TransferRecipe)
-    records = run_transfer(recipe, tmp_path / "draws")
+    records = run_recipe(recipe, tmp_path / "draws")
     assert [(record.episodes.shot, record.episodes.count) for record in records] == [(3, 5), (3, 5), (4, 5), (4, 5)]
-    assert verify_transfer(Record.load(path_of(recipe, Path(tmp_path / "draws"), "a>b", recipe.learners[0]))) == []
+    assert verify_transfer(Record.load(tmp_path / "draws" / f"{name_of(recipe, 'a>b', recipe.learners[0])}.json")) == []

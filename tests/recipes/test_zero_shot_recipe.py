@@ -15,7 +15,6 @@ from fewshot.learners.described.eszsl import ESZSL
 from fewshot.learners.transformed import Transformed
 from fewshot.recipes.load import load_recipe
 from fewshot.recipes.run import run_recipe
-from fewshot.recipes.zero_shot import run_zero_shot
 from fewshot.records.zero_shot import ZeroShotRecord
 from fewshot.tables.zero_shot import zero_shot_table
 
@@ -54,7 +53,7 @@ def recipe(tmp_path):
 
 def test_records_are_those_of_the_evaluation(recipe, tmp_path):
     out, told = tmp_path / "out", []
-    records = run_zero_shot(load_recipe(str(recipe)), out, announce=told.append)
+    records = run_recipe(load_recipe(str(recipe)), out, announce=told.append)
     assert [r.settings["zero_shot"]["rows"][0]["label"] for r in records] == ["alone"] * 2 + ["together"] * 2
     data = load_dataset(tmp_path / "made")
 
@@ -68,9 +67,9 @@ def test_records_are_those_of_the_evaluation(recipe, tmp_path):
     assert records[0].generalised is None and records[2].generalised is not None
     assert len(told) == 4
 
-    again = run_zero_shot(load_recipe(str(recipe)), out, announce=told.append)
+    again = run_recipe(load_recipe(str(recipe)), out, announce=told.append)
     assert again == records and told[4:] == [f"already done: records in '{out}'"]
-    run_zero_shot(load_recipe(str(recipe), {"zero_shot.seed": "1"}), out, announce=told.append)
+    run_recipe(load_recipe(str(recipe), {"zero_shot.seed": "1"}), out, announce=told.append)
     assert len(told) == 9  # another seed is another record
 
 
@@ -105,7 +104,7 @@ def test_differences_are_to_the_reference(recipe, tmp_path):
     assert "| zero-shot difference % | harmonic difference % |" in text
     assert "differences to descriptor-regression, percentage points: 95% paired bootstrap" in text
     loaded = load_recipe(str(recipe))
-    records = run_zero_shot(loaded, tmp_path / "out")
+    records = run_recipe(loaded, tmp_path / "out")
     assert "reference" not in records[0].settings
     rows = zero_shot_table(records, loaded.reference).rows
     assert [row[-2:] for row in rows[::2]] == [("–", "–")] * 2
@@ -122,7 +121,7 @@ def test_differences_are_to_the_reference(recipe, tmp_path):
 
 
 def test_show_says_everything(recipe, tmp_path):
-    records = run_zero_shot(load_recipe(str(recipe)), tmp_path)
+    records = run_recipe(load_recipe(str(recipe)), tmp_path)
     path = tmp_path / "small-together-eszsl.json"
     shown = call("show", path).stdout
     assert "new classes" in shown and "best of 2 on the 1 classes of 'val'" in shown and "kind 1" in shown
@@ -147,11 +146,10 @@ def test_wrong_recipes_are_named(recipe, old, new, message):
         load_recipe(str(recipe))
 
 
-def test_recipes_of_episodes_are_another_kind(recipe):
-    with pytest.raises(
-        RecipeError, match="must be a recipe of episodes, got one of zero-shot learning; call run_zero_shot"
-    ):
-        run_recipe(str(recipe))
+def test_by_name_as_by_recipe(recipe, tmp_path):
+    first = run_recipe(str(recipe), tmp_path / "a", only=["eszsl"])
+    assert [r.learner.name for r in first] == ["eszsl"] * 2
+    assert [r.unseen for r in first] == [r.unseen for r in run_recipe(load_recipe(str(recipe)), tmp_path / "b")[1::2]]
 
 
 @pytest.mark.parametrize("name", ["awa1-zsl", "awa1-gzsl"])

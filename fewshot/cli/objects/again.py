@@ -6,51 +6,40 @@ from fewshot.errors import RecordError
 
 if TYPE_CHECKING:
     from fewshot.datasets.collection import Collection
+    from fewshot.recipes.data import RowData
     from fewshot.records.record import Record
 
 
-def same_items(record: "Record") -> "tuple[Collection, Collection]":
-    """All of the data, and the very items that the record was asked.
+def same_data(record: "Record") -> "RowData":
+    """The very items that a record was made of: all of its data, the part that was queried, a second collection.
 
     Raises:
         DataError: If the data are not there, or damaged.
         RecordError: If they have changed since.
     """
-    from fewshot.cli.objects.setting import Setting
+    from fewshot.recipes.data import RowData
+    from fewshot.recipes.rebuild import recipe_of
     from fewshot.recipes.transfer import is_transfer, task_of_record
 
-    whole, asked = (task_of_record(record).items,) * 2 if is_transfer(record) else Setting.of(record).load()
-    if asked.hash != record.data.hash:
+    if is_transfer(record):
+        items = task_of_record(record).items
+        data = RowData(items, items)
+    else:
+        recipe = recipe_of(record)
+        data = RowData.of(recipe, recipe.evaluation.rows[0])
+    if data.novel.hash != record.data.hash:
         raise RecordError("the data have changed since")
-    return whole, asked
+    if record.target is not None and (data.queries is None or data.queries.hash != record.target.hash):
+        raise RecordError(f"the data of the queries, '{record.target.name}', have changed since")
+    return data
 
 
-def same_queries(record: "Record") -> "Collection | None":
-    """The second collection that queries of the record came from, where there is one.
-
-    Raises:
-        DataError: If the data are not there, or damaged.
-        RecordError: If they have changed since.
-    """
-    from fewshot.datasets.index import load_dataset
-
-    known = record.target
-    if known is None:
-        return None
-    whole = load_dataset(known.name, **known.options)
-    queries = whole if known.split is None else whole.split(known.split)
-    if queries.hash != known.hash:
-        raise RecordError(f"the data of the queries, '{known.name}', have changed since")
-    return queries
-
-
-def same_episodes(record: "Record", asked: "Collection", queries: "Collection | None" = None) -> Any:
+def same_episodes(record: "Record", data: "RowData") -> Any:
     """The sampler, or the list, of a record's episodes.
 
     Args:
         record: Of one list of episodes.
-        asked: Its items.
-        queries: Those of its queries, where they come from a second collection.
+        data: Its items.
 
     Raises:
         FewShotError: If nobody knows such a list.
@@ -58,8 +47,8 @@ def same_episodes(record: "Record", asked: "Collection", queries: "Collection | 
     """
     from fewshot.datasets.index import load_episodes
     from fewshot.episodes import EpisodeSpec
+    from fewshot.recipes.rebuild import recipe_of
     from fewshot.recipes.rows import episodes_of
-    from fewshot.recipes.schema import Recipe
     from fewshot.recipes.transfer import is_transfer
     from fewshot.tasks.target import make_sampler
 
@@ -67,13 +56,12 @@ def same_episodes(record: "Record", asked: "Collection", queries: "Collection | 
         raise RecordError(
             "a record of transfer has single items of the target for episodes, which are not shown; see the table"
         )
-
     if record.episodes.spec:
-        return make_sampler(asked, EpisodeSpec.from_dict(record.episodes.spec), record.episodes.seed, queries)
+        return make_sampler(data.novel, EpisodeSpec.from_dict(record.episodes.spec), record.episodes.seed, data.queries)
     if record.recipe:
-        recipe = Recipe.model_validate(record.settings)
-        return episodes_of(recipe, recipe.evaluation.rows[0], asked)
-    return load_episodes(record.data.name, asked)
+        recipe = recipe_of(record)
+        return episodes_of(recipe, recipe.evaluation.rows[0], data.novel)
+    return load_episodes(record.data.name, data.novel)
 
 
 def same_learner(record: "Record", whole: "Collection") -> Any:
@@ -83,10 +71,9 @@ def same_learner(record: "Record", whole: "Collection") -> Any:
         MissingDataError: If trained weights are not on this machine.
         RecordError: If the backbone is another one than the record's.
     """
-    from fewshot.cli.objects.setting import Setting
     from fewshot.recipes.rebuild import rebuild_learner
 
-    learner = rebuild_learner(record) if record.recipe else Setting.of(record).build(whole)
+    learner = rebuild_learner(record, whole)
     _check_weights(record, learner)
     return learner
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fewshot.cli.objects.again import same_episodes, same_items, same_queries
+from fewshot.cli.objects.again import same_data, same_episodes
 from fewshot.cli.terminal.output import note
 from fewshot.errors import FewShotError, RecordError
 from fewshot.records.answers import Answers
@@ -14,6 +14,7 @@ from fewshot.tasks.target import manifest_of
 
 if TYPE_CHECKING:
     from fewshot.datasets.collection import Collection
+    from fewshot.recipes.data import RowData
     from fewshot.records.record import Record
 
 NO_DATA = (
@@ -41,8 +42,9 @@ class Known:
         record, answers = result.record, _answers(result)
         missing = () if answers is not None else (NO_ANSWERS.format(answers_file(record)),)
         try:
-            (whole, asked), second = same_items(record), same_queries(record)
-            return cls(result, whole, asked, second or asked, _same_list(record, asked, second), answers, missing)
+            data = same_data(record)
+            second = data.queries or data.novel
+            return cls(result, data.whole, data.novel, second, _same_list(record, data), answers, missing)
         except FewShotError as error:
             # on the page there is no reason, which may name a path of this machine
             note(f"{result.key}: without items and names, because {error}")
@@ -63,14 +65,14 @@ class Known:
         return groups[0].classes if len(groups) == 1 else None  # several shapes lose the order of the list
 
 
-def _same_list(record: "Record", asked: "Collection", second: "Collection | None") -> Any:
+def _same_list(record: "Record", data: "RowData") -> Any:
     """The episodes of a record.
 
     Raises:
         RecordError: If they are other ones than the record's.
     """
-    sampler = same_episodes(record, asked, second)
-    found = manifest_of(sampler, record.episodes.count, asked, second)
+    sampler = same_episodes(record, data)
+    found = manifest_of(sampler, record.episodes.count, data.novel, data.queries)
     if found != record.episodes.manifest:
         raise RecordError(f"its episodes must be those of '{record.episodes.manifest}', got '{found}'")
     return sampler

@@ -4,7 +4,7 @@ from functools import singledispatch
 from pathlib import Path
 from typing import Any
 
-from fewshot.cli.objects.again import same_items
+from fewshot.cli.objects.again import same_data
 from fewshot.cli.terminal.output import note
 from fewshot.errors import FewShotError, RecordError
 from fewshot.records.answers import Answers
@@ -55,7 +55,7 @@ def _counted(answers: Answers, names: tuple[str, ...] | None) -> dict[str, Any]:
 def _class_names(record: Record) -> tuple[str, ...] | None:
     """Names of the classes, from the data; a record has only their numbers."""
     try:
-        return same_items(record)[1].class_names
+        return same_data(record).novel.class_names
     except FewShotError as error:
         note(f"classes are shown by number, because their names need the data: {error}")
         return None

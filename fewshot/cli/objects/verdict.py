@@ -3,8 +3,7 @@
 from functools import singledispatch
 from typing import Any
 
-from fewshot.cli.objects.again import same_episodes, same_learner, same_queries
-from fewshot.cli.objects.setting import Setting
+from fewshot.cli.objects.again import same_data, same_episodes, same_learner
 from fewshot.evaluation.verify import Verdict, verify
 from fewshot.recipes.transfer import is_transfer, verify_transfer
 from fewshot.recipes.zero_shot import verify_zero_shot
@@ -25,10 +24,9 @@ def verdict_of(record: Any, episodes: int, seed: int) -> Verdict:
     """
     if is_transfer(record):
         return Verdict((), (), 0, tuple(verify_transfer(record)))
-    whole, asked = Setting.of(record).load()
-    learner, queries = same_learner(record, whole), same_queries(record)
-    sampler = same_episodes(record, asked, queries)
-    return verify(record, learner, asked, sampler, queries=queries, episodes=episodes, seed=seed)
+    data = same_data(record)
+    learner, sampler = same_learner(record, data.whole), same_episodes(record, data)
+    return verify(record, learner, data.novel, sampler, queries=data.queries, episodes=episodes, seed=seed)
 
 
 @verdict_of.register

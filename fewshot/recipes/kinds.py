@@ -1,0 +1,40 @@
+"""The kinds of recipes, and what running one needs to know of each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fewshot.recipes import few_shot, transfer, zero_shot
+from fewshot.recipes.schema import Recipe
+from fewshot.recipes.transfer_schema import TransferRecipe
+from fewshot.recipes.units import Announce, Unit
+from fewshot.recipes.zero_shot_schema import ZeroShotRecipe
+
+AnyRecipe = Recipe | ZeroShotRecipe | TransferRecipe
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What running a recipe of a kind needs.
+
+    Attributes:
+        units: Of a recipe, in its order.
+        check: Refuses a recipe that cannot be run, before anything is computed; gets the name or file that it was asked by.
+        prepare: What all processes share is computed once, before they start.
+    """
+
+    units: Callable[[Any], list[Unit]]
+    check: Callable[[Any, str], None] = lambda recipe, name: None
+    prepare: Callable[[Any, Announce], None] = lambda recipe, announce: None
+
+
+KINDS: dict[type, Kind] = {
+    Recipe: Kind(few_shot.units_of, few_shot.require_splits, few_shot.embed_once),
+    ZeroShotRecipe: Kind(zero_shot.units_of),
+    TransferRecipe: Kind(transfer.units_of),
+}
+
+
+def kind_of(recipe: AnyRecipe) -> Kind:
+    """The kind of a recipe."""
+    return KINDS[type(recipe)]
