@@ -1,6 +1,7 @@
 """Sphinx settings."""
 
 import importlib.metadata
+import re
 
 from docutils import nodes
 from latex2mathml.converter import convert
@@ -26,11 +27,17 @@ autodoc_typehints = "none"
 napoleon_attr_annotations = False
 autosummary_generate = True
 
+PRIME = re.compile(
+    r"<msup>(<mi>[^<]*</mi>)<mi>&#x02032;</mi></msup>"
+)  # a raised mark that text fonts would raise twice
+
 
 def write_math(translator, node):
     """A formula as MathML, which browsers draw themselves: the site loads nothing from elsewhere."""
     display = "block" if isinstance(node, nodes.math_block) else "inline"
-    markup = convert(node.astext(), display=display)
+    markup = PRIME.sub(
+        r"<mrow>\1<mo lspace='0' rspace='0'>&#x02B9;</mo></mrow>", convert(node.astext(), display=display)
+    )
     translator.body.append(f'<div class="math">{markup}</div>' if display == "block" else markup)
     raise nodes.SkipNode
 
