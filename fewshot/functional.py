@@ -71,7 +71,7 @@ def class_membership(y: Integer[Tensor, "*e s"], n_way: int, dtype: torch.dtype)
 def squared_distances(a: Float[Tensor, "*e n dim"], b: Float[Tensor, "*e m dim"]) -> Float[Tensor, "*e n m"]:
     """Squared Euclidean distance of every row of ``a`` to every row of ``b``; never negative.
 
-    Expanded as |a|² - 2ab + |b|² around the mean of ``b``, which costs one matrix
+    Expanded as ``|a|² - 2ab + |b|²`` around the mean of ``b``, which costs one matrix
     product and keeps the rounding error small when all features share a large offset.
     """
     centre = b.mean(-2, keepdim=True)

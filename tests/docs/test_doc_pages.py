@@ -9,6 +9,7 @@ from fewshot.learners.index import LEARNERS
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = [
+    "index.md",
     "contract.md",
     "your-own-learner.md",
     "transforms.md",
