@@ -48,4 +48,6 @@ def pytest_testnodedown(node):
 
 def pytest_terminal_summary(terminalreporter, config):
     if left_out := config.stash[LEFT_OUT]:
-        terminalreporter.line(f"{left_out} planted wrong formulas did not change and were left out; --all-slips runs them")
+        terminalreporter.line(
+            f"{left_out} planted wrong formulas did not change and were left out; --all-slips runs them"
+        )
