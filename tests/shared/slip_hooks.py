@@ -1,5 +1,7 @@
 """Leaves planted wrong formulas out of a run that did not change since they were last refused, and says how many."""
 
+from itertools import filterfalse
+
 import pytest
 import slip_lock
 
@@ -27,8 +29,11 @@ def pytest_configure_node(node):
 
 
 def pytest_collection_modifyitems(config, items):
-    out = [item for item in items if item.get_closest_marker("slip") and name_of(item) in unchanged(config)]
-    items[:] = [item for item in items if item not in set(out)]
+    def is_out(item):
+        return bool(item.get_closest_marker("slip")) and name_of(item) in unchanged(config)
+
+    out = list(filter(is_out, items))
+    items[:] = filterfalse(is_out, items)
     config.hook.pytest_deselected(items=out)
     config.stash[LEFT_OUT] = len(out)
 

@@ -63,13 +63,19 @@ def names(node: ast.AST) -> list[str]:
     """What may be the name of a module."""
     match node:
         case ast.Import():
-            return [alias.name for alias in node.names]
+            return [name for alias in node.names for name in with_packages(alias.name)]
         case ast.ImportFrom(module=str(module)):
-            return [module, *(f"{module}.{alias.name}" for alias in node.names)]
+            return [*with_packages(module), *(f"{module}.{alias.name}" for alias in node.names)]
         case ast.Constant(value=str(text)) if "." in text:
             name = text.partition(":")[0]
             return [name, f"{LEARNERS}.{name}"] if name.replace(".", "").isidentifier() else []
     return []
+
+
+def with_packages(module: str) -> list[str]:
+    """A module and the packages that Python imports before it, but for the outermost, which only holds an index."""
+    parts = module.split(".")
+    return [".".join(parts[:n]) for n in range(2, len(parts))] + [module]
 
 
 @cache
