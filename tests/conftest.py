@@ -7,6 +7,8 @@ import jaxtyping
 import pytest
 from hypothesis import settings
 
+pytest_plugins = ["slip_hooks"]
+
 settings.register_profile("fewshot", deadline=None, derandomize=True, max_examples=30)
 settings.load_profile("fewshot")
 

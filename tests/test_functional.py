@@ -40,6 +40,7 @@ def test_means_are_those_of_a_loop(case):
     assert_close(class_means(support.x, support.y, support.n_way), slow_means(support), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("wrong", WRONG_MEANS.values(), ids=WRONG_MEANS)
 def test_wrong_means_are_caught(wrong):
     support, _, _ = episode((3, 1, 2), episodes=3)
@@ -98,6 +99,7 @@ WRONG_DISTANCES = {
 }
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("wrong", WRONG_DISTANCES.values(), ids=WRONG_DISTANCES)
 def test_wrong_distances_are_caught(wrong):
     a, b = random_points(4, 4, 3, 0)

@@ -78,6 +78,7 @@ class TestPreprocessing:
     def test_timm_has_the_same_up_to_rounding_too(self, size):
         self.check_timm(Preprocessing((224, 224), (256,), (0.5,) * 3, (0.5,) * 3, "bicubic"), size)
 
+    @pytest.mark.slip
     @pytest.mark.parametrize(
         "wrong",
         [

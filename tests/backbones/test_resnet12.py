@@ -64,6 +64,7 @@ class TestAgainstThePlainNetwork:
     def test_same_features_and_input_gradients(self):
         check()
 
+    @pytest.mark.slip
     @pytest.mark.parametrize(
         "wrong",
         [

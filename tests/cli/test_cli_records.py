@@ -307,7 +307,8 @@ def test_verify_says_when_data_or_weights_are_not_here(folder):
 def test_lists_have_a_line_about_each(kind):
     found = as_json("list", kind)
     assert found and all(entry["name"] and entry["about"] for entry in found)
-    assert all(entry["name"] in call("list", kind).stdout for entry in found)
+    printed = call("list", kind).stdout
+    assert all(entry["name"] in printed for entry in found)
 
 
 def test_lists_hold_every_name_and_every_learner_has_a_family():

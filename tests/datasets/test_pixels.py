@@ -202,6 +202,7 @@ def test_shorter_side_then_centre(height, width):
     check_square(right, height, width, 32)
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("wrong", [stretched, top_left, transposed])
 def test_planted_wrong_crops_are_caught(wrong):
     with pytest.raises(AssertionError, match="Not equal to tolerance"):

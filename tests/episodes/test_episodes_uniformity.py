@@ -193,6 +193,7 @@ def test_the_honest_parts_together_are_uniform():
     assert min(figures.values()) > ACCEPT, figures
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize(("wrong", "figure"), PLANTED)
 def test_a_biased_sampler_is_rejected(wrong, figure):
     figures = judge(biased(SIZES, 20000, **wrong), SIZES, 3, 1, 2)

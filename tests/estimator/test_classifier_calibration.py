@@ -60,6 +60,7 @@ def test_temperature_goes_with_the_scale_of_scores():
     np.testing.assert_allclose(fit_temperature(scores - 77, labels), fit_temperature(scores, labels), rtol=1e-6)
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("wrong", ["plain", "others not shared", "inverse"])
 def test_wrong_formulas_are_seen(wrong):
     scores, labels = answers(3)

@@ -171,6 +171,7 @@ SLIPS = {
 }
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("slip", SLIPS.values(), ids=SLIPS)
 def test_a_slip_of_ours_is_seen_by_learn2learn(l2l, slip):
     support, query, _ = images()

@@ -160,6 +160,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
 def test_wrong_solutions_are_caught(wrong):
     x, y = table(0.7)

@@ -38,6 +38,7 @@ def test_the_spread_is_that_of_the_definition():
     assert found.freedom == 5
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("slip", SLIPS)
 def test_a_slip_would_be_seen(slip):
     found = pooled_spread(SETTINGS)

@@ -64,6 +64,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
 def test_wrong_calibration_errors_are_caught(wrong):
     scores, labels = answers(3)

@@ -28,6 +28,7 @@ def test_the_point_is_the_root_of_the_polygon_over_log_shots(below, above, k):
     assert found == pytest.approx(np.exp(root), rel=1e-6)
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("slip", ["linear in shots", "first crossing", "nearest shot"])
 def test_a_slip_would_be_seen(slip):
     means = np.array([-0.1, 0.05, -0.1, 0.3])

@@ -66,6 +66,7 @@ WRONG_ERRORS = {
 }
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("wrong", WRONG_ERRORS.values(), ids=WRONG_ERRORS)
 def test_wrong_errors_are_caught(wrong):
     values, classes = unbalanced(0)
@@ -140,6 +141,7 @@ def test_bootstrap_means_have_the_distribution_of_all_draws():
     assert_allclose(figures(sampled()), figures(every_replicate(listed)), atol=0.005)
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("wrong", WRONG_WEIGHTS.values(), ids=WRONG_WEIGHTS)
 def test_wrong_weights_are_caught(wrong):
     with pytest.raises(AssertionError):

@@ -74,12 +74,14 @@ KNOWN = np.float64([5, 4, 4, 3, 3, 3, 2, 2, 1, 1, 0, 0, 5])
 OTHER = np.float64([3, 2, 2, 1, 1, 0, 0, -1, -1, 0])
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("wrong", WRONG_AUROC.values(), ids=WRONG_AUROC)
 def test_wrong_areas_are_caught(wrong):
     assert auroc(KNOWN, OTHER) == pytest.approx(sklearns_auroc(KNOWN, OTHER))
     assert wrong(KNOWN, OTHER) != pytest.approx(sklearns_auroc(KNOWN, OTHER), abs=1e-6)
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("wrong", WRONG_FPR.values(), ids=WRONG_FPR)
 def test_wrong_rates_are_caught(wrong):
     cases = [(KNOWN, OTHER), (np.arange(30.0), np.arange(-20.0, 20.0)), (np.arange(9.0) + 0.5, np.arange(-5.0, 8.0))]

@@ -73,6 +73,7 @@ def test_of_equally_good_ones_the_gamma_nearest_to_zero_is_taken():
     assert curve(answers).best_gamma() == 0.0  # any of -4..4 is perfect: the middle
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("slip", ["items weigh equally", "γ is added", "right among all classes"])
 def test_wrong_formulas_would_be_seen(slip):
     scores, labels = scores_and_labels()

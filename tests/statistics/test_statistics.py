@@ -63,6 +63,7 @@ def test_t_interval_is_scipys(accuracies, level):
     assert (interval.count, interval.level, interval.method) == (len(accuracies), level, "t")
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("wrong", WRONG_T.values(), ids=WRONG_T)
 def test_wrong_half_widths_are_caught(wrong):
     low, high = oracle(UNEVEN, 0.95)
@@ -92,6 +93,7 @@ WRONG_LOGIT = {
 }
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("wrong", WRONG_LOGIT.values(), ids=WRONG_LOGIT)
 def test_wrong_logit_errors_are_caught(wrong):
     accuracies = np.array([0.9, 0.99, 0.96, 0.98, 0.94, 0.97])

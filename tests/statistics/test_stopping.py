@@ -43,6 +43,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
 def test_wrong_counts_are_caught(wrong):
     pilot = pilot_of(0.1, 20)

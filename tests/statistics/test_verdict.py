@@ -60,6 +60,7 @@ def test_the_interval_is_that_of_the_definitions(published):
     assert judge(RUNS, published, 0.01).inner == pytest.approx(slow(RUNS, published), rel=1e-9)
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("slip", SLIPS)
 def test_a_slip_would_be_seen(slip):
     wrong = [slow(RUNS, published, slip) for published in CASES]

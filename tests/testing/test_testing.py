@@ -535,6 +535,7 @@ def test_the_unspoilt_learner_passes():
     check_learner(Honest())
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize(("fault", "sentence"), FAULTS.items(), ids=lambda f: getattr(f, "__name__", ""))
 def test_planted_faults_are_caught(fault, sentence):
     with pytest.raises(AssertionError, match=f"^{fault.__name__}.*({sentence})"):

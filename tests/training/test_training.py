@@ -98,6 +98,7 @@ def test_training_is_the_paper_written_out():
         torch.testing.assert_close(ours, slow, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize(
     "wrong", [{"halve_every": 0}, {"learning_rate": 2e-3}, {"seed": 6}, {"clip": 1e-3}], ids=lambda w: next(iter(w))
 )

@@ -45,6 +45,7 @@ def test_schedules_are_torchs_own():
         np.testing.assert_allclose(rates(schedule=schedule, halve_every=3), wanted, rtol=1e-12, err_msg=schedule)
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize(
     ("schedule", "slip"),
     [

@@ -64,6 +64,7 @@ def twice(first, second, threshold):
     return duplicates.Matches(found.nearest, found.cosine, found.pairs * (1 if second is not None else 2))
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("wrong", [uncounted, unnormalised, swapped, twice])
 def test_planted_errors_are_found(wrong):
     with pytest.raises(AssertionError):

@@ -60,6 +60,7 @@ def test_answers_are_those_of_covariances(learner, oracle, options, dim):
 WRONG = [(*case[:3], slip) for case in CASES for slip in case[3]]
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize(("learner", "oracle", "options", "slip"), WRONG)
 def test_wrong_formulas_pass_the_battery_and_fail_the_oracle(learner, oracle, options, slip):
     check_learner(FromOracle(oracle, slip=slip, **options), unlabelled=20, learns=False, numbers=False)

@@ -136,6 +136,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("wrong", WRONG)
 def test_wrong_formulas_pass_the_battery_and_fail_the_oracle(wrong):
     passes_the_battery_and_fails_the_oracle(wrong, Slow)

@@ -118,6 +118,7 @@ SLIPS += [
 ]
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize(("make", "slip"), SLIPS)
 def test_another_formula_would_be_noticed(make, slip):
     base, support, query, _ = world()

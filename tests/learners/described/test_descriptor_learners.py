@@ -78,6 +78,7 @@ def test_eszsl_is_the_minimum_of_its_objective():
     assert_close(learner.adapt(support)(query), torch.from_numpy(expected))
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("slip", ["zero-one", "swapped", "no last term"])
 def test_an_eszsl_with_a_slip_is_no_minimum(slip):
     base = world()[0]
@@ -116,6 +117,7 @@ def test_sae_is_the_minimum_of_its_objective_and_solves_sylvesters_equation():
         assert_close(SAE(0.4, direction).with_base(base).adapt(support)(query), torch.from_numpy(expected))
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("slip", ["weight on the other term", "order", "encoder for decoder"])
 def test_an_sae_with_a_slip_is_no_minimum(slip):
     base = world()[0]
@@ -136,6 +138,7 @@ def test_regression_is_scikit_learns():
     assert_close(nearest, torch.from_numpy(-cdist(predicted, support.descriptors.numpy(), "sqeuclidean")))
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("slip", ["no intercept", "classes weigh equally", "twice the penalty"])
 def test_another_regression_would_be_noticed(slip):
     base, support, query, _ = world()
@@ -174,6 +177,7 @@ def test_conse_is_the_slow_loop(top):
     )
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("slip", ["all classes", "even shares", "product for cosine"])
 def test_another_conse_would_be_noticed(slip):
     base, support, query, _ = world()

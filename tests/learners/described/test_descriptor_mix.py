@@ -56,6 +56,7 @@ SLIPS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("slip", SLIPS)
 def test_another_mix_would_be_noticed(slip):
     support, query, _ = paired((3, 1, 2, 4))

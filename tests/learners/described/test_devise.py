@@ -127,6 +127,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("wrong", WRONG)
 def test_wrong_formulas_pass_the_battery_and_fail_the_oracle(wrong):
     passes_the_battery_and_fails_the_oracle(wrong, Slow)
@@ -150,6 +151,7 @@ class FirstDrawnOrNone(SlowFirst):
         return np.arange(len(hinges)) == first
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("wrong", [FirstByNumber, LastViolation, FirstDrawnOrNone, Slow])
 def test_wrong_truncations_pass_the_battery_and_fail_the_oracle(wrong):
     passes_the_battery_and_fails_the_oracle(wrong, SlowFirst)

@@ -78,6 +78,7 @@ SLIPS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("slip", SLIPS)
 def test_another_probe_would_be_noticed(slip):
     support, query, _ = paired(noise=1.5)

@@ -42,6 +42,7 @@ def test_scores_are_cosines_over_the_temperature():
         assert_close(NearestDescriptor(temperature).adapt(support)(query)[0], torch.from_numpy(expected))
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("slip", SLIPS)
 def test_a_slip_would_be_seen(slip):
     support, query, _ = case()
@@ -94,6 +95,7 @@ def test_prompts_are_means_of_unit_embeddings_at_unit_length():
         assert_close(row, torch.from_numpy(total / np.sqrt((total**2).sum())).float())
 
 
+@pytest.mark.slip
 def test_a_mean_of_raw_embeddings_would_be_seen():
     templates = ("{}", "a very long photo of a {} in the grass of a garden")
     raw = torch.stack([Letters().preprocess(array(t.replace("{}", "cat"))) for t in templates]).mean(0)

@@ -94,6 +94,7 @@ class NoMargin(Slow):
 WRONG = [EveryViolation, LeastViolating, SquaredHinge, NoMargin, descriptors_as_they_are(Slow), right_class_only(Slow)]
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("wrong", WRONG)
 def test_wrong_formulas_pass_the_battery_and_fail_the_oracle(wrong):
     passes_the_battery_and_fails_the_oracle(wrong, Slow, learning_rate=0.001)

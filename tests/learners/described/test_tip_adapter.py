@@ -54,6 +54,7 @@ def test_scores_are_those_of_the_slow_loop(shots, alpha, beta, seed):
         assert_close(scores[k], slow(support[k], query[k], alpha, beta, 30.0), rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("slip", SLIPS)
 def test_another_cache_would_be_noticed(slip):
     support, query, _ = paired()
@@ -125,6 +126,7 @@ TRAINING_SLIPS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("slip", TRAINING_SLIPS)
 def test_another_training_would_be_noticed(slip):
     support, query, _ = paired()

@@ -70,6 +70,7 @@ def test_single_precision_is_as_exact_as_torchs():
     assert gaps[0] < max(2 * gaps[1], 1e-5)
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("slip", ["unbiased", "constant mean", "constant spread", "constant mean and spread"])
 def test_wrong_formulas_have_other_derivatives(slip):
     inputs = example((5, 4, 6, 6))

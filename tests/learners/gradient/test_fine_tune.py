@@ -157,6 +157,7 @@ SLIPS = [
 ]
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("slip", SLIPS, ids=lambda slip: "-".join(map(str, slip.values())))
 def test_wrong_formulas_pass_the_battery_and_fail_the_oracle(slip):
     right = {"l2_sp": 0.3, "weight_decay": 0.1, "factor": 0.5, "gradual": 1, "head": "prototypes"}

@@ -116,6 +116,7 @@ SCORE_SLIPS = {
 }
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("slip", SCORE_SLIPS.values(), ids=SCORE_SLIPS)
 def test_wrong_inner_loops_keep_the_contract_and_are_caught(slip):
     learner, (support, query, _) = maml(), case()
@@ -128,6 +129,7 @@ def test_wrong_inner_loops_keep_the_contract_and_are_caught(slip):
         assert_close(learner.adapt(support)(query).detach(), slow_scores(learner, support, query, **slip), **CLOSE)
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("slip", [{"first_order": True}, {"reduction": "sum"}, {"steps": 1}])
 def test_wrong_outer_gradients_are_caught(slip):
     learner, batch = maml(), case(2)

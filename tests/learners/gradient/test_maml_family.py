@@ -84,6 +84,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize(("name", "slip"), WRONG)
 def test_wrong_relatives_are_caught(name, slip):
     learner, batch = made(name), episode(SHOTS, 8, episodes=2)

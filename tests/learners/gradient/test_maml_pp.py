@@ -135,6 +135,7 @@ SLIPS = {
 }
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("slip", SLIPS.values(), ids=SLIPS)
 def test_wrong_steps_keep_the_contract_and_are_caught(slip):
     learner, batch = made(), episode(SHOTS, 8, episodes=2)
@@ -148,6 +149,7 @@ def test_wrong_steps_keep_the_contract_and_are_caught(slip):
     check_learner(Slipped(oracle, least=2, **slip), class_symmetric=False, learns=False, shots=SHOTS)
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("weights", [[0, 0, 1], [0.2, 0.3, 0.5], [1, 1, 1]])
 def test_wrong_weights_are_caught(weights):
     learner, batch = made(), episode(SHOTS, 8, episodes=2)

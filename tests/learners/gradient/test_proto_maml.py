@@ -107,6 +107,7 @@ SCORE_SLIPS = {
 }
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("slip", SCORE_SLIPS.values(), ids=SCORE_SLIPS)
 def test_wrong_formulas_keep_the_contract_and_are_caught(slip):
     net = mlp()
@@ -120,6 +121,7 @@ def test_wrong_formulas_keep_the_contract_and_are_caught(slip):
         assert_close(proto().adapt(support)(query).detach(), oracle(support, query, **slip), **CLOSE)
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("slip", [{"loose": True, "first_order": True}, {"first_order": False}, {"tied": True}])
 def test_wrong_outer_gradients_are_caught(slip):
     learner, batch = proto(), episode(SHOTS, 8, episodes=2)

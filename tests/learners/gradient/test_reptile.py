@@ -181,6 +181,7 @@ SLIPS = [
 LOOSE = {"class_symmetric": False, "order_invariant": False, "item_shape": (DIM,)}
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("slip", SLIPS, ids=lambda slip: "-".join(map(str, slip.values())))
 def test_wrong_formulas_fail_the_oracle(slip):
     learner, (support, query, _) = carried(), cases(count=1)
@@ -190,6 +191,7 @@ def test_wrong_formulas_fail_the_oracle(slip):
         assert_close(ours, oracle(support[0], query[0], learner, before, **slip), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("slip", SLIPS[:3] + SLIPS[-1:], ids=lambda slip: "-".join(map(str, slip.values())))
 def test_wrong_formulas_pass_the_battery(slip):
     learner = carried(test_steps=2)

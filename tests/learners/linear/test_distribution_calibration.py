@@ -199,6 +199,7 @@ class SupportNotTransformed(Slow):
 WRONG = [SpreadOnTheDiagonal, CovariancesAdded, ItemLeftOut, BaseTransformedToo, OneNeighbour, SupportNotTransformed]
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("wrong", WRONG)
 def test_wrong_formulas_pass_the_battery_and_fail_the_oracle(wrong):
     check(wrong(), numbers=False)  # scikit-learn does not converge on large features

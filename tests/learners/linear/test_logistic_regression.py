@@ -89,6 +89,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
 def test_wrong_objectives_are_caught(wrong):
     support, query, _ = episode((3, 1, 4), 5, spread=2.0)
@@ -98,6 +99,7 @@ def test_wrong_objectives_are_caught(wrong):
         assert_close(wrong(support, query, 0.1), exact, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("name", ["mean of losses", "penalty not halved", "classes weighted", "one against the rest"])
 def test_wrong_objectives_keep_the_contract_all_the_same(name):
     def scores(x, y, query):

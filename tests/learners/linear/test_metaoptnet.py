@@ -71,6 +71,7 @@ SLIPS = {
 }
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("slip", SLIPS.values(), ids=SLIPS)
 def test_wrong_machines_are_caught(slip):
     support, query, _ = episode((3, 1, 2), spread=3.0)
@@ -80,6 +81,7 @@ def test_wrong_machines_are_caught(slip):
         assert_close(scores, solved(support, query, **slip), **CLOSE)
 
 
+@pytest.mark.slip
 def test_a_wrong_machine_keeps_the_contract():
     check_learner(Slipped(solved, scale=1.0), tolerance=1e-3)
 
@@ -111,6 +113,7 @@ def test_the_loss_has_smoothed_labels(smoothing):
     assert_close(episode_loss(learner, support, query, labels).item(), by_hand(scores, labels, smoothing))
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("slip", ["torch's smoothing", "true class only", "sum for mean"])
 def test_wrong_smoothing_is_caught(slip):
     learner = made(smoothing=0.1)

@@ -110,6 +110,7 @@ SLIPS = [
 ]
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("slip", SLIPS, ids=lambda slip: "-".join(map(str, slip.values())))
 def test_wrong_formulas_pass_the_battery_and_fail_the_oracle(slip):
     right = {"steps": 8, "lr": 0.1, **{k: v for k, v in slip.items() if k in COSINE}}

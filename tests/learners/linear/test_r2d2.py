@@ -65,6 +65,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
 def test_wrong_formulas_keep_the_contract_and_are_caught(wrong):
     check_learner(wrong)

@@ -97,6 +97,7 @@ SLIPS = {
 }
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("slip", SLIPS.values(), ids=SLIPS)
 def test_wrong_attention_keeps_the_contract_and_is_caught(slip):
     model, case = made(8), episode((3, 1, 2), 8)
@@ -175,6 +176,7 @@ def test_the_loss_is_that_of_both_terms_written_out():
     )
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("slip", [{"own_set": False}, {"queries_too": False}, {"adapted": True}], ids=str)
 def test_wrong_contrastive_terms_are_caught(slip):
     learner, case = made(6, contrast_temperature=5.0, temperature=3.0), episode(**CASE)

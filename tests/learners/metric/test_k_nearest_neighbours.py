@@ -132,6 +132,7 @@ def test_the_frame_of_the_wrong_formulas_is_right():
     agree(Wrong(), episode((3, 1, 2)), 3, "distance")
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("wrong", [OneNeighbourFewer, OneNeighbourMore, SquaredWeights, CityBlock, VotesPerExample])
 def test_wrong_formulas_pass_the_battery_and_fail_the_oracle(wrong):
     check_learner(wrong())

@@ -98,6 +98,7 @@ SLIPS = {
 }
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("slip", SLIPS.values(), ids=SLIPS)
 def test_wrong_embeddings_keep_the_contract_and_are_caught(slip):
     learner, case = made(), episode((3, 1, 2), 8)

@@ -60,6 +60,7 @@ SLIPS = {
 }
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("slip", SLIPS.values(), ids=SLIPS)
 def test_wrong_formulas_keep_the_contract_and_are_caught(slip):
     support, query, _ = episode((3, 1, 2), spread=3.0)

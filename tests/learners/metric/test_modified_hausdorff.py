@@ -129,12 +129,14 @@ def test_the_variants_differ_from_the_right_one_only_in_what_they_plant():
     check(variant(larger))
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("name", WRONG)
 def test_planted_wrong_distances_are_caught(name):
     with pytest.raises(AssertionError, match="not close"):
         check(variant(WRONG[name]))
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("combine", [np.mean, max, lambda d: d[0]])
 def test_planted_wrong_ways_to_use_several_shots_are_caught(combine):
     with pytest.raises(AssertionError, match="not close"):

@@ -82,6 +82,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
 def test_wrong_formulas_are_caught(wrong):
     support, query, _ = episode((3, 1, 2))
@@ -112,6 +113,7 @@ def test_cosine_over_a_temperature(case, temperature):
     assert_close(ours, exact_cosine(query, means(support)) / temperature, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("wrong", WRONG_COSINES.values(), ids=WRONG_COSINES)
 def test_wrong_cosines_are_caught(wrong):
     support, query, _ = episode((3, 1, 2))

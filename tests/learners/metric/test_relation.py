@@ -138,6 +138,7 @@ SLIPS = {
 }
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("slip", SLIPS.values(), ids=SLIPS)
 def test_wrong_pairs_keep_the_contract_and_are_caught(slip):
     learner = made(8)

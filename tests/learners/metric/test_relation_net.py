@@ -113,6 +113,7 @@ def no_sigmoid(learner):
     learner.head.relation.rest[-1] = nn.Identity()
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("slip", [averaged, swapped, norm_last, smooth, no_sigmoid])
 def test_wrong_networks_keep_the_contract_and_are_caught(slip):
     learner = made()
@@ -126,6 +127,7 @@ def test_wrong_networks_keep_the_contract_and_are_caught(slip):
             assert_close(learner.adapt(support)(query), expected, **CLOSE)
 
 
+@pytest.mark.slip
 def test_wrong_encoders_give_other_maps():
     encoder = made().backbone
     w = {name: value.numpy() for name, value in encoder.state_dict().items()}

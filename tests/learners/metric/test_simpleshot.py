@@ -146,6 +146,7 @@ def test_the_frame_of_the_wrong_formulas_is_right():
 WRONG = [MeanOfClassMeans, MedianOfBase, NormalisedBeforeCentring, L1Length, AddedCentre, MeanNormalisedAgain]
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("wrong", WRONG)
 def test_wrong_formulas_pass_the_battery_and_fail_the_oracle(wrong):
     check_learner(wrong())

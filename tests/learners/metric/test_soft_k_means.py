@@ -204,6 +204,7 @@ def test_the_frame_of_the_wrong_formulas_is_right():
     agree(Wrong(), with_pool(episode((3, 1, 2))), radius=2.0)
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("wrong", WRONG)
 def test_wrong_formulas_pass_the_battery_and_fail_the_oracle(wrong):
     check_learner(wrong(), unlabelled=9)
@@ -243,6 +244,7 @@ def test_the_frame_of_the_wrong_masks_is_right():
     agree(WrongMask(), with_pool(episode((3, 1, 2))), mask=lambda d: expit(1 - d / d.mean(0)))
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("wrong", [MaskTwice, MeanOverClasses, MedianOfPool])
 def test_wrong_masks_pass_the_battery_and_fail_the_oracle(wrong):
     check_learner(wrong(), unlabelled=9)

@@ -77,6 +77,7 @@ def test_the_frame_of_the_wrong_formulas_is_right():
     agree(Slipped(oracle, "rank"), episode((3, 1, 2), queries=12, spread=2.0))
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("slip", SLIPS, ids=str)
 def test_wrong_formulas_pass_the_battery_and_fail_the_oracle(slip):
     wrong = Slipped(oracle, "rank", **slip)

@@ -139,6 +139,7 @@ def test_the_frame_of_the_wrong_formulas_is_right():
     agree(LaplacianShot(**FEW), case, k=1, strength=0.5)
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("slip", SLIPS, ids=str)
 def test_wrong_formulas_pass_the_battery_and_fail_the_oracle(slip):
     wrong = Slipped(oracle, **{"k": 1, "strength": 0.5, **slip})

@@ -166,6 +166,7 @@ def test_the_frame_of_the_wrong_formulas_is_right():
     agree(PTMAP(), HARD)
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("slip", SLIPS, ids=str)
 def test_wrong_formulas_pass_the_battery_and_fail_the_oracle(slip):
     check_learner(Slipped(oracle, least=2, **slip, iterations=20, epochs=2))

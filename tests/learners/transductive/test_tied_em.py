@@ -160,6 +160,7 @@ def test_the_frame_of_the_wrong_formulas_is_right():
     agree(TiedEM(steps=4), case, steps=4)
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("slip", SLIPS, ids=str)
 def test_wrong_formulas_pass_the_battery_and_fail_the_oracle(slip):
     wrong = Slipped(oracle, **{"steps": 4, **slip})

@@ -186,6 +186,7 @@ def test_the_frame_of_the_wrong_formulas_is_right(learner, oracle, options):
     check_learner(learner)
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize(("oracle", "right", "slip"), SLIPS, ids=lambda v: getattr(v, "__name__", str(v)))
 def test_wrong_formulas_pass_the_battery_and_fail_the_oracle(oracle, right, slip):
     check_learner(Slipped(oracle, **{**right, **slip, "steps": 4}))

@@ -37,6 +37,7 @@ def test_the_discrepancy_is_the_double_loop():
     assert discrepancy(x, t, rng(), width=1.3, draws=5).interval.estimate == pytest.approx(mmd_oracle(x, t, 1.3))
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("slip", ["no factor of two", "pairs with itself", "once across"])
 def test_wrong_discrepancies_fail(slip):
     x, t = domains()

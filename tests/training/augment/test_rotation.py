@@ -91,12 +91,14 @@ def half_turns(support_x, support_y, query_x, query_y, seed):
     return tuple(rotate(x, 2 * (y % 2)) for x, y in ((support_x, support_y), (query_x, query_y)))
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("wrong", [per_image, support_only, same_for_the_batch, half_turns, EpisodeRotation("episode")])
 def test_planted_wrong_rotations_per_class_are_caught(wrong):
     with pytest.raises(AssertionError):
         check_per_class(wrong)
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("wrong", [per_image, support_only, same_for_the_batch, half_turns, EpisodeRotation("class")])
 def test_planted_wrong_rotations_per_episode_are_caught(wrong):
     with pytest.raises(AssertionError):
