@@ -66,6 +66,8 @@ def rebuild_learner(record: Record, data: Collection | None = None) -> Any:
         MissingDataError: If its trained weights are not on this machine.
     """
     recipe = recipe_of(record)
+    if not (recipe.training or recipe.pretraining or recipe.test_learner):
+        recipe = recipe.model_copy(update={"learner_options": record.learner.options})  # what the record claims
     learner = build_learner(recipe, data=data if recipe.evaluation.data is None else None)
     if recipe.training is not None or recipe.pretraining is not None:
         _restore(learner, recipe, record)

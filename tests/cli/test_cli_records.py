@@ -414,13 +414,13 @@ def test_a_row_is_done_when_its_answers_are_whole(recipe, tmp_path):
 
 
 def test_a_row_that_another_run_writes_meanwhile_stays(recipe, tmp_path, monkeypatch):
-    from fewshot.recipes import run as module
+    from fewshot.recipes import few_shot as module
 
     call("run", recipe, "--out", "other", "--set", "evaluation.episodes=5")
     judged = module.judge_row
 
-    def meanwhile(one, row, *given):
-        made = judged(one, row, *given)
+    def meanwhile(one, row, *given, **more):
+        made = judged(one, row, *given, **more)
         Record.load(f"other/{module.row_name(one, row)}.json").save(f"made/{module.row_name(one, row)}.json")
         return made
 
@@ -442,7 +442,7 @@ def test_one_of_many_that_is_not_asked_for_is_in_nobodys_way(recipe, tmp_path):
 
 
 def test_nothing_is_trained_before_a_refusal(recipe, tmp_path, monkeypatch):
-    from fewshot.recipes import run as module
+    from fewshot.recipes import few_shot as module
 
     call("run", recipe, "--out", "made")
     monkeypatch.setattr(module, "trained", lambda *given: pytest.fail("trained"))
@@ -515,7 +515,7 @@ def test_the_page_on_recipes_names_every_recipe_whose_records_need_training_to_b
     told = (
         (root / "docs" / "recipes.md")
         .read_text("utf-8")
-        .split("Trained weights that do not come along")[1]
+        .split("**After training**")[1]
         .split("\n\n")[0]
     )
     need = set()

@@ -27,10 +27,13 @@ def same_data(record: "Record") -> "RowData":
     else:
         recipe = recipe_of(record)
         data = RowData.of(recipe, recipe.evaluation.rows[0])
-    if data.novel.hash != record.data.hash:
-        raise RecordError("the data have changed since")
-    if record.target is not None and (data.queries is None or data.queries.hash != record.target.hash):
-        raise RecordError(f"the data of the queries, '{record.target.name}', have changed since")
+    for known, here in ((record.data, data.novel), (record.target, data.queries)):
+        if known is not None and (here is None or here.hash != known.hash):
+            found = "none" if here is None else here.hash[:16]
+            raise RecordError(
+                f"'{known.name}' must hold the very items of the record, hash {known.hash[:16]}, got {found}; the data, "
+                "their options or their decoder have changed since"
+            )
     return data
 
 
