@@ -89,6 +89,7 @@ def test_the_guard_compares_classes():
         evaluate(Trained(), Episodes(replace(data, origin="elsewhere"), SPEC, 10, queries=data))
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("slip", ["first collection", "never refused", "nothing told"])
 def test_planted_guards_are_seen(monkeypatch, slip):
     honest = Episodes.check
@@ -178,6 +179,7 @@ def test_one_item_in_both_splits_is_refused():
         evaluate(NearestMean(), TrainingDraws(both, shot=10, draws=2))
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize("slip", ["first draw", "all of training", "none"])
 def test_planted_row_guards_are_seen(monkeypatch, slip):
     honest = module.check_rows

@@ -89,6 +89,7 @@ def _no_gamma(data, found):
 HONEST = {"means": figures.means, "mixed": figures.mixed}
 
 
+@pytest.mark.slip
 @pytest.mark.parametrize(("name", "wrong"), [("means", _over_items), ("mixed", _swapped), ("mixed", _no_gamma)])
 def test_planted_figures_are_seen(monkeypatch, name, wrong):
     monkeypatch.setattr(f"fewshot.tasks.zero_shot.{name}", wrong)
