@@ -24,12 +24,12 @@ class Contents:
     zero_shot: Mapping[str, ZeroShotRecord] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, records: Mapping[str, AnyRecord], folders: Mapping[str, Path]) -> "Contents":
+    def of(cls, records: Mapping[str, AnyRecord], folders: Mapping[str, Path] | None = None) -> "Contents":
         """Sort records by kind.
 
         Args:
             records: By name or path.
-            folders: Where each lies.
+            folders: Where each lies; needed for their answers only.
         """
         few = {name: record for name, record in records.items() if isinstance(record, Record)}
         without = {name: record for name, record in records.items() if isinstance(record, ZeroShotRecord)}

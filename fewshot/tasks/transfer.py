@@ -20,6 +20,7 @@ from fewshot.tasks.answered import OfEpisodes
 from fewshot.tasks.described import data_info, sources_info
 from fewshot.tasks.equal_rows import check_rows
 from fewshot.tasks.guarded import Guarded
+from fewshot.tasks.single_queries import one_query_each
 from fewshot.tasks.target import manifest_of
 
 PROTOCOLS = ("inductive", "transductive")
@@ -199,21 +200,8 @@ class Transfer:
         }
 
     def units(self, answers: Answers) -> Answers:
-        """One draw as a list of single queries in the order of the target's rows, so that two learners are paired item by item."""
-        if self.draws > 1:
-            return answers
-        order, n, way = np.argsort(answers.rows), len(answers.rows), len(answers.classes)
-        scores, sure = answers.scores, answers.confidence
-        return Answers(
-            starts=np.arange(n + 1),
-            true=answers.true[order],
-            predicted=answers.predicted[order],
-            class_starts=np.arange(n + 1) * way,
-            classes=np.tile(answers.classes, n),
-            rows=answers.rows[order],
-            confidence=None if sure is None else sure[order],
-            scores=None if scores is None else scores.reshape(n, way)[order].ravel(),
-        )
+        """Answers by unit: an item of the target with one draw, a draw with several."""
+        return one_query_each(answers) if self.draws == 1 else answers
 
     def described(self) -> dict[str, Any]:
         """Both domains and the draws, field by field of a record."""
