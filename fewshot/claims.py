@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
 from fewshot.errors import FewShotError
 
@@ -77,6 +77,12 @@ def parts(learner: Any) -> list[Any]:
             found[id(one)] = one
             pending += [value for value in _held(getattr(one, "__dict__", {})) if _is_part(value)]
     return list(found.values())
+
+
+def tensors_of(learner: Any) -> list[Tensor]:
+    """Parameters, buffers and other tensors of a learner and of all that it is made of, each once."""
+    held = (value for part in parts(learner) for value in _held(getattr(part, "__dict__", {})))
+    return list({id(value): value for value in held if isinstance(value, Tensor)}.values())
 
 
 def _claim(learner: Any, name: str, default: Any = None) -> Any:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fewshot.cli.terminal.options import AsJson, parsed
+from fewshot.cli.terminal.options import AsJson, OnDevice, parsed
 from fewshot.cli.terminal.output import document, note, show_tables, stdout_kept
 from fewshot.errors import DataError
 
@@ -31,6 +31,7 @@ def audit(
     ] = None,
     data_option: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="An option of the data.")] = [],  # noqa: B006
     sheet: Annotated[Path | None, typer.Option(help="Picture of the nearest pairs, .png, .svg or .pdf.")] = None,
+    device: OnDevice = "cpu",
     as_json: AsJson = False,
 ) -> None:
     """Search for near-duplicates across splits.
@@ -42,6 +43,7 @@ def audit(
     from fewshot.datasets.index import load_dataset
     from fewshot.evaluation.audit.splits import audit as search
     from fewshot.figures.accuracy import require_ending
+    from fewshot.plumbing.device import device_named, on_device
     from fewshot.plumbing.files import require_writable_files
     from fewshot.training.memory import keep_freed_memory
 
@@ -49,6 +51,7 @@ def audit(
         require_ending(sheet)
         require_writable_files(sheet)
     keep_freed_memory()
+    place = device_named(device)
     options = parsed(data_option, "--data-option")
     with stdout_kept():
         whole = load_dataset(data, **options)
@@ -56,7 +59,8 @@ def audit(
             raise DataError("--sheet needs uint8 images, got other items; leave it out")
         name = backbone or _default(whole)
         note(f"embedding {len(whole):,} items with {name}, unless the cache has them")
-        found = search(whole, load_backbone(name), threshold).model_copy(update={"data": data, "options": options})
+        network = on_device(load_backbone(name), place)
+        found = search(whole, network, threshold).model_copy(update={"data": data, "options": options})
     if as_json:
         document(found.as_json())
     else:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fewshot.cli.terminal.options import Again, AsJson, Out, fitting, parsed
+from fewshot.cli.terminal.options import Again, AsJson, OnDevice, Out, fitting, parsed
 from fewshot.cli.terminal.output import document, note, show_tables, stdout_kept
 from fewshot.errors import FewShotError
 
@@ -88,6 +88,7 @@ def evaluate(
         bool, typer.Option("--allow-seen", help="Let classes be asked that were trained on.")
     ] = False,
     scores: Annotated[bool, typer.Option("--scores", help="Keep the scores of every query.")] = False,
+    device: OnDevice = "cpu",
     out: Out = None,
     again: Again = False,
     as_json: AsJson = False,
@@ -98,11 +99,13 @@ def evaluate(
     """
     from fewshot.cli.objects.one_row import one_row
     from fewshot.episodes import EpisodeSpec
+    from fewshot.plumbing.device import device_named
     from fewshot.plumbing.number_checks import finite_number, seed_number
     from fewshot.records.choice import Choice
 
     if episodes is not None and half_width is not None:
         raise FewShotError("either --episodes or --half-width decides how many episodes, got both; leave one out")
+    place = str(device_named(device))
     recipe = one_row(
         data,
         learner,
@@ -125,7 +128,7 @@ def evaluate(
     )
     with stdout_kept():
         chosen = None if tuned is None else Choice.load(tuned)
-        path, record = _finished_or_new(recipe, backbone, chosen, out, again)
+        path, record = _finished_or_new(recipe, backbone, chosen, place, out, again)
     if as_json:
         document(record.as_json())
     else:
@@ -146,7 +149,7 @@ def _dirichlet(distribution: str | None) -> float | None:
 
 
 def _finished_or_new(
-    recipe: "Recipe", backbone: str | None, chosen: "Choice | None", out: Path | None, again: bool
+    recipe: "Recipe", backbone: str | None, chosen: "Choice | None", device: str, out: Path | None, again: bool
 ) -> "tuple[Path, Record]":
     """The record of an earlier run with the same settings and data, or a new one."""
     from fewshot.cli.objects.judge import judge
@@ -161,14 +164,14 @@ def _finished_or_new(
     data = RowData.of(recipe, recipe.evaluation.rows[0], whole)
     for told in data.notes:
         note(told)
-    name = name_of(recipe, None if chosen is None else chosen.selection)
+    name = name_of(recipe, None if chosen is None else chosen.selection, device)
     path = (out or Path("fewshot-results") / name) / f"{name}.json"
     if path.exists() and not again and (record := _finished(path, recipe, data, chosen)) is not None:
         note(f"already done, printed again from '{path}' (--again computes it anew)")
         return path, record
     replaces = ANYTHING if again else content_hash(path)
     require_writable(path.parent)
-    return path, judge(recipe, data, chosen).save(path, replaces)
+    return path, judge(recipe, data, chosen, device).save(path, replaces)
 
 
 def _finished(path: Path, recipe: "Recipe", data: "RowData", chosen: "Choice | None") -> "Record | None":

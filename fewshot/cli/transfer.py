@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fewshot.cli.terminal.options import AsJson, parsed
+from fewshot.cli.terminal.options import AsJson, OnDevice, parsed
 from fewshot.cli.terminal.output import document, note, show_tables, stdout_kept
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def transfer(
         ),
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="File for the answers.")] = None,
+    device: OnDevice = "cpu",
     as_json: AsJson = False,
 ) -> None:
     """Answer for a target without labels, by a source with labels.
@@ -54,7 +55,7 @@ def transfer(
 
     require_writable_files(csv)
     with stdout_kept():
-        found = _found(source, target, labels, learner, parsed(option, "--option"), backbone)
+        found = _found(source, target, labels, learner, parsed(option, "--option"), backbone, device)
     if csv is not None:
         note(f"answers: {_write(csv, found['answers'])}")
     if as_json:
@@ -64,16 +65,25 @@ def transfer(
 
 
 def _found(
-    source: str, target: Path, labels: Path | None, learner: str, options: dict[str, Any], backbone: str | None
+    source: str,
+    target: Path,
+    labels: Path | None,
+    learner: str,
+    options: dict[str, Any],
+    backbone: str | None,
+    device: str,
 ) -> dict[str, Any]:
     """Everything that is printed."""
     from fewshot.estimator.parts import make_backbone
     from fewshot.estimator.target import answer_target, features_of_domains, matched, probabilities_of, verdict_of
+    from fewshot.plumbing.device import device_named, moved, on_device
 
+    place = device_named(device)
     known, items, name = _read(source, target, backbone)
     told = None if labels is None else matched(items.names, _labels(labels), known.class_names)
     adapted, plain = _learners(learner, options)
-    rows, others = features_of_domains(known, items.items, make_backbone(name, None))
+    network = on_device(make_backbone(name, None), place)
+    rows, others = (moved(part, place) for part in features_of_domains(known, items.items, network))
     way = len(known.class_names)
     scores, without = (answer_target(one, rows, known.labels, way, others) for one in (adapted, plain))
     verdict = None if told is None else verdict_of(scores[told[0]], without[told[0]], told[1])

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fewshot.cli.terminal.options import Again, AsJson, Out, fitting, parsed, parsed_lists
+from fewshot.cli.terminal.options import Again, AsJson, OnDevice, Out, fitting, parsed, parsed_lists
 from fewshot.cli.terminal.output import document, note, show_tables, stdout_kept
 from fewshot.errors import EpisodeError, LeakageError
 
@@ -44,6 +44,7 @@ def tune(
     base: Annotated[str | None, typer.Option(help="Split whose classes the learner sees beforehand.")] = None,
     backbone_option: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="An option of the backbone.")] = [],  # noqa: B006
     data_option: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="An option of the data.")] = [],  # noqa: B006
+    device: OnDevice = "cpu",
     out: Out = None,
     again: Again = False,
     as_json: AsJson = False,
@@ -56,9 +57,10 @@ def tune(
     """
     from fewshot.cli.objects.one_row import one_row
     from fewshot.episodes import EpisodeSpec
+    from fewshot.plumbing.device import device_named
     from fewshot.plumbing.number_checks import seed_number
 
-    grid = parsed_lists(option, "--option")
+    grid, place = parsed_lists(option, "--option"), str(device_named(device))
     recipe = one_row(
         data,
         learner,
@@ -71,7 +73,7 @@ def tune(
         seed=seed_number(seed),
     )
     with stdout_kept():
-        path, choice = _finished_or_new(recipe, grid, backbone, out, again)
+        path, choice = _finished_or_new(recipe, grid, backbone, place, out, again)
     if as_json:
         document(choice.model_dump(mode="json") | {"file": str(path)})
     else:
@@ -79,7 +81,7 @@ def tune(
 
 
 def _finished_or_new(
-    recipe: "Recipe", grid: dict[str, list[Any]], backbone: str | None, out: Path | None, again: bool
+    recipe: "Recipe", grid: dict[str, list[Any]], backbone: str | None, device: str, out: Path | None, again: bool
 ) -> "tuple[Path, Choice]":
     """The choice of an earlier run with the same settings and data, or a new one."""
     from fewshot.cli.objects.one_row import completed, name_of
@@ -92,7 +94,7 @@ def _finished_or_new(
     told = _halves_told(recipe, whole)
     classes = whole.split(str(recipe.evaluation.split))
     settings = resolved(recipe, recipe.evaluation.rows[0]) | {"choose": grid}
-    name = f"tuned-{name_of(recipe, grid)}"
+    name = f"tuned-{name_of(recipe, grid, device)}"
     path = (out or Path("fewshot-results") / name) / f"{name}.json"
     if path.exists() and not again:
         choice = Choice.load(path)
@@ -100,7 +102,7 @@ def _finished_or_new(
             note(f"already done, printed again from '{path}' (--again computes it anew)")
             return path, choice
     require_writable(path.parent)
-    choice = _choose(recipe, grid, whole, classes)
+    choice = _choose(recipe, grid, whole, classes, device)
     choice = choice.model_copy(update={"settings": settings, "notes": [*told, *choice.notes]})
     choice.save(path)
     return path, choice
@@ -169,12 +171,15 @@ def _validation_split(data: str, split: str | None, whole: "Collection") -> str:
     return split
 
 
-def _choose(recipe: "Recipe", grid: dict[str, list[Any]], whole: "Collection", classes: "Collection") -> "Choice":
+def _choose(
+    recipe: "Recipe", grid: dict[str, list[Any]], whole: "Collection", classes: "Collection", device: str
+) -> "Choice":
     from fewshot.cli.objects.judge import query_once, unfit_items_told
     from fewshot.cli.objects.one_row import build, named_choice
     from fewshot.cli.terminal.progress import progress_line
     from fewshot.evaluation.choose import candidates, choose
     from fewshot.learners.index import find_learner
+    from fewshot.plumbing.device import placed
     from fewshot.recipes.build import load_backbone_of
     from fewshot.recipes.data import RowData
     from fewshot.recipes.rows import base_seen
@@ -188,13 +193,20 @@ def _choose(recipe: "Recipe", grid: dict[str, list[Any]], whole: "Collection", c
 
     data, section = RowData(whole, classes), recipe.evaluation
     with unfit_items_told(recipe, whole):
-        first = make(**candidates(grid)[0])
+        first, _ = placed(make(**candidates(grid)[0]), device)
     base_seen(recipe, first, data)
     query_once(recipe, first, data, section.spec(section.rows[0]))
     assert isinstance(section.episodes, int)
     with progress_line("candidates") as report:
         choice = choose(
-            make, grid, classes, section.spec(section.rows[0]), section.episodes, section.seed, report=report
+            make,
+            grid,
+            classes,
+            section.spec(section.rows[0]),
+            section.episodes,
+            section.seed,
+            device=device,
+            report=report,
         )
     return named_choice(choice, recipe)
 

@@ -15,6 +15,7 @@ from fewshot.datasets.conversion import as_items, as_labels, as_numpy, as_rows
 from fewshot.datasets.features import cached_features, embed_rows
 from fewshot.datasets.joined import Join, Joined
 from fewshot.errors import DataError, UnknownNameError
+from fewshot.plumbing.device import held, moved
 from fewshot.plumbing.files import digest
 from fewshot.plumbing.names import unknown
 from fewshot.plumbing.number_range import require_numbers
@@ -40,6 +41,7 @@ class Collection:
         whole: The collection that this is a part of, and the rows of it, where it is one.
         sources: The collections that were joined to this one, by the names of their parts; see `join`.
         source_of: Number of the source of each item, where there are several.
+        device: Where `take` puts items, a batch at a time; where they are when left out. See `on`.
 
     Raises:
         DataError: If labels or splits do not fit the items, or features are not finite.
@@ -62,6 +64,7 @@ class Collection:
     whole: "tuple[Collection, np.ndarray] | None" = field(default=None, repr=False)
     sources: "Mapping[str, Collection]" = field(default_factory=dict, repr=False)
     source_of: np.ndarray | None = field(default=None, repr=False)
+    device: torch.device | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.labels, np.ndarray):
@@ -158,17 +161,31 @@ class Collection:
         return len(self.labels)
 
     def take(self, rows: np.ndarray) -> Any:
-        """Items of the given rows, in one gather: a tensor, or an array of strings.
+        """Items of the given rows, in one gather: a tensor, on the collection's device, or an array of strings.
 
         Args:
             rows: Row numbers of any shape; the items' axes follow.
         """
         rows = np.asarray(rows)
         if isinstance(self.items, Tensor):
-            taken = self.items.index_select(0, torch.from_numpy(rows.ravel()))  # several times as fast as items[rows]
-            return taken.reshape(*rows.shape, *self.items.shape[1:])
+            where = torch.from_numpy(rows.ravel()).to(self.items.device)
+            taken = self.items.index_select(0, where)  # several times as fast as items[rows]
+            return moved(taken.reshape(*rows.shape, *self.items.shape[1:]), self.device)
         taken = self.items[rows.ravel()].reshape(*rows.shape, *self.items.shape[1:])
-        return taken if taken.dtype.kind in "TU" else torch.from_numpy(np.ascontiguousarray(taken))
+        return taken if taken.dtype.kind in "TU" else moved(torch.from_numpy(np.ascontiguousarray(taken)), self.device)
+
+    def on(self, device: torch.device | None) -> "Collection":
+        """The same collection, whose items go to a device a batch at a time; features that `embed` makes stay there.
+
+        Args:
+            device: Where `take` puts items; None for where they are.
+        """
+        if device == self.device:
+            return self
+        other = replace(self, device=device)
+        if "hash" in self.__dict__:
+            other.__dict__["hash"] = self.hash  # the items are the same
+        return other
 
     def split(self, name: str) -> "Collection":
         """The items of a split, with class ids of their own.
@@ -246,7 +263,7 @@ class Collection:
         return self.subset(np.flatnonzero(np.isin(self.labels, sorted(wanted))))
 
     def embed(self, backbone: Any, batch: int = 512, cache: bool = True) -> "Collection":
-        """The same collection with features for items, each item embedded once.
+        """The same collection with features for items, each item embedded once; on the collection's device if they fit.
 
         Features of a part are taken from those of the whole where the cache has these.
 
@@ -261,7 +278,7 @@ class Collection:
         )
         if features is None:
             features = embed_rows(self.items, self.hash, backbone, batch, cache)
-        return replace(self, items=features, whole=None)
+        return replace(self, items=held(features, self.device), whole=None)
 
     def _features_of_sources(self, backbone: Any, batch: int, cache: bool) -> Joined | None:
         """Features of a whole join, each source embedded by itself: its own cache has them."""

@@ -9,12 +9,13 @@ from torch import Tensor, nn
 
 from fewshot.contract import features_of
 from fewshot.datasets.conversion import require_finite
+from fewshot.plumbing.device import device_of, moved
 from fewshot.plumbing.files import cache_folder, digest
 from fewshot.plumbing.sealed import Damaged, read_tensors, write_tensors
 
 
 def embed_rows(items: Any, data_hash: str, backbone: Any, batch: int, cache: bool) -> Tensor:
-    """Features ``(n, dim)`` of all items, from the cache where it has them.
+    """Features ``(n, dim)`` of all items, on the CPU, from the cache where it has them.
 
     A module is put into eval mode for the pass and then as it was. The cache key
     holds the data's hash and the backbone's ``fingerprint()``; without one, nothing is cached.
@@ -83,7 +84,4 @@ def _embed(items: Any, backbone: Any, batch: int) -> Tensor:
 def _one(items: Any, backbone: Any) -> Tensor:
     if not isinstance(items, Tensor) and items.dtype.kind not in "TU":
         items = torch.from_numpy(np.array(items))
-    if isinstance(items, Tensor) and isinstance(backbone, nn.Module):
-        parameter = next(backbone.parameters(), None)
-        items = items if parameter is None else items.to(parameter.device)
-    return features_of(backbone, items).cpu()
+    return features_of(backbone, moved(items, device_of(backbone))).cpu()

@@ -76,14 +76,14 @@ def answer_target(
     """
     support = SupportSet(
         source[None],
-        torch.from_numpy(np.asarray(labels, np.int64))[None],
+        torch.from_numpy(np.asarray(labels, np.int64))[None].to(source.device),
         n_way,
         unlabelled=target[None],
         seed=torch.zeros(1, dtype=torch.int64),
-        domain=torch.zeros(1, len(source), dtype=torch.int64),
+        domain=torch.zeros(1, len(source), dtype=torch.int64, device=source.device),
     )
     with eval_mode(learner):
-        return np.asarray(score(learner, support, target[None])[0].double())
+        return np.asarray(score(learner, support, target[None])[0].cpu().double())
 
 
 def probabilities_of(learner: Learner, scores: Float[np.ndarray, "t n_way"]) -> Float[np.ndarray, "t n_way"] | None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from functools import partial, singledispatch
 from typing import Any
 
+import torch
+
 from fewshot.claims import claims_of
 from fewshot.contract import Embedded
 from fewshot.datasets.collection import Collection
@@ -17,6 +19,7 @@ from fewshot.evaluation.collect import Drawn, Report, answer
 from fewshot.evaluation.describe import describe_backbone, describe_learner
 from fewshot.evaluation.embedded import embedded
 from fewshot.evaluation.guard import check_answers, check_items_alone, is_fixed
+from fewshot.plumbing.device import Device
 from fewshot.tasks.answered import OfClasses, OfEpisodes
 from fewshot.tasks.generalised import Generalised
 from fewshot.tasks.zero_shot import ZeroShot, split_info
@@ -33,12 +36,14 @@ class How:
         keep_scores: Keep every score in the answers.
         cache: Whether features may be read from, and written to, the cache folder.
         report: Told after every batch how many episodes are done, and how many there are.
+        device: Where to compute; where the learner is, when left out.
     """
 
     batch: int | None = None
     keep_scores: bool = False
     cache: bool = True
     report: Report = lambda done, count: None
+    device: Device | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,18 +56,25 @@ class Ready:
     queries: Collection
 
 
-def ready(learner: Any, task: Any, cache: bool) -> Ready:
+def ready(learner: Any, task: Any, device: torch.device, cache: bool) -> Ready:
     """Embed each item once where the backbone is fixed; that its features of one item hang on this item alone is checked.
+
+    Args:
+        learner: On the device.
+        task: What is queried.
+        device: Where items go.
+        cache: Whether features may be read from, and written to, the cache folder.
 
     Raises:
         LeakageError: If they change with the other items of a call.
     """
-    backbone = getattr(learner, "backbone", None)
+    backbone, items = getattr(learner, "backbone", None), task.items.on(device)
+    queries = None if task.queries is None else task.queries.on(device)
     with eval_mode(learner):
         if not claims_of(learner).transductive and backbone is not None and is_fixed(backbone):
-            check_items_alone(backbone, task.queries or task.items, task.first)
-        head, items = embedded(learner, task.items, cache)
-        queries = items if task.queries is None else embedded(learner, task.queries, cache)[1]
+            check_items_alone(backbone, queries or items, task.first)
+        head, items = embedded(learner, items, cache)
+        queries = items if queries is None else embedded(learner, queries, cache)[1]
     return Ready(learner, head, items, queries)
 
 

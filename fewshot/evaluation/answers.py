@@ -17,6 +17,7 @@ from fewshot.episodes import IndexEpisodes
 from fewshot.errors import EpisodeError, ShapeError
 from fewshot.evaluation.required import require_classifier, require_scores
 from fewshot.functional import class_means, class_membership, squared_distances
+from fewshot.plumbing.device import moved
 
 OWN, SCORE, PROBABILITY, NEAREST_MEAN = "classifier's own", "largest score", "largest probability", "nearest mean"
 
@@ -31,20 +32,29 @@ def support_set(
         episodes: Row numbers and labels, with the episode axis.
         seeds: One seed per episode.
         pool: Where unlabelled items come from; the same collection when left out.
+
+    Returns:
+        The support on the device of the collection; seeds stay on the CPU, where random numbers are drawn.
     """
     side = None
     if collection.descriptors is not None:
         described = collection.descriptors[episodes.classes]
-        side = described if described.dtype.kind in "TU" else torch.as_tensor(described)
+        side = described if described.dtype.kind in "TU" else moved(torch.as_tensor(described), collection.device)
     unlabelled = None if episodes.unlabelled is None else (pool or collection).take(episodes.unlabelled)
+    source_of = collection.source_of
+
+    def tensor(numbers: np.ndarray) -> Tensor:
+        there: Tensor = moved(torch.from_numpy(numbers), collection.device)
+        return there
+
     return SupportSet(
         collection.take(episodes.support),
-        torch.from_numpy(episodes.support_y),
+        tensor(episodes.support_y),
         episodes.n_way,
         side,
         unlabelled,
         None if seeds is None else torch.from_numpy(seeds),
-        None if collection.source_of is None else torch.from_numpy(collection.source_of[episodes.support]),
+        None if source_of is None else tensor(source_of[episodes.support]),
     )
 
 

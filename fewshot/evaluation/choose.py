@@ -12,6 +12,7 @@ from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSpec
 from fewshot.errors import FewShotError, LeakageError
 from fewshot.evaluation.evaluate import evaluate
+from fewshot.plumbing.device import Device
 from fewshot.records.choice import Candidate, Choice
 from fewshot.records.compare import compare
 from fewshot.records.record import MeanInfo, Record
@@ -32,6 +33,7 @@ def choose(
     seed: int = 0,
     *,
     level: float = 0.95,
+    device: Device | None = None,
     report: Report = lambda done, count: None,
 ) -> Choice:
     """Choose a learner's options on validation classes.
@@ -47,6 +49,7 @@ def choose(
         episodes: How many.
         seed: Names the list of episodes.
         level: Of the intervals.
+        device: Where to compute, as `fewshot.evaluate` takes it; where each learner is, when left out.
         report: Told after every candidate how many are done, and how many there are.
 
     Raises:
@@ -70,7 +73,7 @@ def choose(
     _require_no_test_item(collection)
     records = []
     for one in options:
-        records.append(evaluate(make_learner(**one), collection, spec, episodes, seed, level=level))
+        records.append(evaluate(make_learner(**one), collection, spec, episodes, seed, level=level, device=device))
         report(len(records), len(options))
     best = max(range(len(records)), key=lambda k: (records[k].accuracy, -k))
     chosen = records[best]

@@ -58,7 +58,7 @@ def class_scores(
             check_answers(learner, data, without_support(rows[:QUERIES], classes), None, data, inductive=True)
         parts = [without_support(rows[start : start + step], classes) for start in range(0, len(rows), step)]
         scores = [score(learner, support_set(data, one), data.take(one.query))[0] for one in parts]
-    return np.concatenate([part.double().numpy() for part in scores])
+    return np.concatenate([part.cpu().double().numpy() for part in scores])
 
 
 def zero_shot_counts(learner: Any, data: Collection, parts: Parts) -> ClassCounts:

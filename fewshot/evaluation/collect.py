@@ -47,7 +47,8 @@ def answer(
             adapted_to = support_set(support, episodes, sampler.seeds(episodes.index), pool=query)
             given = adapted_to, query.take(episodes.query)
             scores, known = score_and_known(learner, *given) if opened else (score(learner, *given), {})
-            rows.extend(_rows(episodes, scores, known, probable, keep_scores))
+            known = {name: value.cpu() for name, value in known.items()}
+            rows.extend(_rows(episodes, scores.cpu(), known, probable, keep_scores))
         report(min(start + batch, count), count)
     rows.sort(key=lambda row: row[0])
     return _join([row for _, row in rows])

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fewshot.backbones.texts import cut_line
 from fewshot.claims import claims_of
@@ -19,9 +19,9 @@ from fewshot.records.record import BackboneInfo, LearnerInfo
 from fewshot.tables.balance import ASSUMES_BALANCE
 
 
-def made_with(learner: Any) -> dict[str, Any]:
+def made_with(device: torch.device) -> dict[str, Any]:
     """Software and device, field by field of a record."""
-    return {"versions": versions(), "code": code_hash(), "device": device_of(learner)}
+    return {"versions": versions(), "code": code_hash(), "device": str(device)}
 
 
 def describe_learner(learner: Any) -> LearnerInfo:
@@ -72,12 +72,6 @@ def _json(value: Any) -> Any:
     if isinstance(value, Tensor):
         return f"tensor{tuple(value.shape)} {digest([value.detach().cpu().contiguous().numpy().tobytes()])[:16]}"
     return getattr(value, "__name__", type(value).__name__) if callable(value) else str(value)
-
-
-def device_of(learner: Any) -> str:
-    """Where the learner's parameters are; the CPU where it has none."""
-    parameter = next(learner.parameters(), None) if isinstance(learner, nn.Module) else None
-    return "cpu" if parameter is None else str(parameter.device)
 
 
 @cache

@@ -10,6 +10,7 @@ from fewshot.contract import Embedded, Learner, prepare
 from fewshot.datasets.collection import Collection
 from fewshot.evaluation.answers import eval_mode
 from fewshot.evaluation.guard import is_fixed
+from fewshot.plumbing.device import device_of, moved
 
 
 def embedded(learner: Any, collection: Collection, cache: bool = True) -> tuple[Learner, Collection]:
@@ -35,7 +36,7 @@ def features_of(learner: Embedded, collection: Collection, cache: bool = True) -
 
 def _described(side: Any, descriptors: np.ndarray) -> np.ndarray:
     """Every class once through the side, prepared as `Embedded` does it."""
-    items = descriptors if descriptors.dtype.kind in "TU" else torch.as_tensor(descriptors)
+    items = descriptors if descriptors.dtype.kind in "TU" else moved(torch.as_tensor(descriptors), device_of(side))
     with eval_mode(side), torch.no_grad():
         embedded: torch.Tensor = side(prepare(side, items))
     return embedded.cpu().numpy()

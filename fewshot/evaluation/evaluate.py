@@ -10,6 +10,7 @@ from fewshot.evaluation.answered import How
 from fewshot.evaluation.collect import Report
 from fewshot.evaluation.of_task import evaluate_task
 from fewshot.evaluation.required import require_alone
+from fewshot.plumbing.device import Device
 from fewshot.plumbing.number_checks import whole_number
 from fewshot.records.choice import Choice
 from fewshot.records.record import Record
@@ -21,7 +22,12 @@ from fewshot.tasks.training_draws import TrainingDraws
 
 @overload
 def evaluate(
-    learner: Learner, collection: ByDescription, *, cache: bool = True, level: float = 0.95
+    learner: Learner,
+    collection: ByDescription,
+    *,
+    cache: bool = True,
+    level: float = 0.95,
+    device: Device | None = None,
 ) -> ZeroShotRecord: ...
 
 
@@ -41,6 +47,7 @@ def evaluate(
     open_interval: bool = False,
     cache: bool = True,
     level: float = 0.95,
+    device: Device | None = None,
     report: Report = ...,
 ) -> Record: ...
 
@@ -60,6 +67,7 @@ def evaluate(
     open_interval: bool = False,
     cache: bool = True,
     level: float = 0.95,
+    device: Device | None = None,
     report: Report = lambda done, count: None,
 ) -> Any:
     """Accuracy of a learner on a task, with intervals that say what they speak of.
@@ -88,6 +96,8 @@ def evaluate(
         open_interval: See `fewshot.Episodes`.
         cache: Whether features may be read from, and written to, the cache folder.
         level: Of all intervals.
+        device: Where to compute: ``"auto"`` for a card where there is one, or what `torch.device` takes. The learner is copied
+            there if it is elsewhere. Where the learner is, when left out.
         report: Told after every batch how many episodes are done, and how many there are.
 
     Returns:
@@ -95,7 +105,7 @@ def evaluate(
         record of zero-shot learning.
 
     Raises:
-        FewShotError: If the learner is a class or a name instead of an object.
+        FewShotError: If the learner is a class or a name instead of an object, or the device is not there.
         DataError: If the data are no collection.
         EpisodeError: If the collection cannot give such episodes.
         ShapeError: If the classifier does not give every query a score of every class.
@@ -127,5 +137,5 @@ def evaluate(
     elif chosen is not None:
         chosen.require_new(task.classes)
     batch = None if batch is None else whole_number("batch", batch, 1, error=EpisodeError)
-    how = How(batch, keep_scores, cache, report)
+    how = How(batch, keep_scores, cache, report, device)
     return evaluate_task(learner, task, how, level=level, selection=None if chosen is None else chosen.selection)

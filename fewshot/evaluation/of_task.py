@@ -6,6 +6,7 @@ from typing import Any
 from fewshot.evaluation.answered import How, answered, ready
 from fewshot.evaluation.describe import assumptions, cut_texts, made_with
 from fewshot.evaluation.required import require_learner
+from fewshot.plumbing.device import placed
 from fewshot.statistics.interval import check_level
 from fewshot.tasks.kinds import Task
 
@@ -34,9 +35,10 @@ def evaluate_task(
     require_learner(learner)
     level = check_level(level)
     checked, put = task.check(learner), task.listed
-    found, told = answered(put, ready(learner, put, how.cache), how)
+    learner, place = placed(learner, how.device)
+    found, told = answered(put, ready(learner, put, place, how.cache), how)
     figures = put.figures(found, level)
     notes = [*assumptions(learner), *checked.notes, *figures["notes"], *cut_texts(learner, put.items, put.queries)]
     known = {"notes": notes, "pretraining_classes": checked.seen, "selection": selection}
-    fields = put.described() | made_with(learner) | told | figures | known
+    fields = put.described() | made_with(place) | told | figures | known
     return put.record(found, fields | {"seconds": time.perf_counter() - started})

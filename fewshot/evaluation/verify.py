@@ -9,6 +9,7 @@ from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSampler, FixedEpisodes, IndexEpisodes
 from fewshot.errors import RecordError
 from fewshot.evaluation.answers import eval_mode, score, support_set
+from fewshot.plumbing.device import device_of
 from fewshot.plumbing.number_checks import seed_number, whole_number
 from fewshot.records.record import DataInfo, Record
 from fewshot.tasks.target import manifest_of
@@ -76,8 +77,10 @@ def verify(
     chosen = np.sort(
         np.random.default_rng(seed_number(seed, RecordError)).choice(count, min(episodes, count), replace=False)
     )
+    place = device_of(learner)
+    items, second = collection.on(place), (queries or collection).on(place)
     with eval_mode(learner):
-        found = [_recompute(learner, collection, sampler, int(i), queries or collection) for i in chosen]
+        found = [_recompute(learner, items, sampler, int(i), second) for i in chosen]
     stored = np.asarray(record.correct)[chosen]
     different = [int(i) for i, n, (low, high) in zip(chosen, stored, found, strict=True) if not low <= n <= high]
     problems = [*_sums(record), *_counts(different, len(chosen))]
@@ -108,7 +111,7 @@ def _recompute(
     (batch,) = sampler.groups(i, 1)
     support = support_set(collection, batch, sampler.seeds(batch.index), pool=queries)
     scores = score(learner, support, queries.take(batch.query))
-    return _correct(scores[0].double().cpu().numpy(), batch)
+    return _correct(scores[0].cpu().double().numpy(), batch)
 
 
 def _correct(scores: np.ndarray, batch: IndexEpisodes) -> tuple[int, int]:

@@ -7,10 +7,12 @@ import numpy as np
 
 from fewshot.datasets.collection import Collection
 from fewshot.datasets.seen_unseen import with_choosing
+from fewshot.evaluation.answered import How
 from fewshot.evaluation.choose import candidates
 from fewshot.evaluation.class_scores import teach, zero_shot_counts
 from fewshot.evaluation.embedded import embedded
 from fewshot.evaluation.of_task import evaluate_task
+from fewshot.plumbing.device import Device, placed
 from fewshot.plumbing.number_checks import finite_number
 from fewshot.records.zero_shot import ZeroShotRecord
 from fewshot.tasks.generalised import Generalised
@@ -29,6 +31,7 @@ def evaluate_zero_shot(
     selection: str | None = None,
     level: float = 0.95,
     seed: int = 0,
+    device: Device | None = None,
 ) -> ZeroShotRecord:
     """Accuracy on unseen classes by their descriptors, and, where there are held-out items of seen classes, U, S and H.
 
@@ -44,6 +47,7 @@ def evaluate_zero_shot(
         selection: How the learner's options were chosen, for the record.
         level: Of all intervals.
         seed: Of the bootstrap.
+        device: Where to compute, as `fewshot.evaluate` takes it.
 
     Returns:
         A record; ``record.save(path)`` writes it.
@@ -57,7 +61,7 @@ def evaluate_zero_shot(
     """
     gamma = None if gamma is None else finite_number("gamma", gamma)
     task = Generalised(data, parts, gamma, calibrate, seed) if parts.seen else ZeroShot(data, parts, seed)
-    record: ZeroShotRecord = evaluate_task(learner, task, level=level, selection=selection)
+    record: ZeroShotRecord = evaluate_task(learner, task, How(device=device), level=level, selection=selection)
     return record
 
 
@@ -67,6 +71,7 @@ def choose_options(
     data: Collection,
     parts: Parts = CHOOSE,
     test: Parts = TEST,
+    device: Device | None = None,
 ) -> tuple[dict[str, Any], str]:
     """The options with the best zero-shot accuracy on validation classes, of equal ones the first; and a line for the record.
 
@@ -76,6 +81,7 @@ def choose_options(
         data: Items, class descriptors and splits.
         parts: Splits without any test class or item; those that the data lack are cut from ``trainval``.
         test: Splits that are judged later.
+        device: Where to compute; where each learner is, when left out.
 
     Raises:
         LeakageError: If an item or an unseen class of the test would choose.
@@ -85,7 +91,8 @@ def choose_options(
     require_no_test("options", data, parts, test)
     judged = []
     for options in candidates(grid):
-        head, features = embedded(make_learner(**options), data)
+        learner, place = placed(make_learner(**options), device)
+        head, features = embedded(learner, data.on(place))
         judged.append((zero_shot_counts(teach(head, features, parts), features, parts).mean, options))
     best = max(range(len(judged)), key=lambda k: (judged[k][0], -k))
     tried = ", ".join(f"{_text(options)} {100 * accuracy:.1f} %" for accuracy, options in judged)

@@ -15,6 +15,7 @@ from fewshot.datasets.index import load_dataset
 from fewshot.errors import FewShotError, ShapeError
 from fewshot.evaluation.answers import eval_mode
 from fewshot.evaluation.assemble import assemble, sees_base, taught
+from fewshot.plumbing.device import device_of
 from fewshot.plumbing.files import cache_folder
 from fewshot.recipes.schema import PretrainingSection, Recipe
 
@@ -115,7 +116,7 @@ def require_takes(learner: Any, data: Collection) -> None:
         ShapeError: If it does not, such as a network for grey images that gets colour.
     """
     backbone = getattr(learner, "backbone", None) or getattr(getattr(learner, "network", None), "backbone", None)
-    one = data.take(np.zeros(1, np.int64))
+    one = data.on(device_of(backbone)).take(np.zeros(1, np.int64))
     if backbone is None or (isinstance(one, torch.Tensor) and one.ndim == 2):  # features already
         return
     try:

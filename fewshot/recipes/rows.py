@@ -15,6 +15,7 @@ from fewshot.errors import RecipeError
 from fewshot.evaluation.assemble import sees_base
 from fewshot.evaluation.choose import choose
 from fewshot.evaluation.evaluate import evaluate
+from fewshot.plumbing.device import Device
 from fewshot.recipes.build import require_takes, with_options
 from fewshot.recipes.data import RowData
 from fewshot.recipes.schema import EvaluationSection, Recipe, Row
@@ -71,6 +72,7 @@ def judge_row(
     chosen: Choice | None = None,
     report: Callable[[int, int], None] = lambda done, count: None,
     announce: Announce = lambda text: None,
+    device: Device | None = None,
 ) -> Record:
     """The record of a row.
 
@@ -83,6 +85,7 @@ def judge_row(
         chosen: How the recipe's options were chosen, where that was done before.
         report: Called after every batch with the episodes that are done, and all of them.
         announce: Called with a line about the number of episodes, where a half width decides it.
+        device: Where to compute; where the learner is, when left out.
 
     Raises:
         FewShotError: As `fewshot.evaluate`.
@@ -90,7 +93,7 @@ def judge_row(
     section = recipe.evaluation
     data = RowData.of(recipe, row) if data is None else data
     require_takes(learner, data.novel)
-    choice = _choice(recipe, row, learner) if chosen is None else chosen
+    choice = _choice(recipe, row, learner, device) if chosen is None else chosen
     options = recipe.test_options | row.learner_options | ({} if choice is None or chosen is choice else choice.options)
     learner = with_options(recipe, options, learner)
     seen = base_seen(recipe, learner, data)
@@ -98,13 +101,14 @@ def judge_row(
         learner,
         data.novel,
         section.spec(row),
-        _count(recipe, row, learner, data, announce),
+        _count(recipe, row, learner, data, announce, device),
         section.seed,
         queries=data.queries,
         chosen=choice,
         open_interval=section.open_interval,
         keep_scores=section.keep_scores,
         allow_seen=section.allow_seen,
+        device=device,
         report=report,
     )
     if choice is not None and "selection" in known:  # weights, and then options
@@ -148,7 +152,9 @@ def base_seen(recipe: Recipe, learner: Any, data: RowData) -> dict[str, Any]:
     return {} if seen is None else {"pretraining_classes": seen}
 
 
-def _count(recipe: Recipe, row: Row, learner: Any, data: RowData, announce: Announce) -> int | FixedEpisodes:
+def _count(
+    recipe: Recipe, row: Row, learner: Any, data: RowData, announce: Announce, device: Device | None
+) -> int | FixedEpisodes:
     """Episodes of a row: as many as the recipe says, a list, or what a half width needs by the spread of a pilot."""
     section = recipe.evaluation
     if section.half_width is None:
@@ -161,6 +167,7 @@ def _count(recipe: Recipe, row: Row, learner: Any, data: RowData, announce: Anno
         section.seed,
         queries=data.queries,
         allow_seen=section.allow_seen,
+        device=device,
     )
     count = two_stage_count(pilot.accuracies, section.half_width, pilot.summary.level)
     announce(f"a half width of {section.half_width:g} needs {count} episodes, by a pilot of {PILOT_EPISODES}")
@@ -187,7 +194,7 @@ def episodes_of(recipe: Recipe, row: Row, novel: Collection) -> int | FixedEpiso
     return draws
 
 
-def _choice(recipe: Recipe, row: Row, learner: Any) -> Choice | None:
+def _choice(recipe: Recipe, row: Row, learner: Any, device: Device | None) -> Choice | None:
     """Options that validation classes choose for a row."""
     section = recipe.validation
     if not recipe.choose or section is None:
@@ -201,4 +208,5 @@ def _choice(recipe: Recipe, row: Row, learner: Any) -> Choice | None:
         recipe.evaluation.spec(row),
         section.episodes,
         section.seed,
+        device=device,
     )

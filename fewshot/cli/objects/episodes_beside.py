@@ -105,12 +105,14 @@ def _answered(answers: Answers | None, episode: "IndexEpisodes", i: int) -> np.n
 
 def _computed(learner: Any, known: Known, i: int) -> np.ndarray:
     from fewshot.evaluation.answers import eval_mode, score, support_set
+    from fewshot.plumbing.device import device_of
 
     assert known.asked is not None and known.queries is not None
-    (batch,) = known.sampler.groups(i, 1)
+    (batch,), place = known.sampler.groups(i, 1), device_of(learner)
+    asked, queries = known.asked.on(place), known.queries.on(place)
     with eval_mode(learner):
-        support = support_set(known.asked, batch, known.sampler.seeds(batch.index), pool=known.queries)
-        scores = score(learner, support, known.queries.take(batch.query))
+        support = support_set(asked, batch, known.sampler.seeds(batch.index), pool=queries)
+        scores = score(learner, support, queries.take(batch.query))
     answers: np.ndarray = scores[0].argmax(-1).cpu().numpy()
     return answers
 

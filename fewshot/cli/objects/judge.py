@@ -13,6 +13,7 @@ from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSpec
 from fewshot.errors import EpisodeError, NotFittedError, ShapeError
 from fewshot.evaluation.answers import eval_mode, score, support_set
+from fewshot.plumbing.device import Device, device_of, placed
 from fewshot.recipes.data import RowData
 from fewshot.recipes.rows import judge_row
 from fewshot.recipes.schema import Recipe
@@ -25,13 +26,14 @@ from fewshot.training.memory import keep_freed_memory
 WITH_BASE = {"method": "with_base, all items of the split"}
 
 
-def judge(recipe: Recipe, data: RowData, chosen: Choice | None = None) -> Record:
+def judge(recipe: Recipe, data: RowData, chosen: Choice | None = None, device: Device | None = None) -> Record:
     """The record of a recipe of one row.
 
     Args:
         recipe: Learner, backbone, data and episodes by name.
         data: Of its row.
         chosen: How the options were chosen, if they were.
+        device: Where to compute.
 
     Raises:
         FewShotError: As `fewshot.evaluate`, or if the items are none that the learner can take.
@@ -40,12 +42,12 @@ def judge(recipe: Recipe, data: RowData, chosen: Choice | None = None) -> Record
         chosen.require_new(tuple(asked_classes(data.novel, data.queries)))  # before anything is computed
     keep_freed_memory()
     with unfit_items_told(recipe, data.whole):  # base classes are embedded here
-        built = build(recipe, data.whole)
+        built, _ = placed(build(recipe, data.whole), device)
     row = recipe.evaluation.rows[0]
     with progress_line() as report:
         try:
             query_once(recipe, built, data, recipe.evaluation.spec(row))
-            record = judge_row(recipe, row, built, {}, data, chosen=chosen, report=report, announce=note)
+            record = judge_row(recipe, row, built, {}, data, chosen=chosen, report=report, announce=note, device=device)
         except NotFittedError as error:
             raise NotFittedError(f"{error} (here: --base train, or another split)") from None
     if recipe.base is None:
@@ -68,9 +70,10 @@ def query_once(recipe: Recipe, learner: Any, data: RowData, spec: EpisodeSpec) -
         told = str(error).replace("leave small classes out", "leave small classes out with --min-items")
         raise EpisodeError(f"{told} (here: --way, --shot, --query)") from None
     (batch,) = sampler.groups(0, 1)
-    second = data.queries or data.novel
-    require_alike(data.novel, second)
-    support = support_set(data.novel, batch, sampler.seeds(batch.index), pool=second)
+    place = device_of(learner)
+    first, second = data.novel.on(place), (data.queries or data.novel).on(place)
+    require_alike(first, second)
+    support = support_set(first, batch, sampler.seeds(batch.index), pool=second)
     query = second.take(batch.query)
     with unfit_items_told(recipe, data.novel), eval_mode(learner):
         score(learner, support, query)

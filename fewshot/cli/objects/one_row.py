@@ -114,17 +114,18 @@ def _with_size(recipe: "Recipe", whole: "Collection") -> dict[str, Any]:
     return {"size": int(whole.items.shape[-1])} | recipe.data_options
 
 
-def name_of(recipe: "Recipe", more: Any = None) -> str:
+def name_of(recipe: "Recipe", more: Any = None, device: str = "cpu") -> str:
     """A name for a result: readable, and different for different settings.
 
     Args:
         recipe: Of one row.
         more: What else decides the result.
+        device: Where it is computed; results of another device than the CPU have names of their own.
     """
     from fewshot.recipes.rows import resolved
 
     row = recipe.evaluation.rows[0]
-    settings = [resolved(recipe, row), more]
+    settings = [resolved(recipe, row), more, *([] if device == "cpu" else [device])]
     key = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:8]
     stems = [Path(one).stem for one in (recipe.data, recipe.evaluation.queries) if one]
     parts = [*stems, recipe.backbone or "", recipe.learner, f"{row.way}w{row.shot}s", key]

@@ -13,6 +13,9 @@ from fewshot.errors import FewShotError
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; all else goes to stderr.")]
 Out = Annotated[Path | None, typer.Option(help="Folder for the results; fewshot-results/NAME when left out.")]
 Again = Annotated[bool, typer.Option("--again", help="Compute again, also where a finished run is there.")]
+OnDevice = Annotated[
+    str, typer.Option("--device", help="Where to compute: auto (a card where there is one), or cpu, cuda, cuda:1, ...")
+]
 RecordPaths = Annotated[list[Path], typer.Argument(metavar="RECORD...", help="JSON files, or folders of them.")]
 
 

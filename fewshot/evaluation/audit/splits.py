@@ -15,6 +15,7 @@ from fewshot.evaluation.answers import eval_mode
 from fewshot.evaluation.audit.copies import CALIBRATING, COPIES
 from fewshot.evaluation.audit.duplicates import byte_ids, equal_items, matches
 from fewshot.evaluation.describe import code_hash, describe_backbone, versions
+from fewshot.plumbing.device import device_of, moved
 from fewshot.tables.audit import Audit, Between, Pair
 
 SAMPLE, SHARE, BLIND = 128, 0.95, 0.05
@@ -105,7 +106,8 @@ def planted_threshold(collection: Collection, backbone: Any, seed: int = 0) -> t
 
 
 def _features(backbone: Any, images: Tensor) -> Tensor:
-    features: Tensor = backbone(prepare(backbone, images)).flatten(1).cpu()
+    there = moved(images, device_of(backbone))
+    features: Tensor = backbone(prepare(backbone, there)).flatten(1).cpu()
     return features
 
 

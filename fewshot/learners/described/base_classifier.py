@@ -25,11 +25,11 @@ def fit_base_classifier(
     """
     if classes < 2:
         raise FewShotError(f"{name} needs two base classes or more, got {classes}")
-    fitted = LogisticRegression(C=C, max_iter=1000).fit(x.numpy(), y.numpy())
+    fitted = LogisticRegression(C=C, max_iter=1000).fit(x.cpu().numpy(), y.cpu().numpy())
     weight = torch.cat([torch.from_numpy(fitted.coef_), torch.from_numpy(fitted.intercept_)[:, None]], 1)
     if classes == 2:  # scikit-learn has one row for two classes: the log-odds of the second
         weight = torch.cat([torch.zeros_like(weight), weight])
-    return weight
+    return weight.to(x.device)
 
 
 def base_log_probabilities(

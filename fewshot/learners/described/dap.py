@@ -68,8 +68,8 @@ class DAP:
         if has[0] == 0.5:  # what base classes do not differ in stays as likely as before
             return x.new_zeros(x.shape[1] + 1)
         model = LogisticRegression(C=self.C, solver="newton-cholesky", tol=1e-6, max_iter=1000)
-        fitted = model.fit(x.numpy(), has.numpy())
-        return torch.cat([torch.from_numpy(fitted.coef_[0]), torch.from_numpy(fitted.intercept_)])
+        fitted = model.fit(x.cpu().numpy(), has.cpu().numpy())
+        return torch.cat([torch.from_numpy(fitted.coef_[0]), torch.from_numpy(fitted.intercept_)]).to(x.device)
 
     @on_features
     def adapt(self, support: SupportSet) -> Classifier:

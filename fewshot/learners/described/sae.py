@@ -57,8 +57,9 @@ class SAE:
         """
         x, y, s = base_classes(base)
         own = s[y]  # the descriptor of each item
-        a, b, c = own.T @ own, self.lam * x.T @ x, (1 + self.lam) * own.T @ x
-        return replace(self, encoder=torch.from_numpy(solve_sylvester(a.numpy(), b.numpy(), c.numpy())))
+        products = own.T @ own, self.lam * x.T @ x, (1 + self.lam) * own.T @ x
+        found = solve_sylvester(*(product.cpu().numpy() for product in products))
+        return replace(self, encoder=torch.from_numpy(found).to(x.device))
 
     @on_features
     def adapt(self, support: SupportSet) -> Classifier:

@@ -16,6 +16,7 @@ from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.errors import FewShotError
 from fewshot.functional import class_means, class_membership
 from fewshot.learners.linear.heads import by_vectors, coordinates, cosines, slopes, trainable_support
+from fewshot.plumbing.device import has_fused_steps
 from fewshot.plumbing.number_checks import keep_whole_numbers
 
 
@@ -72,7 +73,7 @@ class PrototypeFineTune:
         """The head after all steps; gradient descent takes them in coordinates of the span of the support."""
         if self.optimiser == "adam":
             head = self._start(class_means(x, y, n_way))
-            adam = torch.optim.Adam([head], self.lr, weight_decay=self.weight_decay, fused=True)
+            adam = torch.optim.Adam([head], self.lr, weight_decay=self.weight_decay, fused=has_fused_steps(head))
             return self._descend(adam, head, x, y)
         rows, axes = coordinates(x)
         head = self._start(class_means(rows, y, n_way))

@@ -75,9 +75,9 @@ class SetFit(nn.Module):
         train_on_pairs(
             encoder,
             support.x,
-            support.y.numpy(),
+            support.y.cpu().numpy(),
             pairs=self.pairs,
-            total=min(self.most_pairs, self.epochs * count_pairs(support.y.numpy(), self.pairs, self.iterations)),
+            total=min(self.most_pairs, self.epochs * count_pairs(support.y.cpu().numpy(), self.pairs, self.iterations)),
             batch=self.batch,
             learning_rate=self.learning_rate,
             seed=seed,

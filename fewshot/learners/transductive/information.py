@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from fewshot.errors import FewShotError
+from fewshot.plumbing.device import has_fused_steps
 from fewshot.plumbing.number_checks import keep_whole_numbers
 
 
@@ -59,7 +60,7 @@ class Information:
     ) -> Float[Tensor, "e n_way dim"]:
         """Prototypes after all steps, from ``w``; items of length 1, the support with its labels first."""
         w = w.detach().clone()
-        adam = torch.optim.Adam([w], lr=self.lr, fused=True)
+        adam = torch.optim.Adam([w], lr=self.lr, fused=has_fused_steps(w))
         for _ in range(self.steps):
             logits = self.logits(w, z)
             w.grad = self._toward(w, z, logits, self._slopes(logits.log_softmax(-2), target))

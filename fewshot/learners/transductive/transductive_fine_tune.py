@@ -17,6 +17,7 @@ from torch.nn.functional import normalize, pad
 from fewshot.contract import Classifier, SupportSet, on_features
 from fewshot.errors import FewShotError
 from fewshot.functional import class_means, class_membership
+from fewshot.plumbing.device import has_fused_steps
 from fewshot.plumbing.number_checks import keep_whole_numbers
 
 CHUNK = 16  # episodes that are trained together: their numbers stay in the processor's cache
@@ -87,7 +88,7 @@ class TransductiveFineTune:
     def _train(self, start: Tensor, x: Tensor, target: Tensor, query: Tensor) -> Tensor:
         """The head after all steps, its intercepts last."""
         head = start.clone()
-        adam = torch.optim.Adam([head], lr=self.lr, fused=True)
+        adam = torch.optim.Adam([head], lr=self.lr, fused=has_fused_steps(head))
         turns = [[x], [query]] if self.alternate else [[x, query]]
         for _ in range(self.epochs):
             for turn in turns if self.entropy_weight else [[x]]:
