@@ -40,7 +40,7 @@ class _Optimisation(_Section):
     momentum: float = Field(0.9, ge=0, lt=1)
     weight_decay: float = Field(0.0, ge=0)
     learning_rate: float = Field(1e-3, gt=0)
-    schedule: Literal["halve", "steps", "linear", "cosine", "constant"] = "halve"
+    schedule: Literal["halve", "steps", "linear", "cosine", "constant", "inverse"] = "halve"
     halve_every: int = Field(2000, ge=0)
     clip: float | None = Field(None, gt=0)
     average: float = Field(0.0, ge=0, lt=1)

@@ -5,11 +5,22 @@ from typing import Any
 
 from fewshot.errors import FewShotError
 from fewshot.plumbing.names import unknown
+from fewshot.training.terms.cdan import CDAN
 from fewshot.training.terms.cross_entropy import CrossEntropy
+from fewshot.training.terms.dann import DANN
+from fewshot.training.terms.deep_coral import DeepCORAL
+from fewshot.training.terms.mk_mmd import MKMMD
 from fewshot.training.terms.rotation import Rotation
 from fewshot.training.terms.step import Term
 
-TERMS: dict[str, Any] = {"cross-entropy": CrossEntropy, "rotation": Rotation}
+TERMS: dict[str, Any] = {
+    "cdan": CDAN,
+    "cross-entropy": CrossEntropy,
+    "dann": DANN,
+    "deep-coral": DeepCORAL,
+    "mk-mmd": MKMMD,
+    "rotation": Rotation,
+}
 
 
 def make_term(what: Any, dim: int, classes: int) -> Term:

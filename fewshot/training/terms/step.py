@@ -58,6 +58,28 @@ class Step:
         m = 0 if self.pool_features is None else len(self.pool_features)
         return torch.cat([self.labels.new_zeros(len(self.labels)), self.labels.new_ones(m)])
 
+    def both_features(self) -> Float[Tensor, "n_and_m dim"]:
+        """Features of the items, then those of the pool.
+
+        Raises:
+            FewShotError: If there is no pool.
+        """
+        return torch.cat([self.features, _given(self.pool_features)])
+
+    def both_logits(self) -> Float[Tensor, "n_and_m classes"]:
+        """Logits of the items, then those of the pool.
+
+        Raises:
+            FewShotError: If there is no pool.
+        """
+        return torch.cat([self.logits, _given(self.pool_logits)])
+
+
+def _given(of_pool: Tensor | None) -> Tensor:
+    if of_pool is None:
+        raise FewShotError("a term that compares two domains needs a pool, got none; pass pool=")
+    return of_pool
+
 
 def prepared(
     terms: Sequence[Term], items: Any, labels: Tensor, generator: torch.Generator
@@ -86,12 +108,17 @@ def weight_of(term: Term, progress: float) -> float:
         FewShotError: If it is no finite number.
     """
     given = getattr(term, "weight", 1.0)
-    weight = given(progress) if callable(given) else given
+    weight = value_at(given, progress)
     if not isinstance(weight, (int, float)) or not math.isfinite(weight):
         raise FewShotError(
             f"the weight of a term must be a finite number or a function of the progress, got {given!r} in {name_of(term)}"
         )
     return float(weight)
+
+
+def value_at(given: Weight, progress: float) -> float:
+    """A number, or the value of a function of the progress."""
+    return given(progress) if callable(given) else given
 
 
 def _one_number(term: Term, step: Step) -> Tensor:
@@ -109,7 +136,7 @@ def name_of(term: Any) -> str:
 
 def described(terms: Sequence[Term]) -> list[str]:
     """Terms with their settings, equal for equal ones in every process; a checkpoint is compared by them."""
-    return [re.sub(r" at 0x[0-9a-fA-F]+", "", repr(term)) for term in terms]
+    return [re.sub(r"\s+", " ", re.sub(r" at 0x[0-9a-fA-F]+", "", repr(term))) for term in terms]
 
 
 def check_terms(terms: Any) -> list[Term]:
