@@ -58,7 +58,7 @@ def optimise(
     validate: Callable[[Any], float] | None,
     checkpoint: Path | str | None,
     report: Callable[[Progress], None],
-    told: dict[str, Any] | None = None,
+    told: Callable[[], dict[str, Any]] = dict,
 ) -> TrainingState:
     """Take all optimiser steps; the learner ends with the weights of its best validation.
 
@@ -73,7 +73,7 @@ def optimise(
         validate: Accuracy on *validation* classes, higher is better; without it the last weights are kept.
         checkpoint: File to save to and to resume from; a CSV log is written beside it.
         report: Called after every step.
-        told: What else a checkpoint must agree with, as JSON holds it.
+        told: Says what else a checkpoint must agree with, as JSON holds it; called where there is a checkpoint.
 
     Raises:
         FewShotError: If there is nothing to train, or the loss is not finite; then the step is not taken, and the checkpoint
@@ -82,7 +82,7 @@ def optimise(
     require_trainable(learner, validate)
     path, main = checkpoint_path(checkpoint), accelerator.is_main_process
     optimizer = make_optimizer(settings, loss.parameters())
-    known = identity(learner, collection, settings) | (told or {})
+    known = {} if path is None else identity(learner, collection, settings) | told()  # hashes take time
     state = TrainingState.resume(path, learner, optimizer, known)
     loss_of, prepared = accelerator.prepare(torch.compile(loss) if settings.compile else loss, optimizer)
     saves = Saves(path if main else None, lambda to: state.save(to, learner, optimizer, collection, known),

@@ -39,5 +39,5 @@ class OwnHead(nn.Module):
     def answer(self, query: Tensor) -> Float[Tensor, "e q n_way"]:
         """Log-probabilities of the classes for each item."""
         e, q = query.shape[:2]
-        scores = self.network.logits(self.network.embed(query.flatten(0, 1)))
-        return scores.log_softmax(-1).unflatten(0, (e, q))
+        scores: Tensor = self.network.logits(self.network.embed(query.flatten(0, 1))).log_softmax(-1)
+        return scores.reshape(e, q, -1)

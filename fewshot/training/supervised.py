@@ -150,7 +150,10 @@ def pretrain(
 
     judge = None if validate is None else lambda n: validate(n.backbone)
     plain = terms == [CrossEntropy()]
-    told = {"terms": None if plain else described(terms), "pool": None if pool is None else pool.hash}
+
+    def told() -> dict[str, Any]:
+        return {"terms": None if plain else described(terms), "pool": None if pool is None else pool.hash}
+
     with held(network, terms):
         network.to(accelerator.device)
         return optimise(network, SupervisedLoss(network, terms), shares, collection, settings, accelerator,

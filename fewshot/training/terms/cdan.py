@@ -75,5 +75,5 @@ class CDAN(nn.Module):
         """The outer product of each row, or a random one with the same expected inner products."""
         if not self.random:
             return (p[:, :, None] * z[:, None, :]).flatten(1)
-        product: Tensor = (z @ self.of_features) * (p @ self.of_predictions)
-        return product / product.shape[1] ** 0.5
+        product: Tensor = (z @ self.of_features) * (p @ self.of_predictions) / self.of_features.shape[1] ** 0.5
+        return product
