@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from fewshot.learners.index import LEARNERS
+from fewshot.training.terms.index import TERMS
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "fewshot"
@@ -37,6 +38,14 @@ def test_nothing_lies_outside_of_the_plan():
     assert own == FOLDERS
     families = {path.name for path in (PACKAGE / "learners").iterdir() if path.is_dir() and path.name[0] != "_"}
     assert families == FAMILIES
+
+
+def test_a_term_is_a_file_of_its_own():
+    modules = [term.__module__ for term in TERMS.values()]
+    assert len(set(modules)) == len(modules)
+    assert all(module.startswith("fewshot.training.terms.") for module in modules)
+    page = (ROOT / "docs/training.md").read_text("utf-8")
+    assert [name for name, term in TERMS.items() if f"| `{term.__name__}` | `{name}` |" not in page] == []
 
 
 def test_folders_are_small():

@@ -5,10 +5,12 @@ A key that is not known here is an error that names the file and the line.
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
 
 from fewshot.episodes import EpisodeSpec
+from fewshot.errors import FewShotError
 from fewshot.recipes.file_names import FileName
+from fewshot.training.terms.index import named_term
 
 
 class _Section(BaseModel):
@@ -38,7 +40,7 @@ class _Optimisation(_Section):
     momentum: float = Field(0.9, ge=0, lt=1)
     weight_decay: float = Field(0.0, ge=0)
     learning_rate: float = Field(1e-3, gt=0)
-    schedule: Literal["halve", "steps", "linear", "cosine", "constant"] = "halve"
+    schedule: Literal["halve", "steps", "linear", "cosine", "constant", "inverse"] = "halve"
     halve_every: int = Field(2000, ge=0)
     clip: float | None = Field(None, gt=0)
     average: float = Field(0.0, ge=0, lt=1)
@@ -82,7 +84,9 @@ class PretrainingSection(_Optimisation):
         steps: Optimiser steps.
         batch_size: Items of a step.
         cosine: Scale of cosine logits, as in Baseline++; a linear head when left out.
-        rotation: Weight of the loss on quarter turns.
+        rotation: Weight of the loss on quarter turns, beside the cross-entropy; short for ``terms``.
+        terms: The terms of the loss, by name, or by name with weight or options: ``[cross-entropy, {rotation: 0.5}]``.
+            The cross-entropy alone when left out.
         augment: ``"crop-flip"``: images are moved and mirrored at random, see `fewshot.training.augment.crop_flip.crop_flip`.
     """
 
@@ -91,6 +95,28 @@ class PretrainingSection(_Optimisation):
     cosine: float | None = Field(None, gt=0)
     rotation: float = Field(0.0, ge=0)
     augment: Literal["crop-flip"] | None = None
+    terms: list[str | dict[str, Any]] = []
+
+    @model_validator(mode="after")
+    def _known_terms(self) -> "PretrainingSection":
+        if self.terms and self.rotation:
+            raise ValueError("rotation is one of the terms where these are given, got both 'rotation' and 'terms'")
+        for term in self.whole_loss():
+            try:
+                named_term(term)
+            except FewShotError as error:
+                raise ValueError(str(error)) from None
+        return self
+
+    @model_serializer(mode="wrap")
+    def _terms_where_given(self, dump: Any) -> dict[str, Any]:
+        """Terms came later: the settings of older records, and the names of older checkpoints, stay equal."""
+        told: dict[str, Any] = dump(self)
+        return told if self.terms else {key: value for key, value in told.items() if key != "terms"}
+
+    def whole_loss(self) -> list[str | dict[str, Any]]:
+        """All terms of the loss, those of the short key included."""
+        return self.terms or ["cross-entropy", *([{"rotation": self.rotation}] if self.rotation else [])]
 
 
 class ValidationSection(_Section):

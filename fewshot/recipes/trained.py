@@ -23,6 +23,7 @@ from fewshot.training.augment.crop_flip import crop_flip
 from fewshot.training.episodic import EpisodicTraining, train
 from fewshot.training.progress import Progress, TrainingState
 from fewshot.training.supervised import ClassHead, SupervisedTraining, pretrain
+from fewshot.training.terms.index import make_term
 
 
 def trained(recipe: Recipe, report: Callable[[Progress], None], announce: Announce) -> tuple[Any, dict[str, Any]]:
@@ -48,12 +49,15 @@ def _pretrained(learner: Any, recipe: Recipe, data: Collection, report: Any, ann
     path = _announced(recipe, base, announce, "pretraining")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(section.seed)
-        network = ClassHead(backbone, len(base.class_names), cosine=section.cosine, turns=section.rotation > 0)
-    settings = SupervisedTraining(**section.model_dump(exclude={"split", "augment"}))
+        network = ClassHead(backbone, len(base.class_names), cosine=section.cosine)
+        sizes = network.head.in_features, network.head.out_features
+        terms = [make_term(term, *sizes) for term in section.whole_loss()]
+    settings = SupervisedTraining(**section.model_dump(exclude={"split", "augment", "rotation", "terms"}))
     augment = None if section.augment is None else crop_flip
     judge = _validate(Embedded(backbone, NearestMean("cosine", 0.1)), recipe, data)
     judged = None if judge is None else lambda b: judge(Embedded(b, NearestMean("cosine", 0.1)))
-    state = pretrain(network, base, settings, augment=augment, validate=judged, checkpoint=path, report=report)
+    state = pretrain(network, base, settings, terms=terms, augment=augment, validate=judged, checkpoint=path,
+                     report=report)  # fmt: skip
     backbone.classes_seen = network.classes_seen
     return state
 

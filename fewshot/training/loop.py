@@ -21,7 +21,7 @@ from fewshot.datasets.collection import Collection
 from fewshot.errors import FewShotError
 from fewshot.training.interrupts import Interrupts
 from fewshot.training.modes import kept_in_eval, train_but
-from fewshot.training.progress import Progress, TrainingState
+from fewshot.training.progress import Progress, TrainingState, identity
 from fewshot.training.saving import Saves, checkpoint_path
 from fewshot.training.settings import TrainingSettings, learning_rate, make_optimizer
 
@@ -58,6 +58,7 @@ def optimise(
     validate: Callable[[Any], float] | None,
     checkpoint: Path | str | None,
     report: Callable[[Progress], None],
+    told: Callable[[], dict[str, Any]] = dict,
 ) -> TrainingState:
     """Take all optimiser steps; the learner ends with the weights of its best validation.
 
@@ -72,6 +73,7 @@ def optimise(
         validate: Accuracy on *validation* classes, higher is better; without it the last weights are kept.
         checkpoint: File to save to and to resume from; a CSV log is written beside it.
         report: Called after every step.
+        told: Says what else a checkpoint must agree with, as JSON holds it; called where there is a checkpoint.
 
     Raises:
         FewShotError: If there is nothing to train, or the loss is not finite; then the step is not taken, and the checkpoint
@@ -80,9 +82,10 @@ def optimise(
     require_trainable(learner, validate)
     path, main = checkpoint_path(checkpoint), accelerator.is_main_process
     optimizer = make_optimizer(settings, loss.parameters())
-    state = TrainingState.resume(path, learner, optimizer, collection, settings)
+    known = {} if path is None else identity(learner, collection, settings) | told()  # hashes take time
+    state = TrainingState.resume(path, learner, optimizer, known)
     loss_of, prepared = accelerator.prepare(torch.compile(loss) if settings.compile else loss, optimizer)
-    saves = Saves(path if main else None, lambda to: state.save(to, learner, optimizer, collection, settings),
+    saves = Saves(path if main else None, lambda to: state.save(to, learner, optimizer, collection, known),
                   settings.save_every, settings.steps, state.step)  # fmt: skip
     started, before, first = time.perf_counter(), state.seconds, state.step
     kept = kept_in_eval(learner)

@@ -54,12 +54,12 @@ class TrainingState:
         path: Path | None,
         learner: nn.Module,
         optimizer: torch.optim.Optimizer,
-        collection: Collection,
-        settings: Any,
+        known: dict[str, Any],
     ) -> "TrainingState":
         """The state in a checkpoint, put back into learner and optimiser; a fresh one without a file.
 
-        The number of threads of the run is restored too, since sums depend on it.
+        The number of threads of the run is restored too, since sums depend on it. ``known`` is what the checkpoint must
+        agree with, see `identity`.
 
         Raises:
             CheckpointError: If the checkpoint belongs to another run.
@@ -67,10 +67,10 @@ class TrainingState:
         if path is None or not path.exists():
             return cls()
         tensors, progress = read_checkpoint(path)
-        for key, now in _identity(learner, collection, settings).items():
-            if progress.get(key) != now:
+        for key, now in known.items():
+            if (saved := _without_older(progress.get(key))) != now:
                 raise CheckpointError(
-                    f"'{path}' must belong to this run, got {key} {progress.get(key)!r} where the run has {now!r}; "
+                    f"'{path}' must belong to this run, got {key} {saved!r} where the run has {now!r}; "
                     "delete it, or give another checkpoint"
                 )
         check_tensors(path, tensors, learner, optimizer)
@@ -94,13 +94,18 @@ class TrainingState:
         )
 
     def save(
-        self, path: Path, learner: nn.Module, optimizer: torch.optim.Optimizer, collection: Collection, settings: Any
+        self,
+        path: Path,
+        learner: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        collection: Collection,
+        known: dict[str, Any],
     ) -> None:
         """Replace the checkpoint in one step, and the log beside it."""
         weights = {f"weights.{name}": value for name, value in learner.state_dict().items()}
         best = {f"best.{name}": value for name, value in self.best.items()}
         progress = {
-            **_identity(learner, collection, settings),
+            **known,
             "threads": torch.get_num_threads(),
             "classes_seen": list(collection.qualified_names()),
             **{k: getattr(self, k) for k in ("step", "losses", "validations", "seconds", "rates")},
@@ -172,7 +177,17 @@ def _accuracy(said: Any, step: int) -> float:
     return accuracy
 
 
-def _identity(learner: nn.Module, collection: Collection, settings: Any) -> dict[str, Any]:
+OLDER = {"rotation": 0.0, "distil": 0.0, "temperature": 4.0}
+"""Settings of older checkpoints of supervised training, at values which changed nothing; terms have them now."""
+
+
+def _without_older(saved: Any) -> Any:
+    if not isinstance(saved, dict) or not OLDER.items() <= saved.items():
+        return saved
+    return {key: value for key, value in saved.items() if key not in OLDER}
+
+
+def identity(learner: nn.Module, collection: Collection, settings: Any) -> dict[str, Any]:
     """What must agree between a checkpoint and the run that resumes from it."""
     shapes = {name: list(value.shape) for name, value in learner.state_dict().items()}
     return {

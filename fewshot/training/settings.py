@@ -10,7 +10,7 @@ from fewshot.errors import FewShotError
 from fewshot.plumbing.number_checks import keep_finite_numbers, keep_whole_numbers, seed_number, truth_value
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
-SCHEDULES = ("halve", "steps", "linear", "cosine", "constant")
+SCHEDULES = ("halve", "steps", "linear", "cosine", "constant", "inverse")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,8 @@ class TrainingSettings:
         momentum: Of ``"sgd"``.
         weight_decay: Of the optimiser.
         schedule: ``"halve"`` every ``halve_every`` steps; ``"steps"``: a tenth after half and after three quarters;
-            ``"linear"`` or ``"cosine"`` to 0 at the end; ``"constant"``.
+            ``"linear"`` or ``"cosine"`` to 0 at the end; ``"constant"``; ``"inverse"``: times ``(1 + 10 p)^-0.75`` at the
+            share ``p`` of all steps (Ganin et al. 2016, section 5.2.2).
         halve_every: Steps after which the learning rate is halved, again and again; 0 keeps it.
         clip: Largest norm of the gradient; none when left out.
         average: Share that an exponential average of the weights keeps in every step; that average is validated and
@@ -77,6 +78,7 @@ def learning_rate(settings: TrainingSettings, step: int) -> float:
         "linear": 1 - done,
         "cosine": (1 + math.cos(math.pi * done)) / 2,
         "constant": 1.0,
+        "inverse": math.pow(1 + 10 * done, -0.75),
     }
     return settings.learning_rate * factor[settings.schedule]
 

@@ -1,11 +1,12 @@
-"""Supervised pre-training: cross-entropy on the base classes, before episodes or instead of them.
+"""Supervised pre-training: a sum of terms on items of the base classes, before episodes or instead of them.
 
 Step ``t`` sees items ``t * batch_size .. (t + 1) * batch_size - 1`` of a row of permutations of all items, one an epoch,
-each fixed by (seed, epoch). Several processes share the items of a step.
+each fixed by (seed, epoch); as many rows of a pool, where there is one, come from a list of its own, fixed by (seed,
+"pool", epoch). Several processes share the items of a step.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,20 @@ import torch
 from accelerate import Accelerator
 from jaxtyping import Float, Integer
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, kl_div, linear, normalize
+from torch.nn.functional import linear, normalize
 
 from fewshot.contract import prepare
 from fewshot.datasets.collection import Collection
 from fewshot.errors import FewShotError
 from fewshot.plumbing.number_checks import keep_finite_numbers, keep_whole_numbers
 from fewshot.tasks.required import require_collection
-from fewshot.training.augment.rotation import rotate
 from fewshot.training.loop import default_accelerator, optimise, require_trainable
 from fewshot.training.progress import Progress, TrainingState
 from fewshot.training.settings import TrainingSettings
+from fewshot.training.terms.cross_entropy import CrossEntropy
+from fewshot.training.terms.step import Step, Term, check_terms, described, held, prepared, total
+
+POOL = int.from_bytes(b"pool", "big")
 
 
 @dataclass(frozen=True)
@@ -34,10 +38,6 @@ class SupervisedTraining(TrainingSettings):
     Attributes:
         batch_size: Items of a step.
         cosine: Logits are ``cosine · cos(z, w)``, as in Baseline++; a plain linear head when left out.
-        rotation: Weight of a second loss: which quarter turn of four each image was given (Gidaris et al. 2018). All
-            four turns of an image are shown, as in Mangla et al. (2020).
-        distil: Weight of the divergence from the teacher's predictions, 0 to 1; the cross-entropy has the rest.
-        temperature: Of both predictions in that divergence, which is multiplied by its square (Hinton et al. 2015).
 
     Raises:
         FewShotError: If a number is out of range.
@@ -45,27 +45,22 @@ class SupervisedTraining(TrainingSettings):
 
     batch_size: int = 64
     cosine: float | None = None
-    rotation: float = 0.0
-    distil: float = 0.0
-    temperature: float = 4.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         keep_whole_numbers(self, batch_size=1)
-        keep_finite_numbers(self, rotation="[0, inf)", distil="[0, 1]", temperature="(0, inf)")
         if self.cosine is not None:
             keep_finite_numbers(self, cosine="(0, inf)")
 
 
 class ClassHead(nn.Module):
-    """A backbone with linear heads for the base classes and, where asked for, for quarter turns.
+    """A backbone with a linear head for the base classes.
 
     Args:
         backbone: Turns prepared items ``(n, *item)`` into features ``(n, dim)``.
         classes: Number of base classes.
         dim: Number of features; the backbone's own ``dim`` when left out.
         cosine: Scale of cosine logits; none for linear ones.
-        turns: Whether there is a head for quarter turns.
 
     Raises:
         FewShotError: If nobody says how many features there are.
@@ -77,7 +72,6 @@ class ClassHead(nn.Module):
         classes: int,
         dim: int | None = None,
         cosine: float | None = None,
-        turns: bool = False,
     ) -> None:
         super().__init__()
         dim = dim if dim is not None else getattr(backbone, "dim", None)
@@ -85,7 +79,6 @@ class ClassHead(nn.Module):
             raise FewShotError(f"a head must know the number of features, got a {type(backbone).__name__}; pass dim")
         self.backbone, self.cosine = backbone, cosine
         self.head = nn.Linear(int(dim), classes, bias=cosine is None)
-        self.turns = nn.Linear(int(dim), 4) if turns else None
 
     def embed(self, items: Any) -> Float[Tensor, "n dim"]:
         """Features of raw items."""
@@ -105,7 +98,8 @@ def pretrain(
     collection: Collection,
     settings: SupervisedTraining,
     *,
-    teacher: ClassHead | None = None,
+    terms: Sequence[Term] | None = None,
+    pool: Collection | None = None,
     augment: Callable[[Any, torch.Generator], Any] | None = None,
     validate: Callable[[Any], float] | None = None,
     checkpoint: Path | str | None = None,
@@ -117,8 +111,9 @@ def pretrain(
     Args:
         network: Trained in place; its ``backbone`` is what learners use afterwards.
         collection: Base classes.
-        settings: Budget, optimiser, losses.
-        teacher: An earlier generation whose predictions are distilled (Furlanello et al. 2018), in eval mode.
+        settings: Budget, optimiser.
+        terms: The loss is the sum of them, see `fewshot.training.terms.step`; the cross-entropy alone when left out.
+        pool: Items without labels that terms see, such as those of another domain; its labels are never read.
         augment: ``augment(items, generator)`` changes a batch of raw items; the generator is that of the step.
         validate: Accuracy of the *backbone* on validation classes, higher is better.
         checkpoint: File to save to and to resume from; a CSV log is written beside it.
@@ -128,7 +123,7 @@ def pretrain(
     Raises:
         CheckpointError: If the checkpoint belongs to other settings, data, network or memory format.
         DataError: If the base classes are no collection.
-        FewShotError: If there is nothing to train, If classes are more or fewer than the head's, a teacher is missing or idle, or the processes cannot
+        FewShotError: If there is nothing to train, classes are more or fewer than the head's, a term is no function, or the processes cannot
             share the items of a step evenly.
     """
     if not isinstance(network, ClassHead):
@@ -138,75 +133,86 @@ def pretrain(
     require_trainable(network, validate)
     require_collection(collection)
     accelerator = accelerator or default_accelerator(settings)
-    _check(network, collection, settings, teacher, accelerator)
-    for module in (network, teacher):
-        if module is not None:
-            module.to(accelerator.device)
+    _check(network, collection, settings, accelerator)
+    terms = check_terms([CrossEntropy()] if terms is None else terms)
+    pool = None if pool is None else without_labels(pool)
     labels = torch.from_numpy(collection.labels)
 
     def shares(step: int) -> list[tuple[Any, ...]]:
-        rows = item_rows(settings, len(collection), step)
-        rows = rows[accelerator.process_index :: accelerator.num_processes]
-        items = collection.take(rows)
+        mine = slice(accelerator.process_index, None, accelerator.num_processes)
+        rows = item_rows(settings, len(collection), step)[mine]
+        items, device = collection.take(rows), accelerator.device
         if augment is not None:
-            items = augment(items, torch.Generator().manual_seed((settings.seed * 2**32 + step) % 2**63))
-        return [(items.to(accelerator.device), labels[rows].to(accelerator.device))]
+            items = augment(items, _generator(settings, step))
+        others = None if pool is None else pool.take(item_rows(settings, len(pool), step, POOL)[mine]).to(device)
+        progress = step / settings.steps
+        return [(items.to(device), labels[rows].to(device), progress, _generator(settings, step), others)]
 
     judge = None if validate is None else lambda n: validate(n.backbone)
-    return optimise(network, SupervisedLoss(network, settings, teacher), shares, collection, settings, accelerator,
-                    unit=settings.batch_size, validate=judge, checkpoint=checkpoint, report=report)  # fmt: skip
+    plain = terms == [CrossEntropy()]
+
+    def told() -> dict[str, Any]:
+        return {"terms": None if plain else described(terms), "pool": None if pool is None else pool.hash}
+
+    with held(network, terms):
+        network.to(accelerator.device)
+        return optimise(network, SupervisedLoss(network, terms), shares, collection, settings, accelerator,
+                        unit=settings.batch_size, validate=judge, checkpoint=checkpoint, report=report, told=told)  # fmt: skip
 
 
 class SupervisedLoss(nn.Module):
-    """Cross-entropy of the base classes, with the terms that the settings ask for; lower is better."""
+    """The sum of the terms as a forward pass, which is where several processes average their gradients."""
 
-    def __init__(self, network: ClassHead, settings: SupervisedTraining, teacher: ClassHead | None) -> None:
+    def __init__(self, network: ClassHead, terms: Sequence[Term]) -> None:
         super().__init__()
-        self.network, self.settings = network, settings
-        self.teacher = [] if teacher is None else [teacher.eval()]  # in a list: no parameter of what is trained
+        self.network, self.terms = network, tuple(terms)  # a tuple: modules among them are held by the network
 
-    def forward(self, items: Tensor, labels: Integer[Tensor, " n"]) -> Float[Tensor, ""]:
-        """Mean loss of a batch of raw items."""
-        turned, of_turn = items, torch.zeros_like(labels)
-        if self.network.turns is not None:
-            of_turn = torch.arange(4, device=labels.device).repeat_interleave(len(labels))
-            turned, labels = rotate(items.repeat(4, *[1] * (items.ndim - 1))[None], of_turn[None])[0], labels.repeat(4)
-        z = self.network.embed(turned)
-        logits = self.network.logits(z)
-        loss = cross_entropy(logits, labels)
-        if self.teacher:
-            share = self.settings.distil
-            loss = (1 - share) * loss + share * self._divergence(logits, turned)
-        if self.network.turns is not None:
-            loss = loss + self.settings.rotation * cross_entropy(self.network.turns(z), of_turn)
-        return loss
-
-    def _divergence(self, logits: Tensor, items: Tensor) -> Tensor:
-        """Kullback-Leibler divergence of the softened predictions from the teacher's, times the squared temperature."""
-        t = self.settings.temperature
-        with torch.no_grad():
-            wanted = (self.teacher[0].logits(self.teacher[0].embed(items)) / t).log_softmax(-1)
-        return t**2 * kl_div((logits / t).log_softmax(-1), wanted, reduction="batchmean", log_target=True)
+    def forward(
+        self,
+        items: Any,
+        labels: Integer[Tensor, " n"],
+        progress: float,
+        generator: torch.Generator,
+        pool: Any = None,
+    ) -> Float[Tensor, ""]:
+        """Loss of a batch of raw items; lower is better."""
+        items, labels = prepared(self.terms, items, labels, generator)
+        z = self.network.embed(items)
+        step = Step(items, labels, z, self.network.logits(z), progress, generator, pool)
+        if pool is not None:  # a pass of its own: what is computed for the items does not depend on the pool
+            z = self.network.embed(pool)
+            step = replace(step, pool_features=z, pool_logits=self.network.logits(z))
+        return total(self.terms, step)
 
 
-def item_rows(settings: SupervisedTraining, count: int, step: int) -> np.ndarray:
-    """Row numbers of the items of a step: a window of permutations that follow one another."""
+def without_labels(pool: Collection) -> Collection:
+    """A collection whose items all have the one class ``pool``: what is computed of it cannot depend on labels."""
+    return Collection(pool.items, np.zeros(len(pool), np.int64), ("pool",), name=pool.name)
+
+
+def _generator(settings: SupervisedTraining, step: int) -> torch.Generator:
+    return torch.Generator().manual_seed((settings.seed * 2**32 + step) % 2**63)
+
+
+def item_rows(settings: SupervisedTraining, count: int, step: int, *stream: int) -> np.ndarray:
+    """Row numbers of the items of a step: a window of permutations that follow one another.
+
+    Args:
+        settings: Seed and batch size.
+        count: Number of items in all.
+        step: Counted from 0.
+        stream: Number of another list than that of the labelled items.
+    """
     start, size = step * settings.batch_size, settings.batch_size
     epochs = range(start // count, (start + size - 1) // count + 1)
-    orders = [np.random.default_rng((settings.seed, epoch)).permutation(count) for epoch in epochs]
+    orders = [np.random.default_rng((settings.seed, *stream, epoch)).permutation(count) for epoch in epochs]
     return np.concatenate(orders)[start - epochs[0] * count :][:size]
 
 
-def _check(
-    network: ClassHead, collection: Collection, settings: SupervisedTraining, teacher: Any, accelerator: Accelerator
-) -> None:
+def _check(network: ClassHead, collection: Collection, settings: SupervisedTraining, accelerator: Accelerator) -> None:
     classes = network.head.out_features
     if classes != len(collection.class_names):
         raise FewShotError(f"the head must have a row a class, {len(collection.class_names)}, got {classes}")
-    if (teacher is None) == (settings.distil > 0):
-        raise FewShotError(f"a teacher and distil above 0 go together, got distil {settings.distil} and {teacher}")
-    if (network.turns is None) == (settings.rotation > 0):
-        raise FewShotError(f"rotation above 0 and a head for turns go together, got rotation {settings.rotation}")
     if settings.batch_size % accelerator.num_processes:
         raise FewShotError(
             f"batch_size must be a multiple of the {accelerator.num_processes} processes, got {settings.batch_size}"

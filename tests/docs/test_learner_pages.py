@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -12,8 +14,9 @@ def test_pages_say_what_the_records_say():
     assert done.returncode == 0, done.stderr
 
 
-def test_the_table_of_choosing_rules_is_that_of_its_record():
+@pytest.mark.parametrize("script", ["choosing.py", "deep_adaptation.py"])
+def test_a_table_of_a_benchmark_is_that_of_its_results(script):
     done = subprocess.run(
-        [sys.executable, ROOT / "benchmarks/choosing.py", "--check"], capture_output=True, text=True, cwd=ROOT
+        [sys.executable, ROOT / "benchmarks" / script, "--check"], capture_output=True, text=True, cwd=ROOT
     )
     assert done.returncode == 0, done.stderr

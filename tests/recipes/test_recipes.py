@@ -325,6 +325,25 @@ def test_a_backbone_is_pre_trained_and_the_records_tell_of_it(recipe, tmp_path):
     assert any(line.startswith("resuming") for line in told) and again[0].correct == first[0].correct
 
 
+def test_terms_of_a_loss_by_name(recipe, tmp_path):
+    path = pretrained(recipe, "only")
+    plain = load_recipe(path)
+    assert "terms" not in plain.model_dump()["pretraining"]  # settings of records from before there were terms
+    short = run_recipe(path, tmp_path / "out", {"pretraining.rotation": "0.5"})
+    listed = run_recipe(path, tmp_path / "out2", {"pretraining.terms": "[cross-entropy, {rotation: 0.5}]"})
+    assert short[0].correct == listed[0].correct
+    assert listed[0].training.budget["terms"] == ["cross-entropy", {"rotation": 0.5}]
+    assert "terms" not in short[0].training.budget and short[0].training.budget["rotation"] == 0.5
+    weights = [rebuild_learner(record).state_dict() for record in (short[0], listed[0])]
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+    first = load_recipe(path, {"pretraining.terms": "[{cross-entropy: 1}]"})
+    assert checkpoint_path(first, "pretraining") != checkpoint_path(plain, "pretraining")
+    with pytest.raises(RecipeError, match="the term must be a known name, got 'rotatio'; did you mean 'rotation'"):
+        load_recipe(path, {"pretraining.terms": "[rotatio]"})
+    with pytest.raises(RecipeError, match="got both 'rotation' and 'terms'"):
+        load_recipe(path, {"pretraining.terms": "[cross-entropy]", "pretraining.rotation": "0.5"})
+
+
 def test_pre_training_comes_before_episodes(recipe, tmp_path):
     both = run_recipe(pretrained(recipe, "and trained"), tmp_path / "out")
     assert both[0].training.budget["pretraining"]["steps"] == 4 and both[0].training.budget["episodes"] == 6

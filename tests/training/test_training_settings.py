@@ -40,6 +40,7 @@ def test_schedules_are_torchs_own():
         "linear": torchs(lambda o: kinds.LinearLR(o, 1.0, 0.0, 8)),
         "cosine": torchs(lambda o: kinds.CosineAnnealingLR(o, 8)),
         "constant": [2.0] * 8,
+        "inverse": torchs(lambda o: kinds.LambdaLR(o, lambda step: 1 / (1 + 10 * step / 8) ** 0.75)),
     }
     for schedule, wanted in expected.items():
         np.testing.assert_allclose(rates(schedule=schedule, halve_every=3), wanted, rtol=1e-12, err_msg=schedule)
@@ -52,6 +53,9 @@ def test_schedules_are_torchs_own():
         ("linear", lambda t: 2.0 * (1 - (t + 1) / 8)),
         ("cosine", lambda t: 2.0 * (1 + math.cos(math.pi * t / 7)) / 2),
         ("steps", lambda t: 2.0 * 0.1 ** ((t > 4) + (t > 6))),
+        ("inverse", lambda t: 2.0 / (1 + 10 * t) ** 0.75),
+        ("inverse", lambda t: 2.0 / (1 + 10 * t / 8)),
+        ("inverse", lambda t: 2.0 / (1 + t / 8) ** 0.75),
     ],
 )
 def test_schedules_a_slip_away_differ(schedule, slip):
