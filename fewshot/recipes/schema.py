@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_valid
 
 from fewshot.episodes import EpisodeSpec
 from fewshot.errors import FewShotError
-from fewshot.recipes.file_names import FileName
+from fewshot.plumbing.file_names import FileName
 from fewshot.training.terms.index import named_term
 
 

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from fewshot.recipes.file_names import FileName
+from fewshot.plumbing.file_names import FileName
 
 
 class _Section(BaseModel):

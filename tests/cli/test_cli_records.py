@@ -512,12 +512,7 @@ def test_the_page_on_recipes_names_every_recipe_whose_records_need_training_to_b
     from fewshot.backbones.index import load_backbone
 
     root, shipped = request.config.rootpath, load_backbone("conv4-omniglot").fingerprint()
-    told = (
-        (root / "docs" / "recipes.md")
-        .read_text("utf-8")
-        .split("**After training**")[1]
-        .split("\n\n")[0]
-    )
+    told = (root / "docs" / "recipes.md").read_text("utf-8").split("**After training**")[1].split("\n\n")[0]
     need = set()
     for path in (root / "benchmarks" / "results").rglob("*.json"):
         content = json.loads(path.read_text("utf-8"))
