@@ -104,7 +104,19 @@ def command_of(record: AnyRecord) -> str:
             return ""
         label = (record.settings or {}).get("label")
         return shlex.join(["fewshot-bench", "run", record.recipe, *(["--only", str(label)] if label else [])])
-    if isinstance(record, ZeroShotRecord) or not record.episodes.spec or not set(record.episodes.spec) <= set(FLAGS):
+    return _without_recipe(record)
+
+
+@singledispatch
+def _without_recipe(record: Any) -> str:
+    """The command ``evaluate`` with its options; nothing where it has none for the record."""
+    return ""
+
+
+@_without_recipe.register
+def _(record: Record) -> str:
+    spec = record.episodes.spec
+    if not spec or not set(spec) <= set(FLAGS):
         return ""
     return shlex.join(["fewshot-bench", "evaluate", *_evaluate_options(record)])
 
