@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 import torch
 
 from fewshot.training.terms.step import Step
@@ -18,6 +19,11 @@ def two_domains(n: int = 7, m: int = 5, dim: int = 3, classes: int = 4, progress
     of_items, of_pool = drawn(n, dim), drawn(m, dim)
     logits, pool_logits = drawn(n, classes), drawn(m, classes)
     return Step(None, labels, of_items, logits, progress, generator, None, of_pool + 0.5, pool_logits)
+
+
+def planted(*slips: Any) -> list[Any]:
+    """Wrong formulas as parameters of a test that must notice each."""
+    return [pytest.param(slip, marks=pytest.mark.slip, id=str(slip)) for slip in slips]
 
 
 def numbers(*tensors: Any) -> list[Any]:

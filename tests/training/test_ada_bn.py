@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from term_steps import planted
 from torch import nn
 
 from fewshot.backbones.conv4 import Conv4
@@ -45,7 +46,7 @@ def slow(net, x, slip=None):
     return found, x
 
 
-@pytest.mark.parametrize("slip", [None, *SLIPS])
+@pytest.mark.parametrize("slip", [None, *planted(*SLIPS)])
 def test_statistics_are_those_of_the_whole_target(slip):
     net, pool = network(), target()
     found, answers = slow(net, pool.items.numpy(), slip)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.neighbors import KNeighborsClassifier
-from term_steps import numbers, two_domains
+from term_steps import numbers, planted, two_domains
 from test_supervised import network, settings
 from test_training import made, same, weights
 
@@ -41,7 +41,7 @@ def slow(term, source, pool, halved=False, swapped=False):
     return sum(means) / (2 if halved else 1)
 
 
-@pytest.mark.parametrize("slip", [{}, {"halved": True}, {"swapped": True}], ids=str)
+@pytest.mark.parametrize("slip", [{}, *planted({"halved": True}, {"swapped": True})], ids=str)
 def test_the_loss_written_out(slip):
     term, step = made_term(), two_domains()
     wanted = slow(term, *numbers(step.features, step.pool_features), **slip)
@@ -62,7 +62,7 @@ def numeric(f, x, h=1e-6):
 FACTOR = 2 / (1 + math.exp(-10 * 0.25)) - 1
 
 
-@pytest.mark.parametrize("factor", [-FACTOR, FACTOR, -1.0, -FACTOR / 2])
+@pytest.mark.parametrize("factor", [-FACTOR, *planted(FACTOR, -1.0, -FACTOR / 2)])
 def test_features_get_the_gradient_times_minus_the_published_factor(factor):
     term, step = made_term(), two_domains(progress=0.25)
     term(step).backward()
@@ -71,7 +71,7 @@ def test_features_get_the_gradient_times_minus_the_published_factor(factor):
     assert np.allclose(step.features.grad.numpy(), wanted, atol=1e-8) == (factor == -FACTOR)
 
 
-@pytest.mark.parametrize("factor", [1.0, -1.0, FACTOR, -FACTOR])
+@pytest.mark.parametrize("factor", [1.0, *planted(-1.0, FACTOR, -FACTOR)])
 def test_the_domain_classifier_gets_the_gradient_as_it_is(factor):
     term, step = made_term(), two_domains(progress=0.25)
     term(step).backward()
@@ -93,7 +93,7 @@ def test_the_published_schedule():
     assert made_term().reversal is rising and made_term().weight == 1.0
 
 
-@pytest.mark.parametrize("slip", [None, "reversal", "rows of the pool"])
+@pytest.mark.parametrize("slip", [None, *planted("reversal", "rows of the pool")])
 def test_without_reversal_the_network_is_bit_equal_to_a_plain_one(slip):
     plain, ours = network(), network()
     term = DANN(ours.head.in_features, hidden=(6,), reversal=0.1 if slip == "reversal" else 0.0).double()

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from term_steps import numbers, two_domains
+from term_steps import numbers, planted, two_domains
 
 from fewshot.errors import FewShotError
 from fewshot.training.terms.deep_coral import DeepCORAL
@@ -21,7 +21,7 @@ def slow(a, b, *, ddof=1, quarter=4, power=2, rooted=False):
 
 
 @pytest.mark.parametrize("layer", ["logits", "features"])
-@pytest.mark.parametrize("slip", [{}, *SLIPS], ids=str)
+@pytest.mark.parametrize("slip", [{}, *planted(*SLIPS)], ids=str)
 def test_the_loss_written_out(layer, slip):
     step = two_domains()
     of = (step.logits, step.pool_logits) if layer == "logits" else (step.features, step.pool_features)

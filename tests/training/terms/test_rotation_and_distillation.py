@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import log_softmax
+from term_steps import planted
 from test_supervised import network, rotation, settings
 from test_training import made
 from torch.nn import functional
@@ -49,7 +50,7 @@ def plain_loop(net, turns, teacher, chosen, share, weight):
         adam.step()
 
 
-@pytest.mark.parametrize("slip", [None, "weight", "share", "order"])
+@pytest.mark.parametrize("slip", [None, *planted("weight", "share", "order")])
 def test_weights_are_bit_equal_to_the_plain_loop(slip):
     ours, chosen = single(network()), settings(clip=1.0)
     turns, teacher = rotation(ours).float(), single(network(seed=1)).eval()
@@ -89,7 +90,7 @@ def numpy_loss(net, turns, items, labels, teacher, weight, distil, temperature):
 SLIPS = [{"temperature": 3.0}, {"distil": 0.7}, {"weight": 0.4}]
 
 
-@pytest.mark.parametrize("slip", [{}, *SLIPS], ids=str)
+@pytest.mark.parametrize("slip", [{}, *planted(*SLIPS)], ids=str)
 def test_the_terms_of_the_loss_written_out(slip):
     net, teacher = network().eval(), network(seed=1).eval()
     turns, generator = rotation(net), torch.Generator().manual_seed(0)
