@@ -42,7 +42,7 @@ def tune(
         str | None,
         typer.Option(help="Validation classes; without it: val, or val:SEED for data without splits. Never test."),
     ] = None,
-    base: Annotated[str | None, typer.Option(help="Split whose classes the learner sees beforehand.")] = None,
+    base: Annotated[str | None, typer.Option(help="Split with the base classes of the learner.")] = None,
     backbone_option: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="An option of the backbone.")] = [],  # noqa: B006
     data_option: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="An option of the data.")] = [],  # noqa: B006
     device: OnDevice = "cpu",
