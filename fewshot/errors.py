@@ -8,7 +8,7 @@ turns any of them into one sentence and exit code 2::
     ├── ShapeError              arrays do not fit each other
     ├── NotFittedError          a learner needs base classes that it has not seen
     ├── LeakageError            a claim about what was seen or used does not hold
-    ├── StatisticsError         an interval or test is asked of data that cannot give it
+    ├── StatisticsError         the data cannot give the interval or test
     ├── DataError               files or arrays are not what they should be
     │   └── MissingDataError    nothing is there: says what to put where
     ├── UnknownNameError        no such dataset, learner, backbone or recipe
@@ -57,7 +57,7 @@ class LeakageError(FewShotError):
 
 
 class StatisticsError(FewShotError):
-    """An interval or a test is asked of data that cannot give it."""
+    """The data cannot give the interval or the test."""
 
 
 class DataError(FewShotError):

@@ -24,10 +24,11 @@ IMAGES, MOST_SHOWN = "timm:tf_efficientnet_lite0", 48
 def audit(
     data: Annotated[str, typer.Argument(help="Name of a data set, a folder of class folders, .zip, .npz or .csv.")],
     backbone: Annotated[
-        str | None, typer.Option(help="Name of a backbone; left out: EfficientNet-Lite0 for images, MiniLM for texts.")
+        str | None,
+        typer.Option(help="Name of a backbone; without it: EfficientNet-Lite0 for images, MiniLM for texts."),
     ] = None,
     threshold: Annotated[
-        float | None, typer.Option(help="Least cosine; left out: the largest that finds 95 % of planted copies.")
+        float | None, typer.Option(help="Least cosine; without it: the largest that finds 95 % of planted copies.")
     ] = None,
     data_option: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="An option of the data.")] = [],  # noqa: B006
     sheet: Annotated[Path | None, typer.Option(help="Picture of the nearest pairs, .png, .svg or .pdf.")] = None,
@@ -36,8 +37,8 @@ def audit(
 ) -> None:
     """Search for near-duplicates across splits.
 
-    Counts the items of each split that have a near-duplicate in another. A screening: look at the pairs. Exit code 1
-    if there are any.
+    Counts the items of each split that have a near-duplicate in another. Look at the pairs: this is a screening.
+    Exit code 1 if there are any.
     """
     from fewshot.backbones.index import load_backbone
     from fewshot.datasets.index import load_dataset

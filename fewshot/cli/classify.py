@@ -40,11 +40,11 @@ def classify(
     ],
     query: Annotated[
         Path,
-        typer.Argument(help="What to label: a folder of images, .zip, an image, .csv, .tsv, .jsonl, .txt or .npz."),
+        typer.Argument(help="Items to label: a folder of images, .zip, an image, .csv, .tsv, .jsonl, .txt or .npz."),
     ],
     backbone: Annotated[
         str | None,
-        typer.Option(help="Name of a backbone; left out: efficientnet-lite0, or all-MiniLM-L6-v2 for texts."),
+        typer.Option(help="Name of a backbone; without it: efficientnet-lite0, or all-MiniLM-L6-v2 for texts."),
     ] = None,
     learner: Annotated[str | None, typer.Option(help="Name of a learner.", show_default="logistic-regression")] = None,
     option: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="An option of the learner; repeatable.")] = [],  # noqa: B006
@@ -55,10 +55,10 @@ def classify(
         ),
     ] = [],  # noqa: B006
     reject_below: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Give no label where its probability lies below.")
+        float | None, typer.Option(min=0, max=1, help="Give no label with a probability below this.")
     ] = None,
     coverage: Annotated[
-        float | None, typer.Option(help="Give also the set of labels that holds the true one this often: 0.9.")
+        float | None, typer.Option(help="Also give a set of labels that holds the true one this often, such as 0.9.")
     ] = None,
     save: Annotated[Path | None, typer.Option(help=f"File for the classifier; ends in {SAVED}.")] = None,
     csv: Annotated[Path | None, typer.Option(help="File for the answers.")] = None,
@@ -69,7 +69,7 @@ def classify(
 ) -> None:
     """Label your own images or texts from a few examples of each class.
 
-    Prints a label for each item with its probability. Nothing is trained; examples are embedded, and a small
+    Prints a label for each item, with its probability. No network is trained: examples are embedded, and a small
     classifier is fitted to them.
     """
     from fewshot.figures.accuracy import require_ending

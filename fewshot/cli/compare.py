@@ -17,14 +17,14 @@ EXAMPLES = (
 def compare(
     records: RecordPaths,
     reference: Annotated[
-        str | None, typer.Option(help="Name of the record that the others are compared with; the first when left out.")
+        str | None, typer.Option(help="Record to compare the others with; without it: the first.")
     ] = None,
-    level: Annotated[float, typer.Option(help="Of the intervals of the differences.")] = 0.95,
+    level: Annotated[float, typer.Option(help="Level of the intervals of the differences.")] = 0.95,
     as_json: AsJson = False,
 ) -> None:
     """Compare records on the same episodes.
 
-    Prints the paired difference of each to a reference. Refused where records do not share their episodes.
+    Prints the paired difference of each to a reference. Records that do not share their episodes are refused.
     """
     from fewshot.cli.terminal.reading import read_records
     from fewshot.tables.compared import compared

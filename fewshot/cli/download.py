@@ -23,7 +23,7 @@ def download(
 ) -> None:
     """Fetch a data set and verify it.
 
-    What is there already is verified only. No other command uses the network for data.
+    What is there already is only verified. No other command uses the network for data.
     """
     from fewshot.datasets.download import download as fetch
 

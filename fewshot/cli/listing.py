@@ -33,7 +33,7 @@ class Kind(StrEnum):
 
 def list_names(
     kind: Annotated[Kind, typer.Argument(help="What to list.")],
-    family: Annotated[str | None, typer.Option(help="Only those of one family.")] = None,
+    family: Annotated[str | None, typer.Option(help="Only names of one family.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """List what there is, a line each.

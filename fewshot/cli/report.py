@@ -29,15 +29,17 @@ def report(
     out: Annotated[Path, typer.Option(help="The page.")] = Path("report.html"),
     reference: Annotated[
         str | None,
-        typer.Option(help="Method that the others are compared with; the recipe's, or the first, when left out."),
+        typer.Option(help="Method to compare the others with; without it: the recipe's, or the first."),
     ] = None,
-    title: Annotated[str | None, typer.Option(help="Of the page; made from the data when left out.")] = None,
-    episodes: Annotated[int, typer.Option(min=0, help="How many to show, from the hardest to the easiest.")] = 3,
+    title: Annotated[str | None, typer.Option(help="Title of the page; without it, made from the data.")] = None,
+    episodes: Annotated[
+        int, typer.Option(min=0, help="Number of episodes to show, from the hardest to the easiest.")
+    ] = 3,
     recompute: Annotated[
-        bool, typer.Option("--recompute", help="Compute answers of shown episodes that do not lie beside the record.")
+        bool, typer.Option("--recompute", help="Compute answers of shown episodes that are not beside the record.")
     ] = False,
     training: Annotated[
-        list[Path], typer.Option(help="A run's training.csv; those beside records are taken anyway; repeatable.")
+        list[Path], typer.Option(help="A run's training.csv; repeatable. Those beside records are taken anyway.")
     ] = [],  # noqa: B006
     figures: Annotated[Path | None, typer.Option(help="Folder for the figures as PNG, SVG and PDF.")] = None,
     as_json: AsJson = False,

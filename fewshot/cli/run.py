@@ -22,16 +22,17 @@ def run(
         list[str], typer.Option("--set", metavar="KEY=VALUE", help="Another value for a dotted key; repeatable.")
     ] = [],  # noqa: B006
     out: Out = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes that share the learners, where there are many.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that share the learners of a recipe with many.")] = 1,
     only: Annotated[
-        list[str], typer.Option("--only", metavar="LABEL", help="A learner, where there are many; repeatable.")
+        list[str],
+        typer.Option("--only", metavar="LABEL", help="Label of a learner, in a recipe with many; repeatable."),
     ] = [],  # noqa: B006
     again: Again = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a recipe.
 
-    Trains or resumes, evaluates every row, writes the records. A run that was stopped goes on where it was.
+    Trains or resumes, evaluates every row, writes the records. A stopped run continues where it was.
     """
     from fewshot.cli.terminal.progress import training_line
     from fewshot.recipes.board import write_board

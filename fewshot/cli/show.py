@@ -21,13 +21,13 @@ EXAMPLES = (
 def show(
     records: RecordPaths,
     per_class: Annotated[bool, typer.Option("--per-class", help="Accuracy of each class, worst first.")] = False,
-    confusion: Annotated[bool, typer.Option("--confusion", help="Queries of each class by answer.")] = False,
+    confusion: Annotated[bool, typer.Option("--confusion", help="Queries of each class, by answer.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Print everything that records say.
 
-    Every interval with what it speaks of, the fifth percentile, calibration, AUROC and FPR95 where open classes were
-    asked, notes, and how it was made.
+    Every interval with what it speaks of, the fifth percentile, calibration, AUROC and FPR95 for open classes,
+    notes, and how the record was made.
     """
     from fewshot.cli.terminal.reading import record_files
 

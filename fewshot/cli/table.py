@@ -39,7 +39,7 @@ def table(
     name: Annotated[
         str | None,
         typer.Argument(
-            help="PAPER/TABLE; all names when left out. FILE.yaml/TABLE, or FILE.yaml, of a paper of your own."
+            help="PAPER/TABLE; without it: all names. FILE.yaml/TABLE, or FILE.yaml, for a paper of your own."
         ),
     ] = None,
     records: Annotated[
@@ -50,16 +50,16 @@ def table(
         ),
     ] = None,
     run_missing: Annotated[
-        bool, typer.Option("--run-missing", help="First make the records that are missing or stale; may take hours.")
+        bool, typer.Option("--run-missing", help="First make missing or stale records; may take hours.")
     ] = False,
     form: Annotated[Format, typer.Option("--format", help="Form of the table.")] = Format.text,
     as_json: AsJson = False,
 ) -> None:
     """Set a published table beside what was measured here.
 
-    Prints the published number, what others got, ours over episodes and over training runs, the difference with its 90 %
-    interval, and a verdict: reproduced, different, undecided, under-trained, stale, or no record. Tables of deterministic
-    results say which cells are the same to the digit.
+    Prints the published number, those of others, ours over episodes and over training runs, the difference with its
+    90 % interval, and a verdict: reproduced, different, undecided, under-trained, stale, or no record. Tables of
+    deterministic results show which cells are the same to the digit.
     """
     from fewshot.plumbing.files import packaged
     from fewshot.recipes.papers import judged_cells, known_records

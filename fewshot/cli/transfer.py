@@ -39,7 +39,7 @@ def transfer(
     backbone: Annotated[
         str | None,
         typer.Option(
-            help="Name of a backbone; left out: efficientnet-lite0, or all-MiniLM-L6-v2 for texts; none for rows."
+            help="Name of a backbone; without it: efficientnet-lite0, or all-MiniLM-L6-v2 for texts; none for rows."
         ),
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="File for the answers.")] = None,
@@ -48,8 +48,9 @@ def transfer(
 ) -> None:
     """Answer for a target without labels, by a source with labels.
 
-    The learner adapts to all items of the target. With some labels, which only judge, it says whether adaptation helps,
-    hurts, or makes no difference that can be seen, beside the same classifier without adaptation.
+    The learner adapts to all items of the target. Some labels of the target only judge: they tell whether
+    adaptation helps, hurts, or makes no difference that can be seen, compared with the same classifier without
+    adaptation.
     """
     from fewshot.plumbing.files import require_writable_files
 

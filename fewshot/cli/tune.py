@@ -23,7 +23,7 @@ VALIDATION = ("val", "validation")
 
 def tune(
     data: Annotated[
-        str, typer.Option(help="Name of a data set, or a path; half of the classes validate without splits.")
+        str, typer.Option(help="Name of a data set, or a path; without splits, half of the classes validate.")
     ],
     learner: Annotated[str, typer.Option(help="Name of a learner; see: fewshot-bench list learners.")],
     option: Annotated[
@@ -31,7 +31,7 @@ def tune(
     ],
     backbone: Annotated[
         str | None,
-        typer.Option(help="Name of a backbone; left out: pixels and arrays in one row; 'none': items as they are."),
+        typer.Option(help="Name of a backbone; without it: pixels and arrays as rows; 'none': items as they are."),
     ] = None,
     way: Annotated[int, typer.Option(help="Classes of an episode.")] = 5,
     shot: Annotated[int, typer.Option(help="Support items of each class; 0 is zero-shot.")] = 1,
@@ -39,9 +39,10 @@ def tune(
     episodes: Annotated[int, typer.Option(min=2, help="Number of episodes; all candidates get the same.")] = 600,
     seed: Annotated[int, typer.Option(help="Names the list of episodes.")] = 0,
     split: Annotated[
-        str | None, typer.Option(help="Validation classes; left out: val, or val:SEED without splits. Never test.")
+        str | None,
+        typer.Option(help="Validation classes; without it: val, or val:SEED for data without splits. Never test."),
     ] = None,
-    base: Annotated[str | None, typer.Option(help="Split whose classes the learner sees beforehand.")] = None,
+    base: Annotated[str | None, typer.Option(help="Split with the base classes of the learner.")] = None,
     backbone_option: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="An option of the backbone.")] = [],  # noqa: B006
     data_option: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="An option of the data.")] = [],  # noqa: B006
     device: OnDevice = "cpu",

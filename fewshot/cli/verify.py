@@ -21,17 +21,17 @@ EXAMPLES = (
 
 def verify(
     records: RecordPaths,
-    episodes: Annotated[int, typer.Option(min=1, help="How many episodes of each record to compute anew.")] = 50,
-    seed: Annotated[int, typer.Option(min=0, help="Of their random choice.")] = 0,
+    episodes: Annotated[int, typer.Option(min=1, help="Number of episodes of each record to compute anew.")] = 50,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of their random choice.")] = 0,
     without_answers: Annotated[
-        bool, typer.Option("--without-answers", help="Check the counts alone, where the answers were not kept.")
+        bool, typer.Option("--without-answers", help="Check only the counts, if the answers were not kept.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Check that the answers of records hold.
 
     Reads the answers beside each record, and computes random episodes anew. Exit code 1 if a record does not hold,
-    2 if one cannot be checked because data or weights are not here.
+    2 if one cannot be checked because data or weights are missing.
     """
     from fewshot.cli.terminal.reading import record_files
 

@@ -138,7 +138,7 @@ class Collection:
         """Several collections as one: a view, which gathers rows from its sources and copies none.
 
         Classes are matched by name. Each source keeps its name, its hash and its origin, so that one class of two
-        sources is two classes to whoever asks what was seen in training. Every part is a split, and so is every split
+        sources counts as two classes among those seen in training. Every part is a split, and so is every split
         of a part, as ``"part/split"``. Names of items come along where all parts have them; groups and descriptors
         must agree.
 

@@ -1,4 +1,4 @@
-"""Fetching data sets: the only code here that uses the network, and only when asked."""
+"""Fetching data sets: the only code here that uses the network, and only on request."""
 
 import http.client
 import os
@@ -78,7 +78,7 @@ def download(name: str, root: str | Path, base: str | None = None) -> Path:
 
     Raises:
         UnknownNameError: If there is no such data set to fetch.
-        DataError: If there is no network, the disk is full, or what came is not the data set.
+        DataError: If there is no network, the disk is full, or the files are not the data set.
     """
     if name not in SOURCES:
         raise unknown("dataset to download", name, SOURCES)

@@ -107,7 +107,7 @@ def group_by_shape(episodes: Sequence[IndexEpisodes]) -> Iterator[IndexEpisodes]
 
 
 def check_range(start: int, count: int, length: int, what: str) -> None:
-    """Raise unless a list has all the episodes that are asked for.
+    """Raise unless a list has all requested episodes.
 
     Raises:
         EpisodeError: Says how many there are.

@@ -7,7 +7,7 @@ from fewshot.plumbing.files import digest
 
 
 def manifest_line(content: Iterable[bytes], names: Iterable[object], what: str, start: int, count: int) -> str:
-    """The line: version of the draws, hash of all that decides rows, what was asked for, and the range.
+    """The line: version of the draws, hash of all that decides rows, the spec, and the range.
 
     Args:
         content: Labels, or the episodes themselves, as bytes.

@@ -73,7 +73,7 @@ def make_source(
     """The source for a spec, checked; arguments as of `EpisodeSampler`.
 
     Raises:
-        EpisodeError: If labels are wrong, classes do not match, or the spec asks for more than there is.
+        EpisodeError: If labels are wrong, classes do not match, or the spec needs more than there is.
     """
     support = Pools(labels, class_names)
     query = None if query_labels is None else Pools(query_labels, class_names)

@@ -26,10 +26,10 @@ class EpisodeSpec:
             then shared out by Dirichlet(dirichlet), never clipped: shares that some class
             cannot fill are rejected and drawn again, for the same classes.
         within_group: All classes of an episode come from one group (an alphabet).
-        open_way: Further classes that are only asked, labelled ``way``.
+        open_way: Further classes that are only queried, labelled ``way``.
         open_query: Queries of each open class; as many as of a known class when left out.
         unlabelled: Items of each class in a pool without labels.
-        distractors: Further classes in that pool that no query asks for.
+        distractors: Further classes in that pool that no query belongs to.
         disjoint: No item is used twice in the whole list of episodes, which then ends.
         rule: ``"fixed"``, or ``"meta-dataset"`` for the sampling rule of
             Triantafillou et al. (2020), section 3.2; see `EpisodeSpec.meta_dataset`.

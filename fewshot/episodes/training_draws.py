@@ -21,7 +21,7 @@ def training_draws(
     count: int,
     seed: int = 0,
 ) -> FixedEpisodes:
-    """Episodes with all classes of a training part, each of which asks every item of the test part.
+    """Episodes with all classes of a training part, each of which queries every item of the test part.
 
     The examples of a draw with fewer shots are among those of the same draw with more: their accuracies are paired.
 
@@ -29,13 +29,13 @@ def training_draws(
         labels: Class id of every item.
         splits: Rows of each part.
         support: Part from which examples are drawn.
-        query: Part that is asked.
+        query: Part that is queried.
         shot: Examples of each class.
         count: Number of draws.
         seed: Names the list of draws.
 
     Raises:
-        EpisodeError: If a part is absent, a class that is asked has no example, or one has too few.
+        EpisodeError: If a part is absent, a queried class has no example, or one has too few.
     """
     shot, count = (whole_number(name, n, 1, error=EpisodeError) for name, n in (("shot", shot), ("count", count)))
     seed = seed_number(seed, EpisodeError)

@@ -33,7 +33,7 @@ from fewshot.plumbing.number_checks import seed_number
 
 
 class UnfittedError(NotFittedError, SklearnNotFittedError):  # type: ignore[misc]
-    """The classifier was asked before ``fit``; scikit-learn knows it as its own error too."""
+    """The classifier was used before ``fit``; scikit-learn knows this as its own error too."""
 
 
 class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -317,7 +317,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _fitted(self) -> Model:
         if not self.__sklearn_is_fitted__():
-            raise UnfittedError(f"{type(self).__name__} must be fitted before it is asked, got no fit; call fit(X, y)")
+            raise UnfittedError(f"{type(self).__name__} must be fitted before it predicts, got no fit; call fit(X, y)")
         return self.model_
 
     def __sklearn_is_fitted__(self) -> bool:

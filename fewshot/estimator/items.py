@@ -1,4 +1,4 @@
-"""What users hand over: images, texts or rows of features, told apart and made into arrays."""
+"""Items of users: images, texts or rows of features are told apart and made into arrays."""
 
 import warnings
 from collections.abc import Iterator

@@ -28,7 +28,7 @@ KEPT = 2**26  # numbers in the supports of folds that stay adapted for the next 
 
 
 class Calibration(NamedTuple):
-    """What left-out examples told.
+    """What left-out examples show.
 
     Attributes:
         temperature: Scores are divided by it before the softmax; None where that gives no probabilities.
@@ -151,7 +151,7 @@ class Model:
         return 0.0 if self.backbone is None else CLOSE
 
     def ready(self) -> "Model":
-        """The same, adapted and calibrated now, so that what is wrong is told now."""
+        """The same, adapted and calibrated now, so that errors are raised now."""
         _ = self.answer, self.calibration, self._weights
         if self.stored is None:
             self._warn_of_copies()

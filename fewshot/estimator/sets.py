@@ -3,7 +3,7 @@
 Papers: Romano, Sesia and Candès, "Classification with Valid and Adaptive Coverage", NeurIPS 2020, algorithm 2
     (CV+, here with folds of one example of each class); Vovk, Gammerman and Shafer, "Algorithmic Learning
     in a Random World", 2005 (a held-out calibration set: one fold whose learner saw none of it).
-Code: github.com/msesia/arc, ``arc/methods.py``. An intended difference: how unlikely a label is, is told by its
+Code: github.com/msesia/arc, ``arc/methods.py``. An intended difference: the strangeness of a label is measured by its
     margin to the best other label, which needs no probabilities; theirs sums probabilities.
 """
 

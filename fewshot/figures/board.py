@@ -19,7 +19,7 @@ def learners_figure(records: Sequence[Record], reference: str) -> "Figure":
     """Accuracy of every learner with its interval; higher is better. The line is the reference.
 
     Circles answer query by query, triangles look at all queries at once; hollow ones were
-    asked unbalanced queries. Learners are sorted by their mean over the balanced panels.
+    given unbalanced queries. Learners are sorted by their mean over the balanced panels.
 
     Args:
         records: Of many learners, each on one or more lists of episodes.

@@ -8,7 +8,7 @@ from torch import Tensor
 from fewshot.errors import DataError, EpisodeError, FewShotError
 
 LEAST = 1e-12
-"""Largest feature of items from which on lengths are told from 0."""
+"""Largest feature of items from which on lengths differ from 0."""
 MOST = {torch.float32: 1e18, torch.float64: 1e100}
 """Of features: squares of sums of larger ones may be infinite."""
 TOLD_APART = 8

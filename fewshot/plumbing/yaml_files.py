@@ -75,7 +75,7 @@ class YamlFile:
             raise self._refusal(model, error) from None
 
     def _refusal(self, model: type[BaseModel], error: ValidationError) -> FewShotError:
-        # an unknown key explains a missing one, so it is told first
+        # an unknown key explains a missing one, so it is reported first
         first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
         where = ".".join(str(part) for part in first["loc"]) or f"the {self.what}"
         place = f"'{self.path}', line {_line(self.tree, first['loc'])}"
@@ -84,7 +84,7 @@ class YamlFile:
         told = first["type"] in (
             "value_error",
             "missing",
-        )  # our own sentences say what came; of what is missing, nothing did
+        )  # our own sentences have the value; a missing key has none
         got = "" if told else f", got {first['input']!r}"
         return self.error(f"{place}: '{where}': {first['msg'].removeprefix('Value error, ')}{got}")
 

@@ -28,7 +28,7 @@ class LearningCurve:
         title: Where it comes from.
         steps: Of each loss.
         losses: Lower is better.
-        validated: Steps at which validation classes were asked.
+        validated: Steps at which validation classes were evaluated.
         accuracies: What came of it, fractions.
     """
 

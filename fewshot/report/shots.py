@@ -29,7 +29,7 @@ def shots_plots(results: Sequence[Result], reference: str | None) -> list[Plot]:
 
 
 def _items(record: Record) -> str:
-    """What was asked: the labels by their hash in the manifest, so that other forms of the same items count as the same."""
+    """What was queried: the labels by their hash in the manifest, so that other forms of the same items count as the same."""
     found = (
         re.search(r"items=(\w+)", record.episodes.manifest) if record.episodes.spec else None
     )  # a list names its rows

@@ -21,7 +21,7 @@ class Crossing:
         low: Lower end of the interval.
         high: Upper end.
         level: Share of repetitions that should hold the truth.
-        least: The fewest shots that were asked.
+        least: The fewest shots that were evaluated.
         most: The most.
     """
 

@@ -94,7 +94,7 @@ def exact_bound(all_right: bool, distinct_queries: int | None, level: float, est
 
     With n independent answers and a true accuracy p, all are right with
     probability p^n; the bound is the p for which that is ``1 - level`` (0.05).
-    Images that are asked again in other episodes are not new evidence, so n
+    Images that other episodes query again are not new evidence, so n
     counts different images. It is exact if answers to different images are
     independent; a shared support set makes it somewhat too narrow.
 

@@ -26,7 +26,7 @@ class ClassCounts:
 
     Attributes:
         correct: Right answers.
-        items: Items that were asked.
+        items: Items that were queried.
         answers: Whether each single answer was right, class after class; where it is known.
 
     Raises:

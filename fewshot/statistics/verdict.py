@@ -107,7 +107,7 @@ def judge(
         delta: Largest difference that counts as agreement, a fraction, fixed beforehand.
         pooled: Spread between training runs, pooled over settings of this network and data; that of these runs when left out, if
             they are three or more.
-        same_items: The paper asked the very same queries with the very same examples, so that rounding and training alone
+        same_items: The paper used exactly the same queries and examples, so that rounding and training alone
             can make a difference.
 
     Raises:

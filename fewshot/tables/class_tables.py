@@ -9,7 +9,7 @@ from fewshot.tables.record_tables import ABSENT, Table, percent
 
 
 def class_counts(true: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Class ids that were asked or answered, and the number of queries of each (row) by answer (column).
+    """Class ids that were queried or answered, and the number of queries of each (row) by answer (column).
 
     Args:
         true: Class id of each query; −1, an open class, is left out.

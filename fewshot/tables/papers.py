@@ -19,7 +19,7 @@ class _Part(BaseModel):
 
 
 class PaperCell(_Part):
-    """One published number, and what here stands beside it.
+    """One published number, and the records compared with it.
 
     Attributes:
         method: What the paper calls it.
@@ -36,7 +36,7 @@ class PaperCell(_Part):
         recipe: What makes the record: a name, or a ``.yaml`` file beside that of the paper.
         records: Names of the records, one a training run; all on the same episodes.
         short_of: What our run lacks of the published one; such a cell is under-trained.
-        same_items: Whether the paper asked the very same queries with the very same examples.
+        same_items: Whether the paper used exactly the same queries and examples.
         other_classes: Whether the paper's test classes are others than ours; such a cell is undecided at best, for how much classes
             matter is not in the interval.
         reason: Why ours is different, as far as was found.

@@ -67,7 +67,7 @@ def accuracy_cell(record: Record) -> str:
 
 
 def results_table(records: Mapping[str, Record]) -> Table:
-    """One row a record: what was judged, on what, and how it did; AUROC and FPR95 where open classes are asked."""
+    """One row a record: what was judged, on what, and how it did; AUROC and FPR95 where open classes are queried."""
     columns: tuple[str, ...] = RESULT_COLUMNS
     rows = tuple(_result_row(name, record) for name, record in records.items())
     notes = _speaks_of([record.summary for record in records.values()])
@@ -100,7 +100,7 @@ def queries_cell(record: Record) -> str:
 
 
 def mean_cell(mean: MeanInfo, signed: bool = False) -> str:
-    """A mean over episodes with its interval, in per cent; a positive one with a sign if asked for."""
+    """A mean over episodes with its interval, in per cent; a positive one with a sign if ``signed``."""
     return with_interval(mean.mean, mean.low, mean.high, signed)
 
 

@@ -34,7 +34,7 @@ class Transfer:
 
     A learner sees ``support.x`` and ``support.y`` of the source, ``support.unlabelled`` of the target, and
     ``support.domain`` (0 for the source, 1 for labelled items of the target). Labels of the target are in no object
-    that it can reach, but those that ``labelled`` asks for.
+    that it can reach, but those of ``labelled``.
 
     Attributes:
         source: Labelled items.

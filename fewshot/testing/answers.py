@@ -35,7 +35,7 @@ def require_same(trial: Trial, a: Tensor, b: Tensor, sentence: str) -> None:
 
 
 def adapting_gives_a_function_from_queries_to_scores(trial: Trial) -> None:
-    """What all others take for granted; asked of the copy in float32, so that the first call of the other is theirs."""
+    """What all others take for granted; tested on the copy in float32, so that the first call of the other is theirs."""
     learner, one = trial.single
     classify = learner.adapt(one.support)
     require_classifier(classify)
@@ -148,7 +148,7 @@ def _check_single_query(trial: Trial, one: Round) -> None:
 
 
 def an_absent_class_is_treated_as_declared(trial: Trial) -> None:
-    """``EpisodeError``, or finite scores: never NaN, never a prototype at zero that nobody asked for."""
+    """``EpisodeError``, or finite scores: never NaN, never an unwanted prototype at zero."""
     one = trial.rounds[0]
     for absent in range(one.support.n_way):
         keep = [int(k) for k in (one.support.y[0] != absent).nonzero()]

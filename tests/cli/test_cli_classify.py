@@ -52,7 +52,7 @@ def test_the_table(photos):
     lines = {line.split()[0]: line.split() for line in out.splitlines() if ".png" in line}
     assert lines["red4.png"][1] == "red" and lines["unclear.png"][1] == "–" and len(lines) == 7
     assert "nearest-mean on pixels, from 12 examples of 3 classes" in out
-    assert "left out and answered rightly: 12 of 12" in out
+    assert "left-out examples answered correctly: 12 of 12" in out
     assert "no label where its probability lies below 80 %" in out and "with coverage 90 %" in out
 
 

@@ -60,9 +60,9 @@ def test_links_lead_to_files(page):
 
 
 def absent(text):
-    """Files of this repository that a text names, NAME standing for any name, and that are not there."""
+    """Files of this repository that a text names, NAME and FAMILY standing for any name, and that are not there."""
     named = re.findall(r"`((?:docs|fewshot|scripts|tests|data)/[\w./]+)`", text)
-    return [path for path in named if not list(ROOT.glob(path.replace("NAME", "*").rstrip("/")))]
+    return [path for path in named if not list(ROOT.glob(re.sub("NAME|FAMILY", "*", path).rstrip("/")))]
 
 
 def test_files_that_contributors_are_sent_to_exist():

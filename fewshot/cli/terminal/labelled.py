@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from fewshot.estimator.classifier import FewShotClassifier
     from fewshot.tables.record_tables import Table
 
-Answer = dict[str, Any]  # item, label (None: rejected), confidence, probabilities by label, set if asked for
+Answer = dict[str, Any]  # item, label (None: rejected), confidence, probabilities by label, set if requested
 
 
 def answers_of(classifier: "FewShotClassifier", items: "Unlabelled", coverage: float | None) -> list[Answer]:
@@ -121,7 +121,7 @@ def _made(classifier: "FewShotClassifier", items: "Unlabelled") -> list[str]:
             f"{read['too_long']} of {read['count']} texts are longer than the backbone reads: their ends are cut off"
         )
     if known["left_out"]["asked"]:
-        notes.append("examples left out and answered rightly: {right} of {asked}".format(**known["left_out"]))
+        notes.append("left-out examples answered correctly: {right} of {asked}".format(**known["left_out"]))
     else:
         reason = "no class has a second example that could be left out" if classifier.calibrate else "calibrate=False"
         notes.append(f"confidence is not calibrated: {reason}")

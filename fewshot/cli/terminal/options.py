@@ -10,9 +10,9 @@ import typer
 
 from fewshot.errors import FewShotError
 
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; all else goes to stderr.")]
-Out = Annotated[Path | None, typer.Option(help="Folder for the results; fewshot-results/NAME when left out.")]
-Again = Annotated[bool, typer.Option("--again", help="Compute again, also where a finished run is there.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; everything else goes to stderr.")]
+Out = Annotated[Path | None, typer.Option(help="Folder for the results; without it: fewshot-results/NAME.")]
+Again = Annotated[bool, typer.Option("--again", help="Compute again, even if a finished run is there.")]
 OnDevice = Annotated[
     str, typer.Option("--device", help="Where to compute: auto (a card where there is one), or cpu, cuda, cuda:1, ...")
 ]

@@ -11,7 +11,7 @@ PATIENCE = 1.5  # seconds before a line appears
 
 @contextmanager
 def progress_line(unit: str = "episodes") -> Iterator[Callable[[int, int], None]]:
-    """A function to be told ``(done, count)``, which shows speed and time left.
+    """A function that takes ``(done, count)`` and shows speed and time left.
 
     Args:
         unit: What is counted.

@@ -33,7 +33,7 @@ def _inside(folder: Path) -> list[Path]:
 
 
 def _is_record(file: Path) -> bool:
-    """Whether a file of a folder is meant: other JSON lacks what records have; a torn one is meant, and told of later."""
+    """Whether a file of a folder is meant: other JSON lacks what records have; a torn one is meant, and reported later."""
     from fewshot.records.load import is_record
     from fewshot.records.record import read_content
 

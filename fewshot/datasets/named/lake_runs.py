@@ -119,7 +119,7 @@ def _parse(name: str, text: str) -> np.ndarray:
 
 
 def image_names() -> list[str]:
-    """Files of the images, run after run: what is learned, then what is asked."""
+    """Files of the images, run after run: the examples, then the queries."""
     numbers = range(1, WAY + 1)
     parts = [f"training/class{k:02d}.png" for k in numbers] + [f"test/item{k:02d}.png" for k in numbers]
     return [f"run{r:02d}/{part}" for r in range(1, RUNS + 1) for part in parts]

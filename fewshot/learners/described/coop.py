@@ -69,7 +69,7 @@ class CoOp(nn.Module):
 
         Raises:
             EpisodeError: If descriptors are no texts, a feature is not finite, or the support has no seed.
-            FewShotError: If the encoder takes no context, or a gradient with respect to the support is asked for.
+            FewShotError: If the encoder takes no context, or a gradient with respect to the support is requested.
         """
         if not hasattr(self.encoder, "prompted"):
             got = type(self.encoder).__name__

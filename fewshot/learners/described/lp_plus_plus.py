@@ -54,7 +54,7 @@ class LPPlusPlus:
 
         Raises:
             EpisodeError: If descriptors are missing or not as long as features, or a number is not finite.
-            FewShotError: If a gradient with respect to the support is asked for.
+            FewShotError: If a gradient with respect to the support is requested.
         """
         f, t = unit_items_and_descriptors(constant_support(support, "LP++"))
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Tip-Adapter: descriptions of classes, and a cache of the examples that is asked by similarity; nothing is trained.
+"""Tip-Adapter: descriptions of classes, and a cache of the examples, read by similarity; nothing is trained.
 
 Paper: Zhang, Fang, Zhang, Gao, Li, Dai, Qiao and Li, "Tip-Adapter: Training-Free Adaption of CLIP for Few-Shot
     Classification", ECCV 2022, sec. 3.1: affinities A = exp(-β (1 - f Fᵀ)) and logits α A L + f Wᵀ.

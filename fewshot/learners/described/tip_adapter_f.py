@@ -58,7 +58,7 @@ class TipAdapterF(TipAdapter):
 
         Raises:
             EpisodeError: If descriptors are missing or not as long as features, or a number is not finite.
-            FewShotError: If a gradient with respect to the support is asked for.
+            FewShotError: If a gradient with respect to the support is requested.
         """
         f, described = unit_items_and_descriptors(constant_support(support, "Tip-Adapter-F"))
         values = class_membership(support.y, support.n_way, f.dtype)

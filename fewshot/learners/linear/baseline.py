@@ -48,7 +48,7 @@ class Baseline:
 
         Raises:
             EpisodeError: If a class has no example, a feature is not finite, or the support has no seeds.
-            FewShotError: If a gradient with respect to the support is asked for.
+            FewShotError: If a gradient with respect to the support is requested.
         """
         x = trainable_support(support, "the baseline")
         with torch.no_grad():

@@ -63,7 +63,7 @@ class BaselinePlusPlus:
 
         Raises:
             EpisodeError: If a class has no example, a feature is not finite, or the support has no seeds.
-            FewShotError: If a gradient with respect to the support is asked for.
+            FewShotError: If a gradient with respect to the support is requested.
         """
         x = _unit(trainable_support(support, "Baseline++"))
         with torch.no_grad():

@@ -86,7 +86,7 @@ class DistributionCalibration:
         Raises:
             NotFittedError: If no base classes were seen.
             EpisodeError: If a class has no example, a feature is negative, or the support has no seed.
-            FewShotError: If a gradient with respect to the support is asked for.
+            FewShotError: If a gradient with respect to the support is requested.
         """
         require_every_class(support.y, support.n_way)
         if torch.is_grad_enabled() and support.x.requires_grad:

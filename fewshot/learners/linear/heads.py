@@ -80,7 +80,7 @@ def trainable_support(support: SupportSet, what: str) -> Float[Tensor, "*e s dim
 
     Raises:
         EpisodeError: If a class has no example, or a feature is not finite.
-        FewShotError: If a gradient with respect to the support is asked for.
+        FewShotError: If a gradient with respect to the support is requested.
     """
     require_every_class(support.y, support.n_way)
     x = constant_support(support, what).x
@@ -96,7 +96,7 @@ def constant_support(support: SupportSet, what: str) -> SupportSet:
         what: Name of the learner, for the sentence of an error.
 
     Raises:
-        FewShotError: If a gradient with respect to the support is asked for.
+        FewShotError: If a gradient with respect to the support is requested.
     """
     if torch.is_grad_enabled() and support.x.requires_grad:
         raise FewShotError(f"{what} cannot train a backbone through its support; adapt under no_grad")

@@ -46,7 +46,7 @@ class LogisticRegression:
 
         Raises:
             EpisodeError: If a class has no example, or a feature is not finite.
-            FewShotError: If a gradient with respect to the support is asked for.
+            FewShotError: If a gradient with respect to the support is requested.
         """
         require_every_class(support.y, support.n_way)
         if torch.is_grad_enabled() and support.x.requires_grad:

@@ -62,7 +62,7 @@ class PrototypeFineTune:
 
         Raises:
             EpisodeError: If a class has no example, or a feature is not finite.
-            FewShotError: If a gradient with respect to the support is asked for.
+            FewShotError: If a gradient with respect to the support is requested.
         """
         x = trainable_support(support, "a head that is fine-tuned")
         with torch.no_grad():

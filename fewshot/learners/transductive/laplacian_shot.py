@@ -76,7 +76,7 @@ class LaplacianShot:
 
         Raises:
             EpisodeError: If a class has no example; later, if a single query is to be shifted.
-            NotFittedError: If CL2N is asked for and no base classes were seen.
+            NotFittedError: If CL2N is chosen and no base classes were seen.
         """
         require_every_class(support.y, support.n_way)
         if self.transform == "CL2N" and self.centre is None:
