@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from fewshot.cli.terminal.options import Again, AsJson, Out, key_values
+from fewshot.cli.terminal.options import Again, AsJson, OnDevice, Out, key_values
 from fewshot.cli.terminal.output import document, note, show_tables, stdout_kept
 
 EXAMPLES = (
@@ -21,6 +21,7 @@ def run(
     set_: Annotated[
         list[str], typer.Option("--set", metavar="KEY=VALUE", help="Another value for a dotted key; repeatable.")
     ] = [],  # noqa: B006
+    device: OnDevice = "cpu",
     out: Out = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes that share the learners of a recipe with many.")] = 1,
     only: Annotated[
@@ -35,14 +36,17 @@ def run(
     Trains or resumes, evaluates every row, writes the records. A stopped run continues where it was.
     """
     from fewshot.cli.terminal.progress import training_line
+    from fewshot.plumbing.device import device_named
     from fewshot.recipes.board import write_board
     from fewshot.recipes.load import load_recipe
     from fewshot.recipes.run import folder_of, run_recipe
 
-    overrides = key_values(set_, "--set")
+    overrides, place = key_values(set_, "--set"), str(device_named(device))
     loaded = load_recipe(recipe, overrides)
     with stdout_kept(), training_line() as report:
-        records = run_recipe(recipe, out, overrides, report=report, announce=note, again=again, jobs=jobs, only=only)
+        records = run_recipe(
+            recipe, out, overrides, report=report, announce=note, again=again, jobs=jobs, only=only, device=place
+        )
         board = write_board(loaded, records, folder_of(loaded, out), only)
     if as_json:
         document([record.as_json() for record in records])

@@ -113,6 +113,12 @@ def _room(device: torch.device) -> int:
     return int(SHARE * torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else ROOM
 
 
+def settle(device: torch.device) -> None:
+    """Let a lazy device compute all that it was given so far; others have done so."""
+    if device.type == "xla":
+        import_module("torch_xla").sync()
+
+
 def has_fused_steps(parameter: Tensor) -> bool:
     """Whether torch takes all of a step of Adam in one kernel where a parameter is."""
     return parameter.device.type in FUSED

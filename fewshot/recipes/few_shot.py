@@ -7,6 +7,7 @@ from typing import Any
 from fewshot.datasets.index import load_dataset
 from fewshot.errors import RecipeError, UnknownNameError
 from fewshot.evaluation.guard import is_fixed
+from fewshot.plumbing.device import Device, placed
 from fewshot.recipes.build import build_learner
 from fewshot.recipes.curves import write_curves
 from fewshot.recipes.data import load_queries
@@ -23,6 +24,7 @@ class Trained:
     """A recipe of one learner: it is trained where the recipe says so, then evaluated on every row."""
 
     recipe: Recipe
+    device: Device | None = None  # where it is trained and evaluated
 
     @property
     def label(self) -> str:
@@ -51,10 +53,10 @@ class Trained:
     def run(self, folder: Path, replaces: Replaces, report: Report, announce: Announce) -> str:
         """Train, evaluate the rows that are missing, save; the label of the learner comes back."""
         keep_freed_memory()
-        learner, known = trained(self.recipe, report, announce)
+        learner, known = trained(self.recipe, report, announce, self.device)
         for name, what in replaces.items():
             announce(f"evaluating {name}")
-            record = judge_row(self.recipe, self.rows[name], learner, known, announce=announce)
+            record = judge_row(self.recipe, self.rows[name], learner, known, announce=announce, device=self.device)
             record.save(path_of(folder, name), what)
         write_curves(self.recipe, folder)
         return self.label
@@ -64,12 +66,12 @@ class Trained:
         write_curves(self.recipe, folder, missing=True)
 
 
-def units_of(recipe: Recipe) -> list[Unit]:
+def units_of(recipe: Recipe, device: Device | None = None) -> list[Unit]:
     """A unit for each learner."""
-    return [Trained(one) for one in recipe.singles()]
+    return [Trained(one, device) for one in recipe.singles()]
 
 
-def embed_once(recipe: Recipe, announce: Announce) -> None:
+def embed_once(recipe: Recipe, announce: Announce, device: Device | None = None) -> None:
     """Fill the cache with the features that all learners share, before several processes look for them."""
     first = recipe.singles()[0]
     data, section = load_dataset(first.data, **first.data_options), first.evaluation
@@ -82,7 +84,7 @@ def embed_once(recipe: Recipe, announce: Announce) -> None:
     for one in (needed, load_queries(first)):
         if one is not None:
             announce(f"features of {one.name}")
-            one.embed(backbone)
+            one.embed(placed(backbone, device)[0])
 
 
 def require_splits(recipe: Recipe, name: str) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from fewshot.plumbing.device import Device
 from fewshot.recipes import few_shot, transfer, zero_shot
 from fewshot.recipes.schema import Recipe
 from fewshot.recipes.transfer_schema import TransferRecipe
@@ -18,14 +19,14 @@ class Kind:
     """What running a recipe of a kind needs.
 
     Attributes:
-        units: Of a recipe, in its order.
+        units: Of a recipe, in its order, on a device.
         check: Refuses a recipe that cannot be run, before anything is computed; gets the name or file that it was asked by.
         prepare: What all processes share is computed once, before they start.
     """
 
-    units: Callable[[Any], list[Unit]]
+    units: Callable[[Any, Device | None], list[Unit]]
     check: Callable[[Any, str], None] = lambda recipe, name: None
-    prepare: Callable[[Any, Announce], None] = lambda recipe, announce: None
+    prepare: Callable[[Any, Announce, Device | None], None] = lambda recipe, announce, device: None
 
 
 KINDS: dict[type, Kind] = {

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from fewshot.errors import RecordError
+from fewshot.plumbing.device import Device
 from fewshot.plumbing.files import cache_folder, content_hash, require_writable
 from fewshot.plumbing.names import unknown
 from fewshot.recipes.kinds import AnyRecipe, kind_of
@@ -26,6 +27,7 @@ def run_recipe(
     again: bool = False,
     jobs: int = 1,
     only: Collection[str] = (),
+    device: Device | None = None,
 ) -> list[AnyRecord]:
     """Run a recipe; records that are there already, with the same settings, are read again.
 
@@ -40,6 +42,8 @@ def run_recipe(
         again: Evaluate again, also where records are there.
         jobs: Processes that share the learners of a recipe that compares many; each uses one thread.
         only: Labels of the learners to run, where a recipe compares many; all of them when left out.
+        device: Where to train and to evaluate: ``"auto"`` for a card where there is one, or what `torch.device` takes. When left
+            out, training goes to a card where there is one, and a learner is evaluated where it is.
 
     Returns:
         One record a row and learner, in the order of the recipe.
@@ -50,7 +54,7 @@ def run_recipe(
         UnknownNameError: If ``only`` names no learner of the recipe.
     """
     recipe = load_recipe(name, overrides) if isinstance(name, str) else name
-    folder, units = folder_of(recipe, out), units_of(recipe, only)
+    folder, units = folder_of(recipe, out), units_of(recipe, only, device)
     named = [(unit, one) for unit in units for one in unit.names]
     if overrides and not again:
         _refuse_to_replace(named, folder)
@@ -60,7 +64,7 @@ def run_recipe(
         require_writable(folder)
         if any(unit.trains for unit, _ in pending):
             require_writable(cache_folder())  # for checkpoints; caches that are only read may lie on a disk that is
-        _run(recipe, pending, folder, report, announce, jobs)
+        _run(recipe, pending, folder, report, announce, jobs, device)
     else:
         announce(f"already done: records in '{folder}'")
     for unit in units:
@@ -68,17 +72,18 @@ def run_recipe(
     return [load_record(path_of(folder, one)) for _, one in named]
 
 
-def units_of(recipe: AnyRecipe, only: Collection[str] = ()) -> list[Unit]:
+def units_of(recipe: AnyRecipe, only: Collection[str] = (), device: Device | None = None) -> list[Unit]:
     """What a recipe is made of.
 
     Args:
         recipe: Of any kind.
         only: Labels of learners; all of them when left out.
+        device: Where they are trained and evaluated.
 
     Raises:
         UnknownNameError: If it has no such learner.
     """
-    units = kind_of(recipe).units(recipe)
+    units = kind_of(recipe).units(recipe, device)
     labels = [unit.label for unit in units]
     for label in only:
         if label not in labels:
@@ -115,6 +120,7 @@ def _run(
     report: Report,
     announce: Announce,
     jobs: int,
+    device: Device | None,
 ) -> None:
     if jobs == 1 or len(pending) == 1:
         for unit, replaces in pending:
@@ -122,7 +128,7 @@ def _run(
         return
     announce(f"{len(pending)} learners by {jobs} processes")
     keep_freed_memory()
-    kind_of(recipe).prepare(recipe, announce)
+    kind_of(recipe).prepare(recipe, announce, device)
     started = time.perf_counter()
     calls = [(unit, folder, replaces) for unit, replaces in pending]
     for k, label in enumerate(share(_run_quietly, calls, jobs), 1):

@@ -15,6 +15,7 @@ from fewshot.datasets.index import load_dataset
 from fewshot.episodes import EpisodeSpec
 from fewshot.evaluation.evaluate import evaluate
 from fewshot.learners.metric.nearest_mean import NearestMean
+from fewshot.plumbing.device import Device, device_named, device_of, on_device
 from fewshot.recipes.build import build_learner, checkpoint_path, require_takes
 from fewshot.recipes.schema import Recipe
 from fewshot.recipes.units import Announce
@@ -26,22 +27,41 @@ from fewshot.training.supervised import ClassHead, SupervisedTraining, pretrain
 from fewshot.training.terms.index import make_term
 
 
-def trained(recipe: Recipe, report: Callable[[Progress], None], announce: Announce) -> tuple[Any, dict[str, Any]]:
-    """The learner, trained where the recipe says so, and fields of its records."""
+def trained(
+    recipe: Recipe, report: Callable[[Progress], None], announce: Announce, device: Device | None = None
+) -> tuple[Any, dict[str, Any]]:
+    """The learner, trained where the recipe says so, and fields of its records.
+
+    Args:
+        recipe: Of one learner.
+        report: Called after every step.
+        announce: Called with a line before each run.
+        device: Where to train and to embed; training goes to a card where there is one, when left out.
+    """
     learner, data = build_learner(recipe), load_dataset(recipe.data, **recipe.data_options)
+    learner = learner if device is None else on_device(learner, device_named(device))
     require_takes(learner, data)
     known: dict[str, Any] = {"recipe": recipe.name}
     if recipe.pretraining is not None:
-        state = _pretrained(learner, recipe, data, report, announce)
+        state = _pretrained(learner, recipe, data, report, announce, device)
         known |= _facts(recipe, recipe.pretraining, data, state)
     if recipe.training is not None:
-        state = _episodic(learner, recipe, data, report, announce)
+        state = _episodic(learner, recipe, data, report, announce, device)
         before = known["training"].budget if "training" in known else None
         known |= _facts(recipe, recipe.training, data, state, {} if before is None else {"pretraining": before})
-    return learner, known
+    return _together(learner, recipe), known
 
 
-def _pretrained(learner: Any, recipe: Recipe, data: Collection, report: Any, announce: Announce) -> TrainingState:
+def _together(learner: Any, recipe: Recipe) -> Any:
+    """The learner with all parts where training left the part that it trained."""
+    if recipe.training is not None:
+        return on_device(learner, device_of(trained_part(learner, recipe)))
+    return learner if recipe.pretraining is None else on_device(learner, device_of(backbone_of(learner)))
+
+
+def _pretrained(
+    learner: Any, recipe: Recipe, data: Collection, report: Any, announce: Announce, device: Device | None
+) -> TrainingState:
     """Train the learner's backbone to tell the base classes apart."""
     section, backbone = recipe.pretraining, backbone_of(learner)
     assert section is not None
@@ -57,12 +77,14 @@ def _pretrained(learner: Any, recipe: Recipe, data: Collection, report: Any, ann
     judge = _validate(Embedded(backbone, NearestMean("cosine", 0.1)), recipe, data)
     judged = None if judge is None else lambda b: judge(Embedded(b, NearestMean("cosine", 0.1)))
     state = pretrain(network, base, settings, terms=terms, augment=augment, validate=judged, checkpoint=path,
-                     report=report)  # fmt: skip
+                     report=report, device=device)  # fmt: skip
     backbone.classes_seen = network.classes_seen
     return state
 
 
-def _episodic(learner: Any, recipe: Recipe, data: Collection, report: Any, announce: Announce) -> TrainingState:
+def _episodic(
+    learner: Any, recipe: Recipe, data: Collection, report: Any, announce: Announce, device: Device | None
+) -> TrainingState:
     """Train the learner on episodes of the base classes."""
     assert recipe.training is not None
     base = data.split(recipe.training.split)
@@ -73,6 +95,7 @@ def _episodic(learner: Any, recipe: Recipe, data: Collection, report: Any, annou
         validate=_validate(learner, recipe, data),
         checkpoint=_announced(recipe, base, announce, "training"),
         report=report,
+        device=device,
     )
 
 

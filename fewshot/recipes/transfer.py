@@ -11,6 +11,7 @@ from fewshot.errors import RecordError
 from fewshot.evaluation.evaluate import evaluate
 from fewshot.learners.index import load_learner
 from fewshot.learners.transformed import Transformed
+from fewshot.plumbing.device import Device
 from fewshot.recipes.transfer_schema import TransferLearner, TransferRecipe
 from fewshot.recipes.units import Single, Unit
 from fewshot.records.record import Record
@@ -19,14 +20,14 @@ from fewshot.tasks.transfer import Transfer
 Pair = tuple[str, TransferLearner]
 
 
-def units_of(recipe: TransferRecipe) -> list[Unit]:
+def units_of(recipe: TransferRecipe, device: Device | None = None) -> list[Unit]:
     """A unit for each task and learner, in this order."""
     return [
         Single(
             one.name,
             name_of(recipe, task, one),
             settings_of(recipe, task, one),
-            partial(evaluated, recipe, task, one),
+            partial(evaluated, recipe, task, one, device=device),
         )
         for task, one in pairs(recipe)
     ]
@@ -79,13 +80,14 @@ def _load(domain: str) -> Collection:
     return whole if known.split is None else whole.split(known.split)
 
 
-def evaluated(recipe: TransferRecipe, task: str, one: TransferLearner) -> Record:
+def evaluated(recipe: TransferRecipe, task: str, one: TransferLearner, device: Device | None = None) -> Record:
     """The record of a learner on a task, with names and options as the recipe has them."""
     options = one.learner_options | one.options_by_task.get(task, {})
     head = load_learner(one.learner, **options)
     head = Transformed(recipe.transforms, head) if recipe.transforms else head
     backbone = None if recipe.backbone is None else load_backbone(recipe.backbone, **recipe.backbone_options)
-    record: Record = evaluate(head if backbone is None else Embedded(backbone, head), task_of(recipe, task))
+    learner = head if backbone is None else Embedded(backbone, head)
+    record: Record = evaluate(learner, task_of(recipe, task), device=device)
     named = {
         "recipe": recipe.name,
         "settings": settings_of(recipe, task, one),

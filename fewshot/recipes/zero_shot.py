@@ -12,20 +12,21 @@ from fewshot.evaluation.assemble import takes_base
 from fewshot.evaluation.zero_shot import choose_options, evaluate_zero_shot
 from fewshot.learners.index import load_learner
 from fewshot.learners.transformed import Transformed
+from fewshot.plumbing.device import Device
 from fewshot.recipes.units import Single, Unit
 from fewshot.recipes.zero_shot_schema import ZeroShotLearner, ZeroShotRecipe, ZeroShotRow
 from fewshot.records.zero_shot import Counts, ZeroShotRecord
 from fewshot.tasks.parts import CHOOSE, TEST, Parts
 
 
-def units_of(recipe: ZeroShotRecipe) -> list[Unit]:
+def units_of(recipe: ZeroShotRecipe, device: Device | None = None) -> list[Unit]:
     """A unit for each row and learner, in this order."""
     return [
         Single(
             one.name,
             name_of(recipe, row, one),
             settings_of(recipe, row, one),
-            partial(evaluated, recipe, row, one),
+            partial(evaluated, recipe, row, one, device=device),
         )
         for row in recipe.zero_shot.rows
         for one in recipe.learners
@@ -46,7 +47,11 @@ def settings_of(recipe: ZeroShotRecipe, row: ZeroShotRow, one: ZeroShotLearner) 
 
 
 def evaluated(
-    recipe: ZeroShotRecipe, row: ZeroShotRow, one: ZeroShotLearner, chosen: dict[str, Any] | None = None
+    recipe: ZeroShotRecipe,
+    row: ZeroShotRow,
+    one: ZeroShotLearner,
+    chosen: dict[str, Any] | None = None,
+    device: Device | None = None,
 ) -> ZeroShotRecord:
     """The record of a learner on a row.
 
@@ -55,6 +60,7 @@ def evaluated(
         row: Setting.
         one: Learner.
         chosen: Options, where they were chosen before; else validation classes choose.
+        device: Where to compute.
     """
     data_options = recipe.data_options | row.data_options
     data = load_dataset(recipe.data, **data_options)
@@ -69,10 +75,10 @@ def evaluated(
         return head if backbone is None else Embedded(backbone, head, Prompts(backbone, one.prompts))
 
     if chosen is None and one.choose:
-        options, line = choose_options(make, one.choose, data, CHOOSE)
+        options, line = choose_options(make, one.choose, data, CHOOSE, device=device)
     else:
         options, line = chosen or {}, None
-    record = evaluate_zero_shot(make(**options), data, parts, selection=line, seed=recipe.zero_shot.seed)
+    record = evaluate_zero_shot(make(**options), data, parts, selection=line, seed=recipe.zero_shot.seed, device=device)
     named = {
         "recipe": recipe.name,
         "settings": settings_of(recipe, row, one),

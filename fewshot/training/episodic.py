@@ -22,10 +22,12 @@ from fewshot.episodes import EpisodeSampler, EpisodeSpec
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.evaluation.answers import support_set
 from fewshot.evaluation.required import require_learner
+from fewshot.plumbing.device import Device
 from fewshot.plumbing.number_checks import keep_whole_numbers
 from fewshot.tasks.required import require_collection
+from fewshot.training.accelerators import default_accelerator
 from fewshot.training.augment.rotation import EpisodeRotation
-from fewshot.training.loop import default_accelerator, optimise, require_trainable
+from fewshot.training.loop import optimise, require_trainable
 from fewshot.training.progress import Progress, TrainingState
 from fewshot.training.settings import TrainingSettings
 
@@ -69,6 +71,7 @@ def train(
     checkpoint: Path | str | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
     accelerator: Accelerator | None = None,
+    device: Device | None = None,
 ) -> TrainingState:
     """Train a learner on episodes; it ends with the weights of its best validation.
 
@@ -82,7 +85,9 @@ def train(
         checkpoint: File to save to and to resume from; a CSV log is written beside it. It is written every ``save_every``
             steps, every minute, before a validation, and on Ctrl-C or SIGTERM.
         report: Called after every step.
-        accelerator: Device, precision, processes and trackers; one process on the default device when left out.
+        accelerator: Device, precision, processes and trackers; one process on ``device`` when left out.
+        device: ``"auto"`` for a card where there is one, or what `torch.device` takes; as ``"auto"`` when left out. The
+            learner stays there.
 
     Returns:
         The state after the last step, with validations and losses.
@@ -96,7 +101,7 @@ def train(
     require_learner(learner)
     require_trainable(learner, validate)
     require_collection(collection)
-    accelerator = accelerator or default_accelerator(settings)
+    accelerator = accelerator or default_accelerator(settings, device)
     at_once = _at_once(learner, settings, accelerator)
     sampler = EpisodeSampler(collection.labels, settings.spec, settings.seed, class_names=collection.class_names,
                              groups=collection.groups)  # fmt: skip

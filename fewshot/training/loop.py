@@ -13,26 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
-from accelerate.state import AcceleratorState
+from accelerate import Accelerator
 from torch import Tensor, nn
 
 from fewshot.datasets.collection import Collection
 from fewshot.errors import FewShotError
+from fewshot.plumbing.device import settle
 from fewshot.training.interrupts import Interrupts
 from fewshot.training.modes import kept_in_eval, train_but
 from fewshot.training.progress import Progress, TrainingState, identity
 from fewshot.training.saving import Saves, checkpoint_path
 from fewshot.training.settings import TrainingSettings, learning_rate, make_optimizer
-
-
-def default_accelerator(settings: TrainingSettings) -> Accelerator:
-    """The default device; on a CPU it must be said, or several processes would not find each other."""
-    no_card = not (torch.cuda.is_available() or torch.backends.mps.is_available())
-    if AcceleratorState._shared_state.get("_mixed_precision", settings.precision) != settings.precision:
-        AcceleratorState._reset_state()  # an earlier run of this process had another precision
-    handlers = [DistributedDataParallelKwargs(broadcast_buffers=False)]
-    return Accelerator(cpu=no_card, mixed_precision=settings.precision, kwargs_handlers=handlers)
 
 
 @contextmanager
@@ -158,6 +149,7 @@ def _step(
         accelerator.clip_grad_norm_(learner.parameters(), settings.clip)
     optimizer.step()
     optimizer.zero_grad()
+    settle(accelerator.device)  # or the graph of a lazy device would grow from step to step
     state.stepped(learner, mean_loss, rate, settings.average)
     accelerator.log({"loss": state.losses[-1], "learning_rate": rate}, step=state.step)
 

@@ -83,13 +83,14 @@ class TrainingState:
         learner.load_state_dict(part(tensors, "weights"))
         restore_optimizer(optimizer, tensors)
         validations = [(int(s), float(a)) for s, a in progress["validations"]]
+        own, average = learner.state_dict(), part(tensors, "average")
         return cls(
             progress["step"],
             progress["losses"],
             validations,
             progress["seconds"],
             part(tensors, "best"),
-            part(tensors, "average"),
+            {name: value.to(own[name].device) for name, value in average.items()},  # every step moves it in place
             progress["rates"],
         )
 

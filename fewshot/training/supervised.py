@@ -20,9 +20,11 @@ from torch.nn.functional import linear, normalize
 from fewshot.contract import prepare
 from fewshot.datasets.collection import Collection
 from fewshot.errors import FewShotError
+from fewshot.plumbing.device import Device
 from fewshot.plumbing.number_checks import keep_finite_numbers, keep_whole_numbers
 from fewshot.tasks.required import require_collection
-from fewshot.training.loop import default_accelerator, optimise, require_trainable
+from fewshot.training.accelerators import default_accelerator
+from fewshot.training.loop import optimise, require_trainable
 from fewshot.training.progress import Progress, TrainingState
 from fewshot.training.settings import TrainingSettings
 from fewshot.training.terms.cross_entropy import CrossEntropy
@@ -105,6 +107,7 @@ def pretrain(
     checkpoint: Path | str | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
     accelerator: Accelerator | None = None,
+    device: Device | None = None,
 ) -> TrainingState:
     """Train a backbone to tell the base classes apart; it ends with the weights of its best validation.
 
@@ -118,7 +121,9 @@ def pretrain(
         validate: Accuracy of the *backbone* on validation classes, higher is better.
         checkpoint: File to save to and to resume from; a CSV log is written beside it.
         report: Called after every step; its speed is in items.
-        accelerator: Device, precision, processes and trackers.
+        accelerator: Device, precision, processes and trackers; one process on ``device`` when left out.
+        device: ``"auto"`` for a card where there is one, or what `torch.device` takes; as ``"auto"`` when left out. The
+            network stays there.
 
     Raises:
         CheckpointError: If the checkpoint belongs to other settings, data, network or memory format.
@@ -132,7 +137,7 @@ def pretrain(
         )
     require_trainable(network, validate)
     require_collection(collection)
-    accelerator = accelerator or default_accelerator(settings)
+    accelerator = accelerator or default_accelerator(settings, device)
     _check(network, collection, settings, accelerator)
     terms = check_terms([CrossEntropy()] if terms is None else terms)
     pool = None if pool is None else without_labels(pool)
