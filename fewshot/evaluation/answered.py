@@ -1,4 +1,4 @@
-"""Answers to a task, by what a learner is asked: queries of episodes, or items of classes that descriptors name."""
+"""Answers to a task: to the queries of episodes, or to all items of classes that descriptors name."""
 
 import math
 from collections.abc import Callable
@@ -57,7 +57,7 @@ class Ready:
 
 
 def ready(learner: Any, task: Any, device: torch.device, cache: bool) -> Ready:
-    """Embed each item once where the backbone is fixed; that its features of one item hang on this item alone is checked.
+    """Embed each item once where the backbone is fixed; its features of one item must not depend on the others.
 
     Args:
         learner: On the device.
@@ -83,7 +83,7 @@ def answered(task: Any, given: Ready, how: How) -> tuple[Any, dict[str, Any]]:
     """Answers, and fields of the record that tell of the learner that gave them.
 
     Args:
-        task: What is asked.
+        task: What is queried.
         given: Who answers.
         how: How it is computed.
 
