@@ -1,4 +1,4 @@
-"""Answers to a task, by what a learner is asked: queries of episodes, or items of classes that descriptors name."""
+"""Answers to a task: to the queries of episodes, or to all items of classes that descriptors name."""
 
 import math
 from collections.abc import Callable
@@ -57,7 +57,7 @@ class Ready:
 
 
 def ready(learner: Any, task: Any, device: torch.device, cache: bool) -> Ready:
-    """Embed each item once where the backbone is fixed; that its features of one item hang on this item alone is checked.
+    """Embed each item once where the backbone is fixed; its features of one item must not depend on the others.
 
     Args:
         learner: On the device.
@@ -83,7 +83,7 @@ def answered(task: Any, given: Ready, how: How) -> tuple[Any, dict[str, Any]]:
     """Answers, and fields of the record that tell of the learner that gave them.
 
     Args:
-        task: What is asked.
+        task: What is queried.
         given: Who answers.
         how: How it is computed.
 
@@ -101,8 +101,7 @@ def answered(task: Any, given: Ready, how: How) -> tuple[Any, dict[str, Any]]:
         disjoint = None if apart is None else ask(apart, len(apart), batch, False)
     backbone = learner.backbone if isinstance(learner, Embedded) else None
     seen = (task.queries and exposure(backbone, task.queries)) or exposure(backbone, task.items)
-    fields = {"learner": describe_learner(learner), "exposure": seen}
-    return OfEpisodes(answers, disjoint), fields | {"backbone": backbone and describe_backbone(backbone)}
+    return OfEpisodes(answers, disjoint), _told(learner, backbone) | {"exposure": seen}
 
 
 @answered.register
@@ -127,8 +126,14 @@ def _by_description(taught: Any, task: ZeroShot | Generalised, given: Ready) -> 
         known=known_scores(taught, data, parts) if parts.open else {},
         base=split_info(task.items, parts.base) if learns(given.head, parts) else None,
     )
-    backbone = getattr(given.learner, "backbone", None)
-    return found, {"learner": describe_learner(taught), "backbone": backbone and describe_backbone(backbone)}
+    return found, _told(taught, getattr(given.learner, "backbone", None))
+
+
+def _told(learner: Any, backbone: Any) -> dict[str, Any]:
+    return {
+        "learner": describe_learner(learner),
+        "backbone": None if backbone is None else describe_backbone(backbone),
+    }
 
 
 def _batch(collection: Collection, sampler: Drawn) -> int:

@@ -164,7 +164,7 @@ class ZeroShotRecord(_Part):
         return self.model_dump(mode="json")
 
     def check_answers(self, folder: Path | str) -> None:
-        """Nothing to see beside the record: it holds its answers, which are compared with its counts when it is read."""
+        """No file lies beside the record: it holds its answers, and reading it compares them with its counts."""
 
     @classmethod
     def load(cls, path: Path | str) -> "ZeroShotRecord":

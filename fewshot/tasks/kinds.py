@@ -1,4 +1,4 @@
-"""Every kind of task, by what a learner is asked: queries of episodes, or items of classes that descriptors name."""
+"""Every kind of task: those with examples query episodes, those with descriptions query all items of some classes."""
 
 from fewshot.tasks.episodes import Episodes
 from fewshot.tasks.generalised import Generalised

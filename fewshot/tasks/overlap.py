@@ -10,7 +10,7 @@ from fewshot.records.record import SeenClasses
 
 
 def asked_classes(collection: Collection, queries: Collection | None) -> dict[str, str]:
-    """Qualified names of all classes that are asked, of both collections, and the class of each."""
+    """Qualified names of all classes that may be queried, of both collections, and the class of each."""
     both = [one for one in (collection, queries) if one is not None]
     return {f"{origin}:{name}": name for one in both for origin, name in one.origins()}
 
@@ -18,7 +18,7 @@ def asked_classes(collection: Collection, queries: Collection | None) -> dict[st
 def check_overlap(
     learner: Any, collection: Collection, allowed: bool, queries: Collection | None = None
 ) -> SeenClasses | None:
-    """What the learner saw in training, refused where it overlaps the classes asked here.
+    """What the learner saw in training, refused where it overlaps the classes queried here.
 
     Args:
         learner: Trained, or not.

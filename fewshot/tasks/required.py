@@ -1,4 +1,4 @@
-"""What a task needs of its data and its episodes; each slip is told in one sentence."""
+"""What a task needs of its data and its episodes; each slip is one sentence."""
 
 from typing import Any
 
