@@ -30,7 +30,8 @@ class LibSVM:
     Attributes:
         C: Weight of violated margins.
         kernel: ``"rbf"``: ``exp(-gamma ‖x - x'‖²)``, or ``"linear"``.
-        gamma: Of that kernel; None for 1 / number of columns, libsvm's default.
+        gamma: Of that kernel; None for 1 / number of columns, libsvm's default; ``"mean"`` for 1 / mean squared distance
+            over all pairs of rows of support and pool, each row with itself too, as tables of Long et al. have it.
 
     Raises:
         FewShotError: If a number is not above 0, or the kernel is neither.
@@ -38,13 +39,13 @@ class LibSVM:
 
     C: float = 1.0
     kernel: str = "rbf"
-    gamma: float | None = None
+    gamma: float | str | None = None
 
     scores = "rank"
     class_symmetric = False  # ties go to the class that comes first
 
     def __post_init__(self) -> None:
-        keep_finite_numbers(self, C="(0, inf)", **({} if self.gamma is None else {"gamma": "(0, inf)"}))
+        keep_finite_numbers(self, C="(0, inf)", **({} if self.gamma in (None, "mean") else {"gamma": "(0, inf)"}))
         if self.kernel not in KERNELS:
             raise FewShotError(f"kernel must be 'rbf' or 'linear', got {self.kernel!r}")
 
@@ -54,14 +55,14 @@ class LibSVM:
         """Fit the machines in float64.
 
         Raises:
-            EpisodeError: If a class has no example, there are fewer than two classes, a feature is not finite, or the machine is
-                not found.
+            EpisodeError: If a class has no example, there are fewer than two classes, a feature is not finite, all rows
+                are the same and ``gamma`` is ``"mean"``, or the machine is not found.
         """
         require_every_class(support.y, support.n_way)
         require_finite(support.x)
         if support.n_way < 2:
             raise EpisodeError(f"a support vector machine needs at least two classes, got {support.n_way}")
-        gamma = self.gamma or 1 / support.x.shape[1]
+        gamma = _inverse_distance(support) if self.gamma == "mean" else self.gamma or 1 / support.x.shape[1]
         machine = fitted(_table(support.x), support.y, C=self.C, kernel=self.kernel, gamma=gamma)
         return lambda query: votes(machine, _table(query), query)
 
@@ -91,6 +92,16 @@ def votes(machine: Any, rows: np.ndarray, like: Tensor) -> Float[Tensor, "q n_wa
     of_pairs = torch.stack([values <= 0, values > 0], 1).double() if values.ndim == 1 else values.round()
     order = torch.arange(of_pairs.shape[1], dtype=torch.float64) / (2 * of_pairs.shape[1])
     return (of_pairs - order).to(like)
+
+
+def _inverse_distance(support: SupportSet) -> float:
+    """1 / mean of ‖x - x'‖² over all pairs, which is twice the mean squared distance from the mean row."""
+    rows = support.x if support.unlabelled is None else torch.cat([support.x, support.unlabelled])
+    rows = rows.double()
+    distance = 2 * float((rows - rows.mean(0)).square().sum(-1).mean())
+    if not distance > 0:
+        raise EpisodeError("gamma='mean' needs rows that differ, got the same row throughout; give gamma as a number")
+    return 1 / distance
 
 
 def _table(rows: Tensor) -> np.ndarray:
