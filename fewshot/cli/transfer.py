@@ -42,6 +42,12 @@ def transfer(
             help="Name of a backbone; without it: efficientnet-lite0, or all-MiniLM-L6-v2 for texts; none for rows."
         ),
     ] = None,
+    common_classes: Annotated[
+        bool,
+        typer.Option(
+            "--common-classes", help="With --labels: drop classes that one of the two lacks, instead of refusing them."
+        ),
+    ] = False,
     csv: Annotated[Path | None, typer.Option(help="File for the answers.")] = None,
     device: OnDevice = "cpu",
     as_json: AsJson = False,
@@ -56,7 +62,10 @@ def transfer(
 
     require_writable_files(csv)
     with stdout_kept():
-        found = _found(source, target, labels, learner, parsed(option, "--option"), backbone, device)
+        known, items, name = _read(source, target, backbone)
+        told = None if labels is None else _labels(labels)
+        known, told = _common(known, told, common_classes)
+        found = _found(known, items, str(target), name, told, learner, parsed(option, "--option"), device)
     if csv is not None:
         note(f"answers: {_write(csv, found['answers'])}")
     if as_json:
@@ -65,13 +74,41 @@ def transfer(
         _show(found)
 
 
+def _common(
+    known: "Collection", told: dict[str, str] | None, common: bool
+) -> "tuple[Collection, dict[str, str] | None]":
+    """The source and the labels; with ``--common-classes`` those of classes that both have.
+
+    Raises:
+        DataError: If there are no labels to tell the target's classes, or fewer than two classes are left.
+    """
+    import numpy as np
+
+    from fewshot.errors import DataError
+
+    if not common:
+        return known, told
+    if told is None:
+        raise DataError("--common-classes needs --labels, which alone tell the target's classes; add --labels FILE")
+    both = sorted(set(known.class_names) & set(told.values()))
+    if len(both) < 2:
+        raise DataError(
+            f"source and labels must have two classes or more in common, got {both}; label more of the target"
+        )
+    for name in sorted(set(known.class_names) ^ set(told.values())):
+        note(f"dropped, for one of the two lacks it: class '{name}'")
+    kept = np.isin(np.array(known.class_names)[known.labels], both)
+    return known.subset(np.flatnonzero(kept)), {item: label for item, label in told.items() if label in both}
+
+
 def _found(
-    source: str,
-    target: Path,
-    labels: Path | None,
+    known: "Collection",
+    items: "Unlabelled",
+    target: str,
+    name: str,
+    labels: dict[str, str] | None,
     learner: str,
     options: dict[str, Any],
-    backbone: str | None,
     device: str,
 ) -> dict[str, Any]:
     """Everything that is printed."""
@@ -80,8 +117,7 @@ def _found(
     from fewshot.plumbing.device import device_named, moved, on_device
 
     place = device_named(device)
-    known, items, name = _read(source, target, backbone)
-    told = None if labels is None else matched(items.names, _labels(labels), known.class_names)
+    told = None if labels is None else matched(items.names, labels, known.class_names)
     adapted, plain = _learners(learner, options)
     network = on_device(make_backbone(name, None), place)
     rows, others = (moved(part, place) for part in features_of_domains(known, items.items, network))
@@ -91,7 +127,7 @@ def _found(
     probable = probabilities_of(adapted, scores)
     return {
         "source": {"name": known.name, "items": len(known), "classes": list(known.class_names)},
-        "target": {"name": str(target), "items": len(items.names)},
+        "target": {"name": target, "items": len(items.names)},
         "backbone": name,
         "learner": learner,
         "options": options,

@@ -50,7 +50,10 @@ def settings_of(recipe: TransferRecipe, task: str, one: TransferLearner) -> dict
     section = recipe.transfer.model_copy(update={"tasks": [task], "domains": own})
     single = one.model_copy(update={"options_by_task": {k: v for k, v in one.options_by_task.items() if k == task}})
     changed = {"learners": [single], "transfer": section}
-    return recipe.model_copy(update=changed).model_dump(mode="json", exclude={"reference", "about"})
+    told = recipe.model_copy(update=changed).model_dump(mode="json", exclude={"reference", "about"})
+    if not section.allow_fewer:
+        del told["transfer"]["allow_fewer"]  # which records from before it lack
+    return told
 
 
 def task_of(recipe: TransferRecipe, task: str) -> Transfer:
@@ -67,6 +70,7 @@ def task_of(recipe: TransferRecipe, task: str) -> Transfer:
         labelled=section.labelled,
         seed=section.seed,
         common_classes=section.common_classes,
+        allow_fewer=section.allow_fewer,
         allow_equal=section.allow_equal,
     )
 

@@ -56,6 +56,7 @@ class TransferSection(_Section):
         labelled: Labelled items of each class of the target.
         seed: Of the draws.
         common_classes: Drop classes that one domain lacks.
+        allow_fewer: Let smaller source classes give all of their items; a record's settings name it where it is set.
         allow_equal: Let equal items pass.
     """
 
@@ -67,6 +68,7 @@ class TransferSection(_Section):
     labelled: int = Field(0, ge=0)
     seed: int = Field(0, ge=0)
     common_classes: bool = False
+    allow_fewer: bool = False
     allow_equal: bool = False
 
     @model_validator(mode="after")

@@ -106,6 +106,7 @@ class ExactRow(_Part):
         method: What the paper calls it.
         label: What the recipe calls it.
         values: Per cent, one a task.
+        deviations: Printed standard deviations over draws (divisor: their number), in points; None where none are printed.
         digits: Decimals of the printed values.
         fitted: Whether an option was found from the published numbers.
         fitted_tasks: Tasks for which one was.
@@ -115,6 +116,7 @@ class ExactRow(_Part):
     method: str
     label: str
     values: list[float]
+    deviations: list[float] | None = None
     digits: int = Field(2, ge=0)
     fitted: bool = False
     fitted_tasks: list[str] = []
@@ -122,7 +124,7 @@ class ExactRow(_Part):
 
 
 class ExactTable(_Part):
-    """A table of deterministic results: one recipe makes the record of every cell.
+    """A table of results on tasks, deterministic ones where nothing is drawn: one recipe makes the record of every cell.
 
     Attributes:
         about: Title.
@@ -130,6 +132,8 @@ class ExactTable(_Part):
         recipe: Name of the recipe.
         tasks: The columns, as the recipe names its tasks.
         rows: The methods.
+        draws: Random draws of the source behind each published value; None for a table without.
+        delta: Percentage points within which a mean over draws agrees; fixed before any re-run.
     """
 
     about: str
@@ -137,10 +141,16 @@ class ExactTable(_Part):
     recipe: str
     tasks: list[str] = Field(min_length=1)
     rows: list[ExactRow] = Field(min_length=1)
+    draws: int | None = Field(None, ge=2)
+    delta: float | None = Field(None, gt=0)
 
     @model_validator(mode="after")
     def _values_fit(self) -> "ExactTable":
+        if (self.draws is None) != (self.delta is None):
+            raise ValueError("a table of draws has both draws and delta, and another neither; add or drop one")
         for row in self.rows:
+            if row.deviations is not None and (self.draws is None or len(row.deviations) != len(self.tasks)):
+                raise ValueError(f"deviations of row '{row.method}' must be {len(self.tasks)} over draws, one a task")
             if len(row.values) != len(self.tasks):
                 raise ValueError(
                     f"row '{row.method}' must have {len(self.tasks)} values, one a task, got {len(row.values)}"
@@ -188,7 +198,7 @@ def paper_tables(own: Path | None = None) -> Iterator[tuple[str, Paper, PaperTab
 
 
 def exact_tables(own: Path | None = None) -> Iterator[tuple[str, Paper, ExactTable]]:
-    """Every table of deterministic results with its name."""
+    """Every table of results on tasks with its name."""
     yield from ((name, paper, table) for name, paper, table in all_tables(own) if isinstance(table, ExactTable))
 
 

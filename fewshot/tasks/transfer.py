@@ -43,10 +43,11 @@ class Transfer:
             without these parts is halved at random. ``"transductive"``: all of the target is queried, there is no
             pool, and a learner that adapts to its queries may do so; most published tables are of this kind.
         per_class: Items of each source class, drawn anew for each draw; all of them when left out.
-        draws: How many sets of source items are drawn; needs ``per_class``.
+        draws: How many supports are drawn; needs ``per_class`` or ``labelled``.
         labelled: Labelled items of each class of the target that join the support, from its training part.
         seed: Names the draws.
         common_classes: Drop classes that one of the two lacks, instead of refusing them.
+        allow_fewer: Let a source class with fewer than ``per_class`` items give all of them, instead of refusing it.
         allow_equal: Let items pass that are queried and are equal to one that the learner sees; the record says how many.
 
     Raises:
@@ -62,6 +63,7 @@ class Transfer:
     labelled: int = 0
     seed: int = 0
     common_classes: bool = False
+    allow_fewer: bool = False
     allow_equal: bool = False
     queries: ClassVar[None] = None  # both domains are one table
     at_once: ClassVar[int] = 1
@@ -75,8 +77,10 @@ class Transfer:
         object.__setattr__(self, "seed", seed_number(self.seed, EpisodeError))
         if self.per_class is not None:
             object.__setattr__(self, "per_class", whole_number("per_class", self.per_class, 1, error=EpisodeError))
-        if self.draws > 1 and self.per_class is None:
-            raise EpisodeError(f"draws of all source items are all the same, got draws {self.draws}; set per_class")
+        if self.draws > 1 and self.per_class is None and not self.labelled:
+            raise EpisodeError(
+                f"draws of all source items are all the same, got draws {self.draws}; set per_class or labelled"
+            )
         if self.labelled and self.protocol == "transductive":
             raise EpisodeError(
                 f"labelled items come from the target's training part, got labelled {self.labelled} with the protocol "
@@ -126,6 +130,7 @@ class Transfer:
         """One episode a draw of source items; all of them have the same queries."""
         drawn = [self._episode(k) for k in range(self.draws)]
         told = f"{self.source.hash[:12]} {self.target.hash[:12]} {self.protocol} {self.per_class} {self.labelled}"
+        told += " or fewer" if self.allow_fewer else ""
         return FixedEpisodes(drawn, f"transfer {told}", self.seed)
 
     def _episode(self, draw: int) -> IndexEpisodes:
@@ -151,10 +156,11 @@ class Transfer:
         chosen = []
         for label, name in enumerate(self.items.class_names):
             own = rows[self.items.labels[rows] == label]
-            if len(own) < count:
-                where = "source" if rows[0] < len(self.source) else "target's training part"
+            of_source = len(rows) and rows[0] < len(self.source)
+            if len(own) < count and not (of_source and self.allow_fewer):
+                where = "source" if of_source else "target's training part"
                 raise EpisodeError(f"class '{name}' must have {count} items or more in the {where}, got {len(own)}")
-            chosen.append(np.sort(rng.choice(own, count, replace=False)))
+            chosen.append(np.sort(rng.choice(own, min(count, len(own)), replace=False)))
         return np.concatenate(chosen)
 
     @property
@@ -224,7 +230,8 @@ class Transfer:
             name: getattr(self, name)
             for name in ("protocol", "per_class", "draws", "labelled", "common_classes", "allow_equal")
         }
-        return {"task": "transfer", **told} | ({"disjoint": True} if self.draws == 1 else {})
+        further = {"allow_fewer": True} if self.allow_fewer else {}
+        return {"task": "transfer", **told, **further} | ({"disjoint": True} if self.draws == 1 else {})
 
     def record(self, found: OfEpisodes, fields: dict[str, Any]) -> Record:
         """The record, with its answers in memory."""

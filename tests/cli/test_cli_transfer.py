@@ -104,6 +104,20 @@ def test_what_is_refused(domains, change, message):
     assert message in refused(*asked(domains, "--labels", domains / "labels.csv"))
 
 
+def test_classes_of_one_domain_are_dropped_by_name(domains):
+    rows = ["item,label", *(f"row {k},{('ant', 'bee', 'eel')[k % 3]}" for k in range(30))]
+    (domains / "labels.csv").write_text("\n".join(rows) + "\n")
+    assert "got 'eel'" in refused(*asked(domains, "--labels", domains / "labels.csv"))
+    given = asked(domains, "--labels", domains / "labels.csv", "--common-classes")
+    document, told = as_json(*given), call(*given).stderr
+    assert "class 'cow'" in told and "class 'eel'" in told
+    assert document["source"]["classes"] == ["ant", "bee"] and document["source"]["items"] == 60
+    assert document["verdict"]["labels"] == 20 and {one["label"] for one in document["answers"]} == {"ant", "bee"}
+    assert "needs --labels" in refused(*asked(domains, "--common-classes"))
+    (domains / "labels.csv").write_text("item,label\nrow 1,eel\nrow 2,ant\n")
+    assert "two classes or more in common, got ['ant']" in refused(*given)
+
+
 def test_a_learner_without_such_an_option(domains):
     assert "ridges" in refused(*asked(domains, "--option", "ridges=2"))
     assert "did you mean 'coral'" in refused(*asked(domains, "--learner", "corral"))

@@ -82,7 +82,7 @@ def test_the_committed_tables_hold():
     assert words.count(SAME) >= SAME_CELLS and words.count(FITTED) >= FITTED_CELLS
 
 
-SAME_CELLS, FITTED_CELLS = 74, 14
+SAME_CELLS, FITTED_CELLS = 122, 25
 
 
 def test_by_command():

@@ -135,6 +135,27 @@ def test_draws_of_the_source():
     assert task.episodes.manifest(0, 8) == again.episodes.manifest(0, 8)
 
 
+def test_draws_of_labelled_items_beside_all_of_the_source():
+    source, target = domains(shift=2.0)
+    task = Transfer(source, target, labelled=2, draws=5)
+    few = [one.support[one.support >= 60] for one in task.episodes.episodes]
+    assert all(len(one.support) == 66 for one in task.episodes.episodes) and len({tuple(rows) for rows in few}) > 2
+    assert all(not set(rows - 60) & set(task.parts[1]) for rows in few)
+    assert evaluate(Spy(), task).episodes.count == 5
+
+
+def test_a_small_class_may_give_all_of_its_items():
+    source, target = domains()
+    small = source.subset(np.flatnonzero((source.labels > 0) | (np.arange(60) < 9)))
+    task = Transfer(small, target, per_class=5, draws=3, allow_fewer=True)
+    assert [np.bincount(one.support_y).tolist() for one in task.episodes.episodes] == [[3, 5, 5]] * 3
+    assert task.spec()["allow_fewer"] and "allow_fewer" not in Transfer(source, target).spec()
+    with pytest.raises(EpisodeError, match="class 'class 0' must have 5 items or more in the source, got 3"):
+        evaluate(Spy(), Transfer(small, target, per_class=5))
+    with pytest.raises(EpisodeError, match="must have 40 items or more in the target's training part"):
+        evaluate(Spy(), Transfer(small, target, labelled=40, allow_fewer=True))
+
+
 def test_two_learners_are_compared_item_by_item():
     source, target = domains(shift=2.0)
     task = Transfer(source, target)
@@ -193,7 +214,11 @@ def test_classes_of_one_domain_alone():
     ("options", "error", "message"),
     [
         ({"protocol": "both"}, EpisodeError, "protocol must be 'inductive' or 'transductive', got 'both'"),
-        ({"draws": 3}, EpisodeError, "draws of all source items are all the same, got draws 3; set per_class"),
+        (
+            {"draws": 3},
+            EpisodeError,
+            "draws of all source items are all the same, got draws 3; set per_class or labelled",
+        ),
         ({"labelled": 1, "protocol": "transductive"}, EpisodeError, "target's training part"),
         ({"draws": 0, "per_class": 1}, EpisodeError, "draws must be"),
         ({"labelled": 1.5}, EpisodeError, "labelled must be"),

@@ -4,6 +4,9 @@ Gong, Shi, Sha and Grauman, "Geodesic Flow Kernel for Unsupervised Domain Adapta
 2014 (DeCAF6); photos of Saenko et al., ECCV 2010, and Griffin, Holub and Perona, 2007. No licence is stated: for research only.
 """
 
+import numpy as np
+from jaxtyping import Float
+
 from fewshot.datasets.collection import Collection
 from fewshot.datasets.formats.matlab import from_one, numbers_of, read_mat
 from fewshot.datasets.named.published_files import domain_file
@@ -46,12 +49,14 @@ DECAF6 = {
         "e42207580fb1fadd3adba2504e1d8cff9620f464fca7536f9d7093f84c1459a3",
     ),
 }
+COUNTS = (
+    SURF,
+    "fts",
+    "github.com/viggin/domain-adaptation-toolbox, commit 2a991816a0ac39043b526c2b0cbe01bc844d8890, ToRelease_GFK/data",
+)
 FEATURES = {  # files, the variable in them, and where they are published
-    "surf": (
-        SURF,
-        "fts",
-        "github.com/viggin/domain-adaptation-toolbox, commit 2a991816a0ac39043b526c2b0cbe01bc844d8890, ToRelease_GFK/data",
-    ),
+    "surf": COUNTS,
+    "surf-z-scores": COUNTS,
     "decaf6": (
         DECAF6,
         "feas",
@@ -65,21 +70,32 @@ def load_office_caltech10(domain: str = "amazon", features: str = "surf") -> Col
 
     Args:
         domain: ``"amazon"`` (958 photos), ``"caltech"`` (1,123), ``"dslr"`` (157) or ``"webcam"`` (295).
-        features: ``"surf"``, 800 counts of visual words; or ``"decaf6"``, 4,096 features of a network, of dslr and webcam only.
+        features: ``"surf"``, 800 counts of visual words; ``"surf-z-scores"``, the same with rows divided by their sum, then
+            z-scores over all photos of the domain (divisor n), for tables that draw photos afterwards; or ``"decaf6"``, 4,096
+            features of a network, of dslr and webcam only.
 
     Raises:
         MissingDataError: If the file is not there.
         DataError: If it holds other bytes, or domain or features are not known.
     """
     if features not in FEATURES:
-        raise DataError(f"features of Office-Caltech10 must be 'surf' or 'decaf6', got '{features}'")
+        raise DataError(f"features of Office-Caltech10 must be one of {', '.join(FEATURES)}, got '{features}'")
     files, variable, source = FEATURES[features]
-    path = domain_file(f"Office-Caltech10 ({features})", domain, files, source)
+    path = domain_file(f"Office-Caltech10 ({features.removesuffix('-z-scores')})", domain, files, source)
     variables = read_mat(path)
+    rows = numbers_of(variables, variable, path)
     return Collection(
-        numbers_of(variables, variable, path).astype("float32"),
+        (z_scores(rows.astype(np.float64)) if features == "surf-z-scores" else rows).astype("float32"),
         from_one(numbers_of(variables, "labels", path), len(CLASSES), "labels"),
         CLASSES,
         name="office-caltech10",
         origin=f"office-caltech10/{domain}",
     )
+
+
+def z_scores(counts: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "n dim"]:
+    """Rows divided by their sum, then columns with mean 0 and standard deviation 1; those that do not vary are centred."""
+    shares = counts / counts.sum(1, keepdims=True)
+    deviation = shares.std(0)
+    scaled: np.ndarray = (shares - shares.mean(0)) / np.where(deviation == 0, 1, deviation)
+    return scaled

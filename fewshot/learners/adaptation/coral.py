@@ -62,7 +62,7 @@ class CORAL:
             EpisodeError: If a covariance is not positive definite.
         """
         target = cast(Tensor, support.unlabelled)
-        recoloured = recolour(support.x, target, self.ridge, self.shrinkage)(support.x)
+        recoloured = recolour(support.x, target, self.ridge, self.shrinkage)
         return on_mapped(self.head, support, recoloured, lambda rows: rows)
 
 

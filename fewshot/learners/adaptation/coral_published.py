@@ -2,7 +2,7 @@
 
 Paper: Sun, Feng and Saenko, "Return of Frustratingly Easy Domain Adaptation", AAAI 2016.
 Code: the authors' ``Ex_CORAL.m`` gives libsvm ``X A Xᵀ`` as a kernel, which is not symmetric, where the paper has
-    ``X A (X A)ᵀ``. Its penalty is found by two random folds of the source; here it is an option.
+    ``X A (X A)ᵀ``. Its C is found by two random folds of the source, here with ``C=None``.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ class PublishedCORAL:
     For rebuilding that table only; `fewshot.learners.adaptation.coral.CORAL` is the method.
 
     Attributes:
-        C: Weight of violated margins.
+        C: Weight of violated margins; None to choose it by two random folds, see `fewshot.learners.adaptation.two_folds`.
         ridge: Added to the diagonals of the covariances.
         scaling: Steps before; see `fewshot.learners.adaptation.scaling`.
         adapt_to: Rows of the target that count: ``"pool"``, or ``"queries"`` of a call.
@@ -34,7 +34,7 @@ class PublishedCORAL:
         FewShotError: If an option is not known.
     """
 
-    C: float = 1.0
+    C: float | None = 1.0
     ridge: float = 1.0
     scaling: str | Sequence[str] = ()
     adapt_to: str = "pool"
@@ -43,7 +43,7 @@ class PublishedCORAL:
     class_symmetric = False  # ties go to the class that comes first
 
     def __post_init__(self) -> None:
-        keep_finite_numbers(self, C="(0, inf)", ridge="(0, inf)")
+        keep_finite_numbers(self, ridge="(0, inf)", **({} if self.C is None else {"C": "(0, inf)"}))
         keep_domain_options(self)
 
     @property
@@ -60,5 +60,5 @@ class PublishedCORAL:
         """
         x = support.x
         recoloured = recolour(x, cast(Tensor, support.unlabelled), self.ridge, 0.0)(x)
-        machine = fitted((recoloured @ x.mT).cpu().numpy(), support.y, C=self.C, kernel="precomputed")
+        machine = fitted((recoloured @ x.mT).cpu().numpy(), support, self.C, kernel="precomputed")
         return lambda rows: votes(machine, (rows @ recoloured.mT).cpu().numpy(), rows)

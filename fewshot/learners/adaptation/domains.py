@@ -55,7 +55,9 @@ def on_domains(adapt_one: Callable[[Any, SupportSet], Classifier]) -> Callable[.
             )
         return _between(adapt_one, self, support)
 
-    return on_features(wraps(adapt_one)(per_episode(one_episode)))
+    adapt = on_features(wraps(adapt_one)(per_episode(one_episode)))
+    adapt.of_domains = adapt_one  # type: ignore[attr-defined]  # for `fewshot.learners.adaptation.both_domains`
+    return adapt
 
 
 def _between(adapt_one: Callable[[Any, SupportSet], Classifier], learner: Any, support: SupportSet) -> Classifier:

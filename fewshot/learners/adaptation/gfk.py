@@ -58,7 +58,7 @@ class GFK:
         """
         p, r = (principal_axes(rows - rows.mean(0), self.dim) for rows in (support.x, cast(Tensor, support.unlabelled)))
         root = flow_root(p, r)
-        return on_mapped(self.head, support, support.x @ root, lambda rows: rows @ root)
+        return on_mapped(self.head, support, lambda rows: rows @ root, lambda rows: rows @ root)
 
 
 def flow_root(p: Float[Tensor, "dim d"], r: Float[Tensor, "dim d"]) -> Float[Tensor, "dim k"]:

@@ -1,6 +1,7 @@
 """The head of a learner between domains: it answers for mapped rows of the target from mapped rows of the source."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -10,6 +11,7 @@ from fewshot.claims import claims_of
 from fewshot.contract import Classifier, SupportSet
 from fewshot.errors import FewShotError
 
+RowMap = Callable[[Tensor], Tensor]
 MOST = 2**23  # numbers in a table of source by target rows
 
 
@@ -45,23 +47,43 @@ def is_transductive(learner: Any) -> bool:
     return learner.adapt_to == "queries" or claims_of(learner.head).transductive
 
 
-def on_mapped(head: Any, support: SupportSet, source: Tensor, through: Callable[[Tensor], Tensor]) -> Classifier:
-    """The head, adapted to the mapped source; the classifier maps its queries.
+@dataclass(frozen=True)
+class Mapped:
+    """A head between two domains; called with rows of the target, it gives scores.
+
+    Attributes:
+        head: Fitted to the mapped source: mapped rows to scores.
+        of_source: Maps rows ``(n, dim)`` of the source to ``(n, k)``.
+        of_target: Maps rows of the target.
+    """
+
+    head: Classifier
+    of_source: RowMap
+    of_target: RowMap
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """Scores of rows of the target."""
+        return self.head(self.of_target(rows))
+
+
+def on_mapped(head: Any, support: SupportSet, of_source: RowMap, of_target: RowMap) -> Mapped:
+    """The head, adapted to the mapped source.
 
     Args:
         head: Any learner; it gets the mapped target as its pool, and queries in blocks unless it is transductive.
         support: One episode, scaled.
-        source: Its rows of the source, mapped, ``(s, k)``.
-        through: Maps rows ``(n, dim)`` of the target to ``(n, k)``.
+        of_source: Maps rows ``(n, dim)`` of the source to ``(n, k)``.
+        of_target: Maps rows of the target.
     """
-    pool = None if support.unlabelled is None else through(cast(Tensor, support.unlabelled))[None]
+    source = of_source(support.x)
+    pool = None if support.unlabelled is None else of_target(cast(Tensor, support.unlabelled))[None]
     seed = None if support.seed is None else support.seed.reshape(1)
     mapped = SupportSet(source[None], support.y[None], support.n_way, unlabelled=pool, seed=seed)
     classify = head.adapt(mapped)
     size = max(1, MOST // len(source))
 
-    def answer(query: Tensor) -> Tensor:
-        blocks = [query] if claims_of(head).transductive else torch.split(query, size)
-        return torch.cat([classify(through(block)[None])[0] for block in blocks])
+    def scores(rows: Tensor) -> Tensor:
+        blocks = [rows] if claims_of(head).transductive else torch.split(rows, size)
+        return torch.cat([classify(block[None])[0] for block in blocks])
 
-    return answer
+    return Mapped(scores, of_source, of_target)

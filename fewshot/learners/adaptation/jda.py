@@ -92,4 +92,4 @@ class JDA:
         def through(rows: Tensor) -> Tensor:
             return unit_rows(rows @ directions) if self.unit_map else rows @ directions
 
-        return on_mapped(self.head, support, through(support.x), through)
+        return on_mapped(self.head, support, through, through)

@@ -94,7 +94,11 @@ class OptimalTransport:
         largest = float(cost.max())
         plan = self._plan(cost / largest if self.unit_cost and largest > 0 else cost, support.y, support.n_way)
         moved = plan @ target / plan.sum(1, keepdim=True)
-        return on_mapped(self.head, support, moved, lambda rows: rows)
+
+        def of_source(rows: Tensor) -> Tensor:
+            return moved if rows is support.x else moved_as_nearest(rows, support.x, moved)
+
+        return on_mapped(self.head, support, of_source, lambda rows: rows)
 
     def _plan(self, cost: Float[Tensor, "s t"], y: Integer[Tensor, " s"], n_way: int) -> Float[Tensor, "s t"]:
         if self.plan == "emd":
@@ -123,3 +127,14 @@ class OptimalTransport:
                 f"{self.steps} steps; raise steps or entropy, or keep logarithms"
             )
         return plan, (log["log_u"], log["log_v"]) if self.logarithms else None
+
+
+def moved_as_nearest(
+    rows: Float[Tensor, "n dim"], source: Float[Tensor, "s dim"], moved: Float[Tensor, "s dim"]
+) -> Float[Tensor, "n dim"]:
+    """Further rows of the source, each moved as far as the nearest one that the plan knows.
+
+    Ferradans, Papadakis, Peyré and Aujol, "Regularized Discrete Optimal Transport", SIAM J. Imaging Sciences 7 (2014).
+    """
+    near = squared_distances(rows, source).argmin(1)
+    return rows + (moved - source)[near]

@@ -58,4 +58,8 @@ class JointPCA:
         both = torch.cat([support.x, cast(Tensor, support.unlabelled)])
         mean = both.mean(0)
         axes = principal_axes(both - mean, self.dim)
-        return on_mapped(self.head, support, (support.x - mean) @ axes, lambda rows: (rows - mean) @ axes)
+
+        def through(rows: Tensor) -> Tensor:
+            return (rows - mean) @ axes
+
+        return on_mapped(self.head, support, through, through)

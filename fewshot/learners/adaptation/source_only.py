@@ -42,4 +42,4 @@ class SourceOnly:
     @on_domains
     def adapt(self, support: SupportSet) -> Classifier:
         """Let the head adapt to the scaled source."""
-        return on_mapped(self.head, support, support.x, lambda rows: rows)
+        return on_mapped(self.head, support, lambda rows: rows, lambda rows: rows)

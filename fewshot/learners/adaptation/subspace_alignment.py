@@ -62,4 +62,7 @@ class SubspaceAlignment:
         p, r = principal_axes(x - mean, self.dim), principal_axes(target - target_mean, self.dim)
         if not self.centre:
             mean, target_mean = 0 * mean, 0 * target_mean
-        return on_mapped(self.head, support, (x - mean) @ p @ (p.mT @ r), lambda rows: (rows - target_mean) @ r)
+        turn = p.mT @ r
+        return on_mapped(
+            self.head, support, lambda rows: (rows - mean) @ p @ turn, lambda rows: (rows - target_mean) @ r
+        )

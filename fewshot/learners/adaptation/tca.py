@@ -77,4 +77,4 @@ class TCA:
         def through(rows: Tensor) -> Tensor:
             return unit_rows(rows @ directions) if self.unit_map else rows @ directions
 
-        return on_mapped(self.head, support, through(x), through)
+        return on_mapped(self.head, support, through, through)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.io
 import scipy.sparse
+import scipy.stats
 
 from fewshot import load_dataset
 from fewshot.datasets.formats.matlab import read_mat
@@ -16,6 +17,7 @@ SHAPES = [
     ("office-caltech10", {"domain": "caltech"}, (1123, 800), 10),
     ("office-caltech10", {"domain": "dslr"}, (157, 800), 10),
     ("office-caltech10", {"domain": "webcam"}, (295, 800), 10),
+    ("office-caltech10", {"domain": "dslr", "features": "surf-z-scores"}, (157, 800), 10),
     ("office-caltech10", {"domain": "dslr", "features": "decaf6"}, (157, 4096), 10),
     ("office-caltech10", {"domain": "webcam", "features": "decaf6"}, (295, 4096), 10),
     ("usps-mnist", {}, (1800, 256), 10),
@@ -41,6 +43,15 @@ def test_shapes_and_classes(name, options, shape, classes, data_root):
     assert data.name == name
     assert data.origin.endswith(options.get("domain", data.origin))
     assert (np.bincount(data.labels) > 0).all()
+
+
+def test_z_scores_are_those_of_scipy(data_root):
+    data_root("transfer")
+    counts = load_dataset("office-caltech10", domain="webcam").items.astype(np.float64)
+    scores = scipy.stats.zscore(counts / counts.sum(1, keepdims=True), axis=0)
+    wanted = np.nan_to_num(scores)  # SciPy has no number for a column that does not vary
+    found = load_dataset("office-caltech10", domain="webcam", features="surf-z-scores").items
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
 
 
 def test_rows_are_what_they_are_called(data_root):
@@ -101,7 +112,7 @@ def test_other_bytes_are_refused(tmp_path, monkeypatch, data_root):
     [
         ("office-caltech10", {"domain": "imagenet"}, "must be one of amazon, caltech, dslr, webcam, got 'imagenet'"),
         ("office-caltech10", {"features": "decaf6"}, r"\(decaf6\) must be one of dslr, webcam, got 'amazon'"),
-        ("office-caltech10", {"features": "sift"}, "must be 'surf' or 'decaf6', got 'sift'"),
+        ("office-caltech10", {"features": "sift"}, "must be one of surf, surf-z-scores, decaf6, got 'sift'"),
         ("usps-mnist", {"domain": "svhn"}, "must be one of usps, mnist, got 'svhn'"),
         ("coil20", {"domain": "coil3"}, "must be one of coil1, coil2, got 'coil3'"),
         ("amazon-reviews", {"domain": "toys"}, "must be one of books, dvd, electronics, kitchen, got 'toys'"),

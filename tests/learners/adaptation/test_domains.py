@@ -198,8 +198,36 @@ def test_gamma_matters_and_wrong_numbers_are_refused():
         LibSVM(kernel="poly")
 
 
+def of_mean_distance(support, slip=""):
+    """1 / mean squared distance, pair by pair."""
+    rows = support.x if slip == "source alone" else torch.cat([support.x, support.unlabelled])
+    pairs = [
+        float((a - b).square().sum())
+        for i, a in enumerate(rows)
+        for j, b in enumerate(rows)
+        if slip != "others" or i != j
+    ]
+    found = [p**0.5 for p in pairs] if slip == "not squared" else pairs
+    return len(found) / sum(found)
+
+
+def test_gamma_of_the_mean_distance_over_both_domains():
+    support, query, _ = domains(queries=60)
+    support = support.map(lambda rows: rows * torch.linspace(0.2, 3, rows.shape[-1], dtype=rows.dtype))
+    machine = SVC(C=10.0, gamma=of_mean_distance(support)).fit(support.x.numpy(), support.y.numpy())
+    ours = LibSVM(10.0, gamma="mean").adapt(support)(query)
+    assert (machine.predict(query.numpy()) == ours.argmax(-1).numpy()).all()
+    assert libsvm._inverse_distance(support) == pytest.approx(of_mean_distance(support), rel=1e-12)
+    for slip in ("source alone", "others", "not squared"):
+        assert libsvm._inverse_distance(support) != pytest.approx(of_mean_distance(support, slip), rel=1e-4)
+    same = replace(support, x=torch.ones_like(support.x), unlabelled=None)
+    with pytest.raises(EpisodeError, match="gamma='mean' needs rows that differ"):
+        LibSVM(gamma="mean").adapt(same)
+
+
 def test_libsvm_keeps_the_contract():
     check_learner(LibSVM(10.0), shots=(4, 3, 5))
+    check_learner(LibSVM(10.0, gamma="mean"), shots=(4, 3, 5), unlabelled=20)
 
 
 def test_a_machine_that_is_not_found_is_refused(monkeypatch):
