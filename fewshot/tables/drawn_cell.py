@@ -27,7 +27,8 @@ def judged(
     if record is None:
         return None
     half = None if deviation is None else 1.96 * deviation / 100 / (draws - 1) ** 0.5
-    published = Published(value / 100, draws, half, digits, record.queries)
+    queries = record.queries if isinstance(record.queries, int) else None
+    published = Published(value / 100, draws, half, digits, queries)
     return judge([record.accuracies], published, delta / 100, NO_TRAINING)
 
 

@@ -99,7 +99,7 @@ def votes(machine: Any, rows: np.ndarray, like: Tensor) -> Float[Tensor, "q n_wa
 
 def _inverse_distance(support: SupportSet) -> float:
     """1 / mean of ‖x - x'‖² over all pairs, which is twice the mean squared distance from the mean row."""
-    rows = support.x if support.unlabelled is None else torch.cat([support.x, support.unlabelled])
+    rows = support.x if support.unlabelled is None else torch.cat([support.x, torch.as_tensor(support.unlabelled)])
     rows = rows.double()
     distance = 2 * float((rows - rows.mean(0)).square().sum(-1).mean())
     if not distance > 0:
