@@ -27,6 +27,7 @@ _INDEX = {
     "ZeroShot": "fewshot.tasks.zero_shot",
     "choose": "fewshot.evaluation.choose",
     "compare": "fewshot.records.compare",
+    "differences": "fewshot.records.differences",
     "evaluate": "fewshot.evaluation.evaluate",
     "evaluate_zero_shot": "fewshot.evaluation.zero_shot",
     "from_function": "fewshot.learners.adapters",

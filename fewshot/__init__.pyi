@@ -21,6 +21,7 @@ from fewshot.learners.index import load_learner as load_learner
 from fewshot.learners.metric.nearest_mean import NearestMean as NearestMean
 from fewshot.learners.transformed import Transformed as Transformed
 from fewshot.records.compare import compare as compare
+from fewshot.records.differences import differences as differences
 from fewshot.records.load import load_record as load_record
 from fewshot.records.record import Record as Record
 from fewshot.tasks.episodes import Episodes as Episodes

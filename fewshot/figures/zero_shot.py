@@ -7,7 +7,7 @@ from fewshot.figures.accuracy import COLOURS
 from fewshot.figures.pictures import blank
 from fewshot.records.zero_shot import ZeroShotRecord
 from fewshot.statistics.interval import NEW_CLASSES, OPEN
-from fewshot.tables.zero_shot import label_of, setting_of
+from fewshot.tables.zero_shot import label_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,16 +24,16 @@ def zero_shot_figure(records: Sequence[ZeroShotRecord]) -> "Figure":
     Args:
         records: Of one data set.
     """
-    settings = list(dict.fromkeys(setting_of(r) for r in records))
-    mixed = [s for s in settings if any(r.generalised for r in records if setting_of(r) == s)]
+    settings = list(dict.fromkeys(r.setting for r in records))
+    mixed = [s for s in settings if any(r.generalised for r in records if r.setting == s)]
     labels = list(dict.fromkeys(label_of(r) for r in records))[::-1]
     figure: Figure = blank(3.6 * len(settings) + 5.0 * len(mixed) + 1.6, max(3.2, 0.34 * len(labels) + 1.5))
     panels = figure.subplots(1, len(settings) + len(mixed), squeeze=False)[0]
     for axes, setting in zip(panels, settings, strict=False):
-        _accuracies(axes, [r for r in records if setting_of(r) == setting], labels)
+        _accuracies(axes, [r for r in records if r.setting == setting], labels)
         axes.set(title=setting, xlabel="accuracy, %")
     for axes, setting in zip(panels[len(settings) :], mixed, strict=True):
-        _curves(axes, [r for r in records if setting_of(r) == setting], labels)
+        _curves(axes, [r for r in records if r.setting == setting], labels)
         axes.set(title=f"{setting}: all gammas", xlabel="unseen accuracy, %", ylabel="seen accuracy, %")
     return figure
 

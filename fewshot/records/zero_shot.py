@@ -140,6 +140,12 @@ class ZeroShotRecord(_Part):
         """Mean accuracy of the unseen classes where no other class competes, a fraction."""
         return self.unseen.counts.mean
 
+    @property
+    def setting(self) -> str:
+        """What the recipe calls the row, or else the data."""
+        rows = ((self.settings or {}).get("zero_shot") or {}).get("rows") or [{}]
+        return str(rows[0].get("label") or self.data.name)
+
     def figure(self, name: str, estimand: str) -> Figure:
         """The figure of a name with the interval for an estimand.
 

@@ -21,7 +21,7 @@ from fewshot.report.results import Group, Result, group_results
 from fewshot.report.shots import shots_plots
 from fewshot.report.zero_shot import zero_shot_table
 from fewshot.report.zero_shot_differences import zero_shot_differences
-from fewshot.tables.zero_shot import label_of, setting_of
+from fewshot.tables.zero_shot import label_of
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,10 @@ def _lead(groups: Sequence[Group], zero_shot: Sequence[ZeroShotRecord]) -> str:
             f"{' and '.join(counts)} episodes of each kind: {', '.join(shapes)}."
         )
     if zero_shot:
-        methods, settings = dict.fromkeys(map(label_of, zero_shot)), dict.fromkeys(map(setting_of, zero_shot))
+        methods, settings = (
+            dict.fromkeys(map(label_of, zero_shot)),
+            dict.fromkeys(record.setting for record in zero_shot),
+        )
         sentences.append(
             f"{_many(len(methods), 'method')} classified items of classes without any example, by descriptions of the "
             f"classes; settings: {', '.join(settings)}."
@@ -129,8 +132,8 @@ def _notes(records: Sequence[AnyRecord]) -> list[str]:
 
 def _hardest_unseen(records: Sequence[ZeroShotRecord], reference: str | None) -> list[Hardest]:
     found = []
-    for setting in dict.fromkeys(map(setting_of, records)):
-        own = [r for r in records if setting_of(r) == setting]
+    for setting in dict.fromkeys(record.setting for record in records):
+        own = [r for r in records if r.setting == setting]
         one = next((r for r in own if label_of(r) == reference), own[0])
         found.append(hardest_unseen(f"{setting}, {one.data.name}", label_of(one), one))
     return found

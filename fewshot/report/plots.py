@@ -12,7 +12,6 @@ from fewshot.report.learning_curve import LearningCurve, curve_figure, describe_
 from fewshot.report.results import Group, Result
 from fewshot.report.zero_shot import bars_of
 from fewshot.statistics.interval import NEW_CLASSES, OPEN
-from fewshot.tables.zero_shot import setting_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -67,8 +66,8 @@ def _bar(result: Result) -> Bar:
 def zero_shot_plots(records: Sequence[ZeroShotRecord]) -> list[Plot]:
     """Zero-shot accuracies and, where seen classes compete, harmonic means, a figure a setting."""
     plots = []
-    for setting in dict.fromkeys(setting_of(r) for r in records):
-        own = [r for r in records if setting_of(r) == setting]
+    for setting in dict.fromkeys(r.setting for r in records):
+        own = [r for r in records if r.setting == setting]
         for name, title in ZERO_SHOT.items():
             bars = bars_of(own, name)
             if bars:

@@ -13,7 +13,7 @@ from fewshot.records.record import Record
 from fewshot.records.zero_shot import ZeroShotRecord
 from fewshot.report.contents import Contents
 from fewshot.tables.facts import facts_table
-from fewshot.tables.zero_shot import label_of, setting_of
+from fewshot.tables.zero_shot import label_of
 
 FLAGS = {
     "way": "--way",
@@ -81,7 +81,7 @@ def _(record: ZeroShotRecord) -> dict[str, str]:
     facts = {
         "recipe": record.recipe or "",
         "learner": f"{label_of(record)}: {record.learner.name}" + (f" ({options})" if options else ""),
-        "setting": setting_of(record),
+        "setting": record.setting,
         "data": f"{record.data.name}/{record.data.split}: {record.data.classes} classes, {record.data.items} items",
         "learned from": "" if base is None else f"{base.name}/{base.split}: {base.classes} classes, {base.items} items",
         "descriptions": record.descriptors,

@@ -9,7 +9,7 @@ from fewshot.report.cells import Cell, Column, SortableTable, count, make_table,
 from fewshot.report.forest import Bar
 from fewshot.statistics.interval import NEW_CLASSES, OPEN
 from fewshot.tables.record_tables import ABSENT, looks_cell, percent
-from fewshot.tables.zero_shot import label_of, setting_of
+from fewshot.tables.zero_shot import label_of
 
 
 def figure_of(record: ZeroShotRecord, name: str, estimand: str = OPEN) -> Figure | None:
@@ -41,7 +41,7 @@ def _new_classes(record: ZeroShotRecord) -> Cell:
 
 COLUMNS: tuple[Column[ZeroShotRecord], ...] = (
     Column("method", "what was judged", lambda r: words(label_of(r)), shown=True),
-    Column("setting", "row of the recipe", lambda r: words(setting_of(r))),
+    Column("setting", "row of the recipe", lambda r: words(r.setting)),
     _figure("zero-shot"),
     Column("for new classes %", "interval of the zero-shot accuracy if the classes were drawn again", _new_classes, True),
     _figure("unseen"),

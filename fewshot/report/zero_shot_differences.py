@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fewshot.errors import StatisticsError
+from fewshot.records.differences import differences
 from fewshot.records.zero_shot import ZeroShotRecord
 from fewshot.report.cells import Cell, Column, make_table, share, words
 from fewshot.report.differences import ALONE, Differences
 from fewshot.report.forest import Bar
 from fewshot.statistics.interval import Interval
-from fewshot.tables.zero_shot import compare_zero_shot, label_of, setting_of
+from fewshot.tables.zero_shot import label_of
 
 SPEAKS_OF = (
     "Difference: accuracy minus that of {} on the same items, in percentage points, with its 95% interval by a paired "
@@ -49,8 +50,8 @@ def zero_shot_differences(records: Sequence[ZeroShotRecord], reference: str | No
         reference: Label of the learner that the others are compared with; the first record's where none is given.
     """
     base = reference or label_of(records[0])
-    settings = dict.fromkeys(setting_of(r) for r in records)
-    return [_of_setting(s, [r for r in records if setting_of(r) == s], base) for s in settings]
+    settings = dict.fromkeys(r.setting for r in records)
+    return [_of_setting(s, [r for r in records if r.setting == s], base) for s in settings]
 
 
 def _of_setting(setting: str, records: Sequence[ZeroShotRecord], reference: str) -> Differences:
@@ -58,7 +59,7 @@ def _of_setting(setting: str, records: Sequence[ZeroShotRecord], reference: str)
     if base is None or len(records) < 2:
         return Differences(title, sentences=(ALONE if base else f"No record of '{reference}' is among these.",))
     try:
-        pairs = [_Pair(r, compare_zero_shot(r, base)) for r in records if r is not base]
+        pairs = [_Pair(r, differences(r, base)) for r in records if r is not base]
     except StatisticsError as error:
         return Differences(title, sentences=(f"No differences are given: {error}.",))
     name = "harmonic" if all("harmonic" in p.found for p in pairs) else "zero-shot"

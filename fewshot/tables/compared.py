@@ -8,11 +8,12 @@ from typing import Any
 from fewshot.errors import RecordError
 from fewshot.plumbing.names import unknown
 from fewshot.records.compare import compare
+from fewshot.records.differences import differences
 from fewshot.records.load import AnyRecord
 from fewshot.records.record import Record
 from fewshot.records.zero_shot import ZeroShotRecord
 from fewshot.tables.record_tables import Table, comparison_table
-from fewshot.tables.zero_shot import compare_zero_shot, label_of, setting_of, zero_shot_table
+from fewshot.tables.zero_shot import label_of, zero_shot_table
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class ZeroShotCompared:
 
     def as_json(self) -> dict[str, Any]:
         """Differences, setting by setting."""
-        every = [(setting_of(r), label_of(r), r) for r in self.records.values()]
+        every = [(r.setting, label_of(r), r) for r in self.records.values()]
         of = {setting: r for setting, label, r in every if label == self.base}
         others = [one for one in every if one[0] in of and one[1] != self.base]
         found = [
@@ -76,7 +77,7 @@ class ZeroShotCompared:
         return {"reference": self.base, "comparisons": found}
 
     def _differences(self, record: ZeroShotRecord, reference: ZeroShotRecord) -> dict[str, Any]:
-        found = compare_zero_shot(record, reference, self.level)
+        found = differences(record, reference, self.level)
         return {name: asdict(interval) for name, interval in found.items()}
 
 

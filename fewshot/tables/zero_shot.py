@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from fewshot.errors import StatisticsError
+from fewshot.records.differences import differences
 from fewshot.records.record import Figure
 from fewshot.records.zero_shot import ZeroShotRecord
-from fewshot.records.zero_shot_paired import PairCounts, paired_bootstrap
 from fewshot.statistics.interval import NEW_CLASSES, OPEN, Interval
 from fewshot.tables.record_tables import ABSENT, Table, mean_cell, percent, with_interval
 
@@ -39,12 +39,6 @@ def label_of(record: ZeroShotRecord) -> str:
     return str(learners[0].get("label") or record.learner.name)
 
 
-def setting_of(record: ZeroShotRecord) -> str:
-    """What the recipe calls the row, or else the data."""
-    rows = ((record.settings or {}).get("zero_shot") or {}).get("rows") or [{}]
-    return str(rows[0].get("label") or record.data.name)
-
-
 def zero_shot_table(records: Sequence[ZeroShotRecord], reference: str | None = None, level: float = 0.95) -> Table:
     """Mean accuracies over classes, as per cent; higher is better. Columns without any number are left out.
 
@@ -61,8 +55,8 @@ def zero_shot_table(records: Sequence[ZeroShotRecord], reference: str | None = N
     notes.append(f"chance, unseen classes alone: {', '.join(chance)}")
     columns, rows = COLUMNS, [table_row(r) for r in records]
     if reference is not None:
-        of = {setting_of(r): r for r in records if label_of(r) == reference}
-        rows = [(*row, *_differences(r, of.get(setting_of(r)), level)) for row, r in zip(rows, records, strict=True)]
+        of = {r.setting: r for r in records if label_of(r) == reference}
+        rows = [(*row, *_differences(r, of.get(r.setting), level)) for row, r in zip(rows, records, strict=True)]
         columns = (*columns, *DIFFERENCES)
         notes.append(DIFFERENCE_NOTE.format(reference, level))
     kept = [k for k in range(len(columns)) if any(row[k] != ABSENT for row in rows)]
@@ -70,35 +64,15 @@ def zero_shot_table(records: Sequence[ZeroShotRecord], reference: str | None = N
     return Table(tuple(columns[k] for k in kept), body, records[0].data.name if records else "", tuple(notes))
 
 
-def compare_zero_shot(record: ZeroShotRecord, reference: ZeroShotRecord, level: float = 0.95) -> dict[str, Interval]:
-    """Paired differences to a reference on the same items, ``"zero-shot"`` and, where classes compete in both, ``"harmonic"``.
-
-    Raises:
-        StatisticsError: If records have other items, or do not tell single answers.
-    """
-    if record.data.hash != reference.data.hash:
-        raise StatisticsError(
-            f"records can be compared only on the same items, got other ones in '{setting_of(record)}' and "
-            f"'{setting_of(reference)}'"
-        )
-    unseen = PairCounts.of(record.unseen.counts, reference.unseen.counts)
-    pairs = {"zero-shot": paired_bootstrap(unseen, level=level)}
-    mine, other = record.generalised, reference.generalised
-    if mine is not None and other is not None:
-        kinds = [PairCounts.of(getattr(mine, k).counts, getattr(other, k).counts) for k in ("unseen", "seen")]
-        pairs["harmonic"] = paired_bootstrap(*kinds, level=level)
-    return pairs
-
-
 def _differences(record: ZeroShotRecord, reference: ZeroShotRecord | None, level: float) -> tuple[str, str]:
     """Of the zero-shot accuracy and of H."""
     if reference is None:
         raise StatisticsError(
-            f"every setting needs a record of the reference, got none for '{setting_of(record)}'; run that first"
+            f"every setting needs a record of the reference, got none for '{record.setting}'; run that first"
         )
     if record is reference:
         return ABSENT, ABSENT
-    found = compare_zero_shot(record, reference, level)
+    found = differences(record, reference, level)
     return _signed(found["zero-shot"]), _signed(found["harmonic"]) if "harmonic" in found else ABSENT
 
 
@@ -109,7 +83,7 @@ def _signed(interval: Interval) -> str:
 def table_row(record: ZeroShotRecord) -> tuple[str, ...]:
     """The cells of one record."""
     wide = record.figure("zero-shot", NEW_CLASSES)
-    start = (setting_of(record), label_of(record), _cell(record.figure("zero-shot", OPEN)))
+    start = (record.setting, label_of(record), _cell(record.figure("zero-shot", OPEN)))
     new_classes = f"[{percent(wide.low)}, {percent(wide.high)}]"
     mixed = record.generalised
     if mixed is None:
@@ -133,7 +107,7 @@ def figures_table(record: ZeroShotRecord) -> Table:
     mixed = record.generalised
     chosen = [f"options: {record.selection}"] if record.selection else []
     gamma = [f"gamma {mixed.gamma:.4g}: {mixed.gamma_from}"] if mixed else []
-    title = f"{label_of(record)} on {record.data.name}, {setting_of(record)}; descriptors: {record.descriptors}"
+    title = f"{label_of(record)} on {record.data.name}, {record.setting}; descriptors: {record.descriptors}"
     return Table(("figure", "%", "interval for", "by", "units"), rows, title, (*chosen, *gamma, *record.notes))
 
 

@@ -8,8 +8,8 @@ import pytest
 from cli import as_json, call, refused
 from records import record
 
-from fewshot import Record, load_record
-from fewshot.errors import RecordError
+from fewshot import Record, differences, load_record
+from fewshot.errors import RecordError, StatisticsError
 from fewshot.records.load import is_record
 from fewshot.records.record import LearnerInfo
 from fewshot.records.zero_shot import Counts, Figure, ZeroShotRecord
@@ -136,6 +136,53 @@ def test_kinds_are_compared_apart():
         compared({"a": record(), "b": alone((3, 2))}, None, 0.95)
     with pytest.raises(RecordError, match="got 'b' and 'a'; compare them apart"):
         compared({"b": alone((3, 2)), "c": alone((1, 1)), "a": record()}, None, 0.95)
+
+
+def test_differences_of_episodes_are_paired():
+    mine, other = record((3, 5, 4, 4)), record((2, 5, 3, 4), learner="m")
+    found = differences(mine, other)
+    by_hand = (np.array([3, 5, 4, 4]) - [2, 5, 3, 4]) / 6
+    assert list(found) == ["accuracy"] and found["accuracy"].estimate == pytest.approx(by_hand.mean())
+    half = found["accuracy"].high - found["accuracy"].estimate
+    assert half == pytest.approx(3.182446305284263 * by_hand.std(ddof=1) / 2)  # Student's t, 3 degrees of freedom
+    assert differences(mine, other, 0.5)["accuracy"].high < found["accuracy"].high
+
+
+def test_differences_without_examples_weigh_classes():
+    mine, other = alone((4, 2)), alone((1, 3), "sae")
+    found = differences(mine, other)
+    assert list(found) == ["zero-shot"] and found["zero-shot"].estimate == pytest.approx((4 - 1 + 2 - 3) / 8)
+    assert found["zero-shot"].low <= found["zero-shot"].estimate <= found["zero-shot"].high
+    same = differences(mine, mine)["zero-shot"]
+    assert (same.low, same.estimate, same.high) == (0, 0, 0)  # what both get right or wrong cancels
+
+
+@pytest.mark.slip
+@pytest.mark.parametrize("wrong", ["other way round", "unpaired", "level left out"])
+def test_wrong_differences_are_seen(monkeypatch, wrong):
+    honest = differences
+
+    def planted(mine, other, level=0.95):
+        if wrong == "unpaired" and isinstance(other, Record):
+            other = other.model_copy(update={"correct": other.correct[::-1]})
+        one, two = (other, mine) if wrong == "other way round" else (mine, other)
+        return honest(one, two, 0.95 if wrong == "level left out" else level)
+
+    monkeypatch.setitem(globals(), "differences", planted)
+    with pytest.raises(AssertionError):
+        test_differences_of_episodes_are_paired()
+
+
+def test_what_has_no_difference():
+    with pytest.raises(RecordError, match="only within a kind, got Record and ZeroShotRecord"):
+        differences(record(), alone((3, 2)))
+    with pytest.raises(RecordError, match="only on the same episodes"):
+        differences(record(), record(manifest="m2"))
+    with pytest.raises(RecordError, match="only records can be compared, got str"):
+        differences("one.json", "two.json")
+    with pytest.raises(StatisticsError, match="only on the same items, got other ones in 'shapes' and 'shapes'"):
+        moved = alone((3, 2))
+        differences(moved, moved.model_copy(update={"data": moved.data.model_copy(update={"hash": "1" * 64})}))
 
 
 @pytest.mark.slip
