@@ -394,7 +394,7 @@ def test_another_learner_is_judged_with_the_trained_backbone(recipe, tmp_path):
 def test_options_of_a_judged_learner_are_chosen_with_the_trained_backbone(recipe, tmp_path):
     text = recipe.read_text().replace(
         "validation:",
-        "test_learner: fine-tune\ntest_options: {head: prototypes}\nchoose: {steps: [0, 40]}\nvalidation:",
+        "test_learner: fine-tune\ntest_options: {head: prototypes}\nchoose: {steps: [0, 10]}\nvalidation:",
     )
     recipe.write_text(text)
     record = run_recipe(str(recipe), tmp_path / "out")[0]
@@ -403,7 +403,7 @@ def test_options_of_a_judged_learner_are_chosen_with_the_trained_backbone(recipe
     data = load_dataset(loaded.data, **loaded.data_options).split("val")
     spec = loaded.evaluation.spec(loaded.evaluation.rows[0])
     found = {}
-    for steps in (0, 40):
+    for steps in (0, 10):
         judged = FineTune(learner.backbone, head="prototypes", steps=steps)
         judged.classes_seen = learner.classes_seen
         found[steps] = evaluate(judged, data, spec, loaded.validation.episodes).accuracy
