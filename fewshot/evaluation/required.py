@@ -1,4 +1,4 @@
-"""What an evaluation needs of its learner and its answers; each slip is told in one sentence."""
+"""What an evaluation needs of its learner and its answers; each error is one sentence."""
 
 from typing import Any
 
@@ -55,7 +55,7 @@ def require_scores(scores: Any, support: SupportSet[Any], query: Any) -> None:
     Args:
         scores: What the classifier said.
         support: What it was made of.
-        query: What it was asked, ``(e, q, *item)``.
+        query: Its queries, ``(e, q, *item)``.
 
     Raises:
         ShapeError: If they are labels, of another shape, or have no numbers.
