@@ -83,7 +83,7 @@ def evaluate(
     Args:
         learner: Anything with ``adapt``.
         collection: A task, one of `fewshot.Episodes`, `fewshot.TrainingDraws`, `fewshot.ZeroShot`, `fewshot.Generalised` and
-            `fewshot.Transfer`, which says by itself what is queried; or classes to draw episodes from, the short form of
+            `fewshot.Transfer`, which defines what is queried; or classes to draw episodes from, the short form of
             ``Episodes(collection, spec, episodes, seed, queries, allow_seen, open_interval)``.
         spec: See `fewshot.Episodes`, also for the next three.
         episodes: How many to draw, or a fixed list of them.

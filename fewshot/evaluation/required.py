@@ -27,14 +27,14 @@ def require_learner(learner: Any) -> None:
 
 
 def require_alone(remedy: str, **options: Any) -> None:
-    """Let pass what goes with a task, which says by itself what is queried.
+    """Let pass what goes with a task, which defines what is queried.
 
     Raises:
         EpisodeError: If one of the options is given; names it.
     """
     given = [name for name, value in options.items() if value is not None]
     if given:
-        raise EpisodeError(f"a task says by itself what is queried, got {given[0]} beside it; {remedy}")
+        raise EpisodeError(f"a task defines by itself what is queried, got {given[0]} as well; {remedy}")
 
 
 def require_classifier(classify: Any) -> None:
