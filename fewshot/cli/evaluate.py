@@ -26,7 +26,7 @@ EXAMPLES = (
 
 
 class Ci(StrEnum):
-    """Which interval of the mean accuracy is asked for."""
+    """Which interval of the mean accuracy is reported."""
 
     closed = "closed"
     open = "open"
@@ -38,7 +38,7 @@ def evaluate(
     learner: Annotated[str, typer.Option(help="Name of a learner; see: fewshot-bench list learners.")],
     backbone: Annotated[
         str | None,
-        typer.Option(help="Name of a backbone; left out: pixels and arrays in one row; 'none': items as they are."),
+        typer.Option(help="Name of a backbone; without it: pixels and arrays as rows; 'none': items as they are."),
     ] = None,
     way: Annotated[int, typer.Option(help="Classes of an episode.")] = 5,
     shot: Annotated[int, typer.Option(help="Support items of each class; 0 is zero-shot.")] = 1,
@@ -51,17 +51,17 @@ def evaluate(
         ),
     ] = None,
     open_classes: Annotated[
-        int, typer.Option(min=0, help="Further classes of an episode that are only asked: adds AUROC and FPR95.")
+        int, typer.Option(min=0, help="Further classes of an episode that are only queried: adds AUROC and FPR95.")
     ] = 0,
     open_query: Annotated[
-        int | None, typer.Option(min=1, help="Queries of each open class; as many as of the others when left out.")
+        int | None, typer.Option(min=1, help="Queries of each open class; without it: as many as of the others.")
     ] = None,
     episodes: Annotated[int | None, typer.Option(help="Number of episodes.", show_default="1000")] = None,
     seed: Annotated[int, typer.Option(help="Names the list of episodes.")] = 0,
     split: Annotated[
         str | None,
         typer.Option(
-            help="Which classes; left out: test where the data have splits, and what --tuned left; 'all': every item."
+            help="Which classes; without it: test for data with splits, and what --tuned left; 'all': every item."
         ),
     ] = None,
     queries: Annotated[
@@ -71,12 +71,13 @@ def evaluate(
     min_items: Annotated[
         int, typer.Option(min=0, help="Leave out classes with fewer items; the record says how many there were.")
     ] = 0,
-    base: Annotated[str | None, typer.Option(help="Split whose classes the learner sees beforehand.")] = None,
+    base: Annotated[str | None, typer.Option(help="Split with the base classes of the learner.")] = None,
     ci: Annotated[
         Ci, typer.Option(help="Interval for these episodes' images (closed), for new images (open), or both.")
     ] = Ci.closed,
     half_width: Annotated[
-        float | None, typer.Option(help="As many episodes as this half width needs, a fraction: 0.005 is half a point.")
+        float | None,
+        typer.Option(help="Draw as many episodes as this half width needs, a fraction: 0.005 is half a point."),
     ] = None,
     option: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="An option of the learner; repeatable.")] = [],  # noqa: B006
     backbone_option: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="An option of the backbone.")] = [],  # noqa: B006
@@ -85,7 +86,7 @@ def evaluate(
         Path | None, typer.Option(help="A choice of options on other classes, written by fewshot-bench tune.")
     ] = None,
     allow_seen: Annotated[
-        bool, typer.Option("--allow-seen", help="Let classes be asked that were trained on.")
+        bool, typer.Option("--allow-seen", help="Let classes be queried that were trained on.")
     ] = False,
     scores: Annotated[bool, typer.Option("--scores", help="Keep the scores of every query.")] = False,
     device: OnDevice = "cpu",

@@ -78,12 +78,12 @@ def evaluate(
     batch, and an inductive learner's answer to one query must not change with the others.
 
     Queries of open classes (``spec.open_way``) have no right answer and do not count for the
-    accuracy. How well they are told from the others is in ``record.open_set``.
+    accuracy. ``record.open_set`` has how well they are told from the others.
 
     Args:
         learner: Anything with ``adapt``.
         collection: A task, one of `fewshot.Episodes`, `fewshot.TrainingDraws`, `fewshot.ZeroShot`, `fewshot.Generalised` and
-            `fewshot.Transfer`, which says by itself what is queried; or classes to draw episodes from, the short form of
+            `fewshot.Transfer`, which defines what is queried; or classes to draw episodes from, the short form of
             ``Episodes(collection, spec, episodes, seed, queries, allow_seen, open_interval)``.
         spec: See `fewshot.Episodes`, also for the next three.
         episodes: How many to draw, or a fixed list of them.
@@ -92,7 +92,7 @@ def evaluate(
         batch: Episodes that are scored in one call; as many as fill a cache, not memory, when left out.
         keep_scores: Keep every score in the answers, not only predictions.
         allow_seen: See `fewshot.Episodes`.
-        chosen: How the learner's options were chosen; refused if these classes helped, and told in the record.
+        chosen: How the learner's options were chosen; refused if these classes helped; the record has it.
         open_interval: See `fewshot.Episodes`.
         cache: Whether features may be read from, and written to, the cache folder.
         level: Of all intervals.

@@ -13,7 +13,7 @@ from fewshot.errors import LeakageError
 from fewshot.evaluation.answers import OWN, adapted, support_set
 
 TOLERANCE = 1e-4  # of the largest score: kernels of another batch size round differently, by about 1e-6
-QUERIES, TOGETHER = 5, 50  # that are asked alone, beside how many others
+QUERIES, TOGETHER = 5, 50  # queried alone, and among how many others
 INDUCTIVE = (
     "an inductive learner's answer to a query must not change with its neighbours",
     "use running batch-norm statistics, or declare transductive = True",
@@ -30,8 +30,8 @@ def check_answers(
 ) -> None:
     """Refuse a learner whose answer to an episode changes with the others of its batch, or to a query with its neighbours.
 
-    The last episode is asked in the batch and alone. Where the learner claims to be inductive, some of the
-    first queries of each episode are asked together and alone, too.
+    The last episode is evaluated in the batch and alone. Where the learner claims to be inductive, some of the
+    first queries of each episode are answered together and alone, too.
 
     Args:
         learner: Any.
@@ -82,7 +82,7 @@ def _said(answer: tuple[Tensor, dict[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def _one_by_one(ask: Callable[[Any], tuple[Tensor, dict[str, Tensor]]], query: Any) -> dict[str, Tensor]:
-    """What is said of the first queries, each asked alone."""
+    """Scores of the first queries, each alone."""
     alone = [_said(ask(query[:, i : i + 1])) for i in range(min(QUERIES, query.shape[1]))]
     return {name: torch.cat([one[name] for one in alone], 1) for name in alone[0]}
 

@@ -1,4 +1,4 @@
-"""What an evaluation needs of its learner and its answers; each slip is told in one sentence."""
+"""What an evaluation needs of its learner and its answers; each error is one sentence."""
 
 from typing import Any
 
@@ -27,14 +27,14 @@ def require_learner(learner: Any) -> None:
 
 
 def require_alone(remedy: str, **options: Any) -> None:
-    """Let pass what goes with a task, which says by itself what is queried.
+    """Let pass what goes with a task, which defines what is queried.
 
     Raises:
         EpisodeError: If one of the options is given; names it.
     """
     given = [name for name, value in options.items() if value is not None]
     if given:
-        raise EpisodeError(f"a task says by itself what is queried, got {given[0]} beside it; {remedy}")
+        raise EpisodeError(f"a task defines by itself what is queried, got {given[0]} as well; {remedy}")
 
 
 def require_classifier(classify: Any) -> None:
@@ -55,7 +55,7 @@ def require_scores(scores: Any, support: SupportSet[Any], query: Any) -> None:
     Args:
         scores: What the classifier said.
         support: What it was made of.
-        query: What it was asked, ``(e, q, *item)``.
+        query: Its queries, ``(e, q, *item)``.
 
     Raises:
         ShapeError: If they are labels, of another shape, or have no numbers.

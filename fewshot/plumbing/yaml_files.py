@@ -57,7 +57,7 @@ class YamlFile:
         twice = _key_given_twice(tree)
         if twice is not None:
             raise error(
-                f"'{path}', line {twice.start_mark.line + 1}: a key must stand once, got '{twice.value}' again; remove one"
+                f"'{path}', line {twice.start_mark.line + 1}: a key must occur once, got '{twice.value}' again; remove one"
             )
         if not isinstance(content, dict):
             raise error(f"'{path}', line 1: a {what} must be a mapping of keys, got {type(content).__name__}")

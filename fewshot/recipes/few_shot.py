@@ -88,7 +88,7 @@ def embed_once(recipe: Recipe, announce: Announce, device: Device | None = None)
 
 
 def require_splits(recipe: Recipe, name: str) -> None:
-    """Let a recipe pass only if its data have the splits that are asked.
+    """Let a recipe pass only if its data have the splits that are queried.
 
     Args:
         recipe: Of one learner or many.
@@ -107,7 +107,7 @@ def require_splits(recipe: Recipe, name: str) -> None:
             try:
                 whole.rows_of(split)
             except UnknownNameError as error:
-                raise RecipeError(f"'{name}', 'evaluation.{key}': {error} (split: null asks all items)") from None
+                raise RecipeError(f"'{name}', 'evaluation.{key}': {error} (split: null takes all items)") from None
     try:
         load_queries(recipe)
     except UnknownNameError as error:

@@ -20,7 +20,7 @@ class Kind:
 
     Attributes:
         units: Of a recipe, in its order, on a device.
-        check: Refuses a recipe that cannot be run, before anything is computed; gets the name or file that it was asked by.
+        check: Refuses a recipe that cannot be run, before anything is computed; gets the name or file of the recipe.
         prepare: What all processes share is computed once, before they start.
     """
 

@@ -147,7 +147,7 @@ def _rows(recipe: str) -> tuple[tuple[Recipe, Row], ...]:
         raise DataError(f"a cell must come from a recipe of episodes, got '{recipe}'")
     if recipe.endswith((".yaml", ".yml")) and packaged("recipes", f"{loaded.name}.yaml").is_file():
         raise DataError(
-            f"the recipe '{recipe}' must have a name of its own, got '{loaded.name}', which comes along; rename it"
+            f"the recipe '{recipe}' must have a name of its own, got '{loaded.name}', which ships with the package; rename it"
         )
     return tuple((one, row) for one in loaded.singles() for row in one.evaluation.rows)
 

@@ -178,7 +178,7 @@ def episodes_of(recipe: Recipe, row: Row, novel: Collection) -> int | FixedEpiso
     """How many episodes to draw for a row, or a list of them.
 
     Raises:
-        RecipeError: If a split is asked whose classes are not as many as the row's way.
+        RecipeError: If a queried split has another number of classes than the row's way.
     """
     section = recipe.evaluation
     if section.episodes == "fixed":
@@ -189,7 +189,7 @@ def episodes_of(recipe: Recipe, row: Row, novel: Collection) -> int | FixedEpiso
     draws = training_draws(novel.labels, novel.splits, given, section.ask, row.shot, section.episodes, section.seed)
     if draws[0].n_way != row.way:
         raise RecipeError(
-            f"way must be the {draws[0].n_way} classes of '{given}' where a split is asked, got {row.way}"
+            f"way must be the {draws[0].n_way} classes of '{given}' where a split is queried, got {row.way}"
         )
     return draws
 

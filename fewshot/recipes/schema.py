@@ -179,7 +179,7 @@ class EvaluationSection(_Section):
         queries: Name of a second collection with the same classes, or a path: queries and pool come from it, of the same
             split where it has splits.
         queries_options: Of these.
-        ask: A split of the same classes, all of which every episode asks, with examples drawn from ``split``: then
+        ask: A split of the same classes, all of which every episode queries, with examples drawn from ``split``: then
             a row's way is the number of classes, and its query is not looked at.
         episodes: Number of episodes, or ``"fixed"`` for the list that comes with the data.
         query: Queries of each class.

@@ -41,7 +41,7 @@ class ZeroShotRow(_Section):
         label: What the table calls it.
         data_options: What differs from the recipe's.
         generalised: Whether seen classes compete, too, with held-out items of their own.
-        open: Split with items of no known class, which shall be told from the others.
+        open: Split with items of no known class, to be told from the others.
     """
 
     label: FileName

@@ -23,8 +23,8 @@ class Answers:
         classes: Class ids of the episodes.
         rows: Row number of each query in its collection.
         confidence: Softmax probability of the answer, where scores are log-probabilities.
-        scores: Scores of each query, flat in the order of the episode's classes, if asked for.
-        known: How known each query is, ``(queries, measures)``, higher is more known; where open classes are asked.
+        scores: Scores of each query, flat in the order of the episode's classes, if requested.
+        known: How known each query is, ``(queries, measures)``, higher is more known; where open classes are queried.
         known_by: Names of these measures.
     """
 
@@ -55,7 +55,7 @@ class Answers:
         return np.add.reduceat(self.is_known, self.starts[:-1], dtype=np.int64)
 
     def asks_the_same(self) -> bool:
-        """Whether every episode asks the same items, so that only the examples differ."""
+        """Whether every episode queries the same items, so that only the examples differ."""
         parts = (self.rows[a:b] for a, b in zip(self.starts[:-1], self.starts[1:], strict=True))
         first = np.sort(next(parts))
         return all(len(part) == len(first) and bool((np.sort(part) == first).all()) for part in parts)

@@ -46,7 +46,7 @@ class Choice(_Part):
         options: Those of the chosen one.
         classes: Qualified names of the validation classes.
         notes: What a reader must know of the learner.
-        settings: What was asked for, where the command line made the choice.
+        settings: The command line's settings, if it made the choice.
         seconds: Time of all evaluations, in seconds.
     """
 

@@ -176,7 +176,7 @@ class TrainingInfo(_Part):
 
 
 class SeenClasses(_Part):
-    """Classes that the learner saw in training, and how many of them are asked here."""
+    """Classes that the learner saw in training, and how many of them are queried here."""
 
     count: int
     hash: str
@@ -184,7 +184,7 @@ class SeenClasses(_Part):
 
 
 class Exposure(_Part):
-    """How many of the classes asked here are in the data of the backbone's weights, by a reviewed list.
+    """How many of the classes queried here are in the data of the backbone's weights, by a reviewed list.
 
     ``same``: there too; ``akin``: not there, but one that looks much alike.
     """

@@ -6,7 +6,7 @@ NOTHING = "nothing"
 
 
 def seen_cell(record: Record) -> str:
-    """How many of the classes asked here were seen, or what is known instead; empty where nothing is known.
+    """How many of the classes queried here were seen, or what is known instead; empty where nothing is known.
 
     ``"11 of 20 classes (ImageNet-1k)"`` from a list of classes, ``"not known (WebLI)"`` without one.
     """
@@ -26,11 +26,11 @@ def seen_sentence(record: Record) -> str:
     parts = []
     if record.pretraining_classes is not None:
         seen = record.pretraining_classes
-        parts.append(f"{seen.count} classes, {seen.overlap} of them asked here")
+        parts.append(f"{seen.count} classes, {seen.overlap} of them queried here")
     if record.exposure is not None:
         seen_by, classes = record.exposure, record.data.classes
         parts.append(
-            f"{seen_by.same} of the {classes} classes asked here are among those of {seen_by.data}; "
+            f"{seen_by.same} of the {classes} classes queried here are among those of {seen_by.data}; "
             f"akin to one there: {seen_by.akin}"
         )
     return "; ".join(parts)

@@ -80,7 +80,7 @@ def hardest_classes(
 
 
 def hardest_unseen(title: str, method: str, record: ZeroShotRecord) -> Hardest:
-    """The worst unseen classes of a zero-shot record, which tells right answers only."""
+    """The worst unseen classes of a zero-shot record, which has right answers only."""
     unseen = record.unseen
     rows = [HardClass(*row) for row in zip(unseen.classes, unseen.correct, unseen.items, strict=True)]
     ordered = tuple(sorted(rows, key=lambda row: row.accuracy)[:MOST_ROWS])

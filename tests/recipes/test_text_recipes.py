@@ -97,7 +97,7 @@ def test_draws_become_records_a_table_and_a_figure(folder):
 
 
 def test_a_row_must_have_the_way_of_the_data(folder):
-    with pytest.raises(RecipeError, match="way must be the 3 classes of 'train' where a split is asked, got 2"):
+    with pytest.raises(RecipeError, match="way must be the 3 classes of 'train' where a split is queried, got 2"):
         run_recipe(str(folder / "few.yaml"), folder / "out", {"evaluation.rows": "[{way: 2, shot: 1}]"})
     with pytest.raises(RecipeError, match="overtakes must be the label of one of the learners, got 'words'"):
         load_recipe(str(folder / "few.yaml"), {"overtakes": "words"})

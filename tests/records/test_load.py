@@ -207,7 +207,7 @@ def test_planted_faults_are_seen(monkeypatch, slip):
 
 
 def test_confusion_is_refused_where_only_right_and_wrong_are_known():
-    assert "tells right answers from wrong ones only, got --confusion; leave it out" in refused(
+    assert "has right and wrong answers only, got --confusion; leave it out" in refused(
         "show", ZERO_SHOT, "--confusion"
     )
     assert as_json("show", ZERO_SHOT, "--per-class") == as_json("show", ZERO_SHOT)

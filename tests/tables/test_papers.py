@@ -419,7 +419,7 @@ def test_an_interval_over_runs_is_not_used():
         ("title: t", "title: [t", 2, "a paper must be YAML, got"),
         ("venue: v\n", "", 1, "'venue': Field required"),
         ("[a]", "[a, a]", 9, "records must be different runs, got ['a', 'a']; name each once"),
-        ("delta: 1", "delta: 1, delta: 2", 9, "a key must stand once, got 'delta' again; remove one"),
+        ("delta: 1", "delta: 1, delta: 2", 9, "a key must occur once, got 'delta' again; remove one"),
         ("[a]", "[]", 9, "'tables.one.cells.0.records': List should have at least 1 item"),
     ],
 )

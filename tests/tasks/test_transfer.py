@@ -237,7 +237,7 @@ def test_what_cannot_be_drawn_or_joined():
         Transfer(source, replace(target, items=target.items[:, :3]))
     with pytest.raises(EpisodeError, match="two classes or more"):
         Transfer(source.subset(source.labels == 0), target.subset(target.labels == 0))
-    with pytest.raises(EpisodeError, match="a task says by itself what is queried, got spec"):
+    with pytest.raises(EpisodeError, match="a task defines by itself what is queried, got spec"):
         evaluate(Spy(), Transfer(source, target), EpisodeSpec(way=2))
 
 

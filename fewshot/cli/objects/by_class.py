@@ -38,7 +38,7 @@ def by_class(record: Any, folder: Path, per_class: bool, confusion: bool) -> Sho
 def _(record: ZeroShotRecord, folder: Path, per_class: bool, confusion: bool) -> Shown:
     if confusion:
         raise RecordError(
-            "a record of zero-shot learning tells right answers from wrong ones only, got --confusion; leave it out"
+            "a record of zero-shot learning has right and wrong answers only, got --confusion; leave it out"
         )
     return {}, []  # the accuracy of each class is always shown
 

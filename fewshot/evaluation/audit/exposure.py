@@ -1,4 +1,4 @@
-"""Exposure: which of the classes asked are in the data that the weights of a backbone were trained on.
+"""Exposure: which of the queried classes are in the data that the weights of a backbone were trained on.
 
 A file ``data/exposure/WEIGHTS-DATA.yaml`` names, for the classes of a collection, those of the other data
 that show the same kind of thing (``same``), or one that looks much alike (``akin``).

@@ -40,7 +40,9 @@ def to_the_support(s: int, query: Float[Tensor, "*e q dim"]) -> tuple[Float[Tens
     """
     q = query.shape[-2]
     if q < 2:
-        raise EpisodeError(f"queries that are shifted to the support's mean must be two or more, got {q}; ask together")
+        raise EpisodeError(
+            f"queries that are shifted to the support's mean must be two or more, got {q}; answer them in one call"
+        )
     ones = query.new_ones(s + q)
     of_query = torch.cat([0 * ones[:s], ones[s:]])
     return of_query, (1 - of_query) / s - of_query / q

@@ -116,7 +116,9 @@ def centred(k: Tensor, s: int, q: int) -> Tensor:
         EpisodeError: If there is a single query, which would be 0 whatever it is.
     """
     if q < 2:
-        raise EpisodeError(f"queries that are centred must be two or more, got {q}; ask together, or set centre False")
+        raise EpisodeError(
+            f"queries that are centred must be two or more, got {q}; answer them in one call, or set centre=False"
+        )
     of_x = torch.cat([k.new_ones(s), k.new_zeros(q)])
     k = moved(unit(k), of_x, -of_x / s)
     return unit(moved(k, 1 - of_x, (of_x - 1) / q))
