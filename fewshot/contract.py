@@ -121,12 +121,12 @@ class SupportSet(Generic[ItemsT]):
         return replace(cast("SupportSet[Tensor]", self), x=f(self.x), unlabelled=pool)
 
     def to(self, device: torch.device | str) -> "SupportSet[ItemsT]":
-        """The same support on another device; arrays of strings stay where they are."""
+        """The same support on another device; arrays of strings stay where they are, and seeds, by which CPUs draw, too."""
 
         def move(items: Any) -> Any:
             return items.to(device) if isinstance(items, Tensor) else items
 
-        return replace(self, **{name: move(getattr(self, name)) for name in AXES})
+        return replace(self, **{name: move(getattr(self, name)) for name in AXES if name != "seed"})
 
     def generator(self) -> torch.Generator:
         """A fresh random generator of one episode: call it on ``support[k]``.

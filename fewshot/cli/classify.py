@@ -14,7 +14,7 @@ from fewshot.cli.terminal.labelled import (
     write_csv,
     write_sheet,
 )
-from fewshot.cli.terminal.options import AsJson, parsed
+from fewshot.cli.terminal.options import AsJson, OnDevice, parsed
 from fewshot.cli.terminal.output import document, note, show_tables, stdout_kept
 from fewshot.errors import DataError, FewShotError
 
@@ -60,6 +60,7 @@ def classify(
     coverage: Annotated[
         float | None, typer.Option(help="Also give a set of labels that holds the true one this often, such as 0.9.")
     ] = None,
+    device: OnDevice = "cpu",
     save: Annotated[Path | None, typer.Option(help=f"File for the classifier; ends in {SAVED}.")] = None,
     csv: Annotated[Path | None, typer.Option(help="File for the answers.")] = None,
     sheet: Annotated[
@@ -73,6 +74,7 @@ def classify(
     classifier is fitted to them.
     """
     from fewshot.figures.accuracy import require_ending
+    from fewshot.plumbing.device import device_named
     from fewshot.plumbing.files import require_writable_files
     from fewshot.training.memory import keep_freed_memory
 
@@ -84,7 +86,7 @@ def classify(
     keep_freed_memory()  # an image network embeds twice as fast
     with stdout_kept():
         options, how = parsed(option, "--option"), parsed(data_option, "--data-option")
-        made, examples, items = _read(support, query, backbone, learner, options, how)
+        made, examples, items = _read(support, query, backbone, learner, options, how, str(device_named(device)))
         if sheet is not None:
             require_images(items)
         classifier = made if examples is None else _fitted(made, examples)
@@ -104,7 +106,13 @@ def classify(
 
 
 def _read(
-    support: str, query: Path, backbone: str | None, learner: str | None, options: dict[str, Any], how: dict[str, Any]
+    support: str,
+    query: Path,
+    backbone: str | None,
+    learner: str | None,
+    options: dict[str, Any],
+    how: dict[str, Any],
+    device: str,
 ) -> "tuple[FewShotClassifier, Collection | None, Unlabelled]":
     """A classifier, its examples unless it was saved, and the items to label, which are read before anything is embedded."""
     from fewshot.estimator.classifier import FewShotClassifier
@@ -113,7 +121,7 @@ def _read(
     if support.endswith(SAVED):
         if backbone or learner or options:
             raise FewShotError("a saved classifier has its backbone and learner, got others; leave those options out")
-        saved = FewShotClassifier.load(support)
+        saved = FewShotClassifier.load(support, device)
         items = _queries(query, side_of(saved.model_.backbone), how)
         _require_kind(query, items, saved.model_.kind)
         return saved, None, items
@@ -128,7 +136,7 @@ def _read(
     sized = {"size": size} if size else {}
     examples = load_dataset(support, **_of_examples(support, how) | sized)
     _require_kind(query, items, kind_of(examples.items))
-    return FewShotClassifier(backbone, name, learner_options=fit), examples, items
+    return FewShotClassifier(backbone, name, learner_options=fit, device=device), examples, items
 
 
 def _fitted(made: "FewShotClassifier", examples: "Collection") -> "FewShotClassifier":

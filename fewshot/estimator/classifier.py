@@ -29,6 +29,7 @@ from fewshot.estimator.parts import (
 from fewshot.estimator.rows import Columns, read_rows
 from fewshot.estimator.saving import load_model, save_model
 from fewshot.evaluation.describe import assumptions
+from fewshot.plumbing.device import device_named, placed
 from fewshot.plumbing.number_checks import seed_number
 
 
@@ -58,6 +59,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         reject_below: Probability of the best class below which ``predict`` answers ``reject_label``.
         reject_label: The answer in that case.
         seed: Of learners that draw random numbers.
+        device: Where items are embedded and classified: ``"auto"`` for a card where there is one, or what `torch.device`
+            takes; where the backbone is, when left out. The features of the examples stay on the CPU.
 
     Attributes:
         classes_: The labels, sorted.
@@ -83,11 +86,12 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         reject_below: Any = None,
         reject_label: Any = None,
         seed: Any = 0,
+        device: Any = None,
     ) -> None:
         self.backbone, self.learner = backbone, learner
         self.backbone_options, self.learner_options = backbone_options, learner_options
         self.descriptions, self.prompts = descriptions, prompts
-        self.calibrate, self.seed = calibrate, seed
+        self.calibrate, self.seed, self.device = calibrate, seed, device
         self.reject_below, self.reject_label = reject_below, reject_label
 
     def fit(self, X: Any = None, y: Any = None) -> "FewShotClassifier":
@@ -100,7 +104,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             DataError: If an item cannot be read, is empty or not finite, kinds are mixed, or labels do not fit.
             UnknownNameError: If nobody knows backbone or learner.
-            FewShotError: If the learner refuses the examples, or the seed is no whole number.
+            FewShotError: If the learner refuses the examples, the seed is no whole number, or the device is not there.
         """
         return self._start(X, y, None)
 
@@ -225,15 +229,19 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return save_model(Path(path), self._fitted(), answers)
 
     @classmethod
-    def load(cls, path: str | Path) -> "FewShotClassifier":
+    def load(cls, path: str | Path, device: Any = None) -> "FewShotClassifier":
         """A classifier from the file of `save`, ready to predict and to learn more.
+
+        Args:
+            path: The file.
+            device: Where to embed and to classify, as the classifier takes it; the CPU when left out.
 
         Raises:
             MissingDataError: If there is no such file.
             DataError: If it is no whole file of `save`, or the backbone here has other weights.
         """
-        model, parameters = load_model(Path(path))
-        return cls(**parameters)._know(model)
+        model, parameters = load_model(Path(path), device_named("cpu" if device is None else device))
+        return cls(**parameters, device=device)._know(model)
 
     def __sklearn_tags__(self) -> Any:
         """As for any classifier, and sparse rows are taken, too."""
@@ -250,11 +258,13 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if X is None and not alone:
             raise DataError(f"{type(self).__name__} needs examples or descriptions, got neither; call fit(X, y)")
         kind = self._kind_asked() if alone else kind_of(X)
-        backbone = make_backbone(DEFAULTS[kind] if self.backbone is None else self.backbone, self.backbone_options)
+        named = DEFAULTS[kind] if self.backbone is None else self.backbone
+        backbone, place = placed(make_backbone(named, self.backbone_options), self.device)
         described = describe(self.descriptions, kind, backbone, self.prompts)
         learner = make_learner(
             default_learner(described) if self.learner is None else self.learner, self.learner_options
         )
+        learner, place = placed(learner, self.device if backbone is None else place)
         columns = None
         if described is not None and alone:
             items, labels = described.vectors[:0], described.labels[:0]
@@ -267,7 +277,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         made = as_given(self.get_params(deep=False))
         return self._know(
             Model(kind, backbone, learner, items, labels, declared, described, int(self.seed), bool(self.calibrate),
-                  columns=columns, made=made)
+                  columns=columns, made=made, device=place)
         )  # fmt: skip
 
     def _require_settings(self) -> None:

@@ -18,6 +18,7 @@ from fewshot.contract import SupportSet, taken
 from fewshot.errors import FewShotError, ShapeError
 from fewshot.estimator.copies import copies, first_of_each
 from fewshot.evaluation.answers import eval_mode
+from fewshot.plumbing.device import CPU, moved
 
 MOST = 20  # folds; classes with more examples leave out several at a time
 ROOM = 2**24  # numbers in the supports of one batch of folds
@@ -59,13 +60,16 @@ def deal(labels: Integer[np.ndarray, " s"], equal: Integer[np.ndarray, " s"]) ->
     return folds
 
 
-def left_out(learner: Any, support: SupportSet[Any], equal: np.ndarray | None = None) -> Iterator[LeftOut]:
+def left_out(
+    learner: Any, support: SupportSet[Any], equal: np.ndarray | None = None, device: torch.device = CPU
+) -> Iterator[LeftOut]:
     """Batches of folds: a classifier adapted to what is left of each, and what it answers about the rest.
 
     Args:
         learner: Adapts to the rest of each fold.
         support: One episode, with the axis ``e``.
         equal: The same number for items that are copies of one another; of `copies` when left out.
+        device: Where the learner is.
     """
     items, labels = support.x[0], support.y[0]
     equal = copies(items) if equal is None else equal
@@ -76,7 +80,7 @@ def left_out(learner: Any, support: SupportSet[Any], equal: np.ndarray | None = 
         seeds = None if support.seed is None else support.seed.expand(len(batch))
         side = None if support.descriptors is None else support.descriptors.repeat(len(batch), *[1] * 2)
         rest = SupportSet(take(items, kept), labels[torch.from_numpy(kept)], support.n_way, side, seed=seeds)
-        classify = scorer(learner, rest)
+        classify = scorer(learner, rest, device)
         yield LeftOut(classify, rows, classify(take(items, rows)))
 
 
@@ -91,21 +95,27 @@ def left_out_scores(
     return np.concatenate(scores), labels[np.concatenate(rows)]
 
 
-def scorer(learner: Any, support: SupportSet[Any]) -> Callable[[Any], np.ndarray]:
+def scorer(learner: Any, support: SupportSet[Any], device: torch.device = CPU) -> Callable[[Any], np.ndarray]:
     """A classifier whose scores are float64 arrays ``(e, q, n_way)`` without gradients.
+
+    Args:
+        learner: On the device.
+        support: Anywhere.
+        device: Where support and queries go.
 
     Raises:
         ShapeError: If the learner does not take such items, also later, when the classifier is called.
     """
     shape, take_in = tuple(support.x.shape[2:]), partial(taken, learner)
     with torch.no_grad(), eval_mode(learner), taking(learner, shape):
-        support = support.map(take_in)
+        support = support.to(device).map(take_in)
         classify = learner.adapt(support)
 
     def answer(query: Any) -> np.ndarray:
         with torch.no_grad(), eval_mode(learner), taking(learner, shape):
-            scores: np.ndarray = classify(take_in(query, like=support.x)).detach().double().cpu().numpy()
-        return scores
+            scores: Tensor = classify(take_in(moved(query, device), like=support.x))
+        found: np.ndarray = scores.detach().cpu().double().numpy()
+        return found
 
     return answer
 

@@ -23,6 +23,7 @@ from fewshot.estimator.left_out import MOST, LeftOut, left_out, left_out_scores,
 from fewshot.estimator.parts import writes
 from fewshot.estimator.rows import Columns
 from fewshot.estimator.sets import cross_sets, require_enough, split_sets
+from fewshot.plumbing.device import CPU
 
 KEPT = 2**26  # numbers in the supports of folds that stay adapted for the next call
 
@@ -58,6 +59,7 @@ class Model:
         stored: The calibration of a saved model; None to compute it.
         columns: Of the tables that rows came from.
         made: The parameters of the estimator that made backbone, learner and descriptors, as they were then.
+        device: Where backbone and learner are.
     """
 
     kind: str
@@ -72,6 +74,7 @@ class Model:
     stored: Calibration | None = None
     columns: Columns | None = None
     made: Mapping[str, Any] = field(default_factory=dict)
+    device: torch.device = CPU
 
     @cached_property
     def classes(self) -> np.ndarray:
@@ -100,7 +103,7 @@ class Model:
     @cached_property
     def answer(self) -> Callable[[Any], np.ndarray]:
         """The learner, adapted to all examples."""
-        return scorer(self.learner, self.support)
+        return scorer(self.learner, self.support, self.device)
 
     @cached_property
     def calibration(self) -> Calibration:
@@ -128,12 +131,12 @@ class Model:
     def folds(self) -> Iterable[LeftOut]:
         """Examples left out in turn, with the answers about them; adapted once where memory allows."""
         if int(np.prod(self.items.shape)) * MOST > KEPT:
-            return left_out(self.learner, self.support, self._equal)
+            return left_out(self.learner, self.support, self._equal, self.device)
         return self._folds
 
     @cached_property
     def _folds(self) -> list[LeftOut]:
-        return list(left_out(self.learner, self.support, self._equal))
+        return list(left_out(self.learner, self.support, self._equal, self.device))
 
     @property
     def _ids(self) -> Integer[np.ndarray, " s"]:

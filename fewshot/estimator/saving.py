@@ -26,6 +26,7 @@ from fewshot.estimator.parts import (
 from fewshot.estimator.rows import Columns
 from fewshot.estimator.saved_form import SCHEMA, UNSEALED, Saved
 from fewshot.evaluation.describe import versions
+from fewshot.plumbing.device import on_device
 from fewshot.plumbing.sealed import Damaged, carries_hash, read_tensors, write_tensors
 
 KEY = "fewshot-classifier"
@@ -69,8 +70,8 @@ def save_model(path: Path, model: Model, answers: dict[str, Any]) -> Path:
     return write_tensors(path, tensors, {KEY: json.dumps(content, ensure_ascii=False, allow_nan=False)})
 
 
-def load_model(path: Path) -> tuple[Model, dict[str, Any]]:
-    """A model and the parameters of its estimator; see `FewShotClassifier.load`."""
+def load_model(path: Path, device: torch.device) -> tuple[Model, dict[str, Any]]:
+    """A model on a device, and the parameters of its estimator; see `FewShotClassifier.load`."""
     tensors, saved = _read(path)
     given = saved.parameters.model_dump()
     backbone = make_backbone(given["backbone"], given["backbone_options"])
@@ -88,8 +89,8 @@ def load_model(path: Path) -> tuple[Model, dict[str, Any]]:
     parameters = given | {"descriptions": None if described is None else described.as_given()}
     model = Model(
         saved.kind,
-        backbone,
-        make_learner(given["learner"], given["learner_options"]),
+        on_device(backbone, device),
+        on_device(make_learner(given["learner"], given["learner_options"]), device),
         items,
         examples,
         declared,
@@ -99,6 +100,7 @@ def load_model(path: Path) -> tuple[Model, dict[str, Any]]:
         Calibration(**saved.calibration),
         _columns(saved, items),
         as_given(parameters),
+        device,
     )
     return model, parameters
 

@@ -88,8 +88,9 @@ def _one_by_one(ask: Callable[[Any], tuple[Tensor, dict[str, Tensor]]], query: A
 
 
 def _require_same(claim: tuple[str, str], together: dict[str, Tensor], alone: dict[str, Tensor]) -> None:
-    for name, said in together.items():
-        differences = (said - alone[name])[said != alone[name]].abs()  # an infinite score equals itself
+    for name, there in together.items():
+        said, by_itself = there.cpu(), alone[name].cpu()
+        differences = (said - by_itself)[said != by_itself].abs()  # an infinite score equals itself
         scale = max(float(said[said.isfinite()].abs().amax()) if said.isfinite().any() else 0.0, 1e-12)
         change = float(differences.max()) if differences.numel() else 0.0
         if not change <= TOLERANCE * scale:
