@@ -14,6 +14,7 @@ PAGES = [
     "your-own-learner.md",
     "transforms.md",
     "training.md",
+    "devices.md",
     "zero-shot.md",
     "text.md",
     "few-or-none.md",
