@@ -11,6 +11,7 @@ from fewshot.evaluation.audit.splits import audit
 from fewshot.figures.accuracy import save_figure
 from fewshot.figures.board import learners_figure
 from fewshot.figures.shots import crossings, shots_figure
+from fewshot.figures.transfer import transfer_figure
 from fewshot.figures.zero_shot import zero_shot_figure
 from fewshot.plumbing.files import write_text
 from fewshot.recipes.kinds import AnyRecipe
@@ -93,7 +94,7 @@ def _zero_shot(recipe: ZeroShotRecipe, records: Sequence[Any]) -> tuple[list[Tab
 
 def _transfer(recipe: TransferRecipe, records: Sequence[Any]) -> tuple[list[Table], Any]:
     keyed = {(task, one.name): record for (task, one), record in zip(pairs(recipe), records, strict=True)}
-    return transfer_tables(keyed, recipe.reference, recipe.about), None
+    return transfer_tables(keyed, recipe.reference, recipe.about), transfer_figure(keyed, recipe.reference)
 
 
 BOARDS: dict[type, Any] = {Recipe: _few_shot, ZeroShotRecipe: _zero_shot, TransferRecipe: _transfer}

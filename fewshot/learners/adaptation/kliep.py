@@ -17,15 +17,12 @@ from torch import Tensor
 
 from fewshot.contract import Classifier, SupportSet
 from fewshot.errors import EpisodeError
-from fewshot.functional import cholesky
-from fewshot.learners.adaptation.domains import keep_domain_options, on_domains
+from fewshot.learners.adaptation.domains import on_domains
 from fewshot.learners.adaptation.gaussians import gaussian, in_order, mean_kernel, median_distance, spread_rows
-from fewshot.learners.adaptation.importance import head_scores, keep_weighted_head, on_weighted
-from fewshot.learners.adaptation.interior_point import Bounded, Solve, minimise
-from fewshot.plumbing.number_checks import keep_finite_numbers, keep_whole_numbers
+from fewshot.learners.adaptation.importance import head_scores, on_weighted
+from fewshot.learners.adaptation.mixture import WIDTHS, keep_mixture_options
+from fewshot.learners.adaptation.mixture_shares import mixture_shares
 
-WIDTHS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
-"""To choose from, in median distances."""
 FOLDS = 5
 FAR = 1e-12  # mean kernel value of a centre with the source, under which no row of the source is near
 
@@ -37,7 +34,7 @@ class KLIEP:
     ``t_j`` are rows of the target, centres ``c_l`` some of them; α are 0 or more, and the mean of w over the source is 1.
 
     Attributes:
-        width: σ of ``k = exp(-‖a - b‖² / (2 σ²))``; by likelihood cross-validation over `WIDTHS` where None.
+        width: σ of ``k = exp(-‖a - b‖² / (2 σ²))``; by likelihood cross-validation over `fewshot.learners.adaptation.mixture.WIDTHS` where None.
         centres: Most centres.
         head: ``"logistic"``, ``"ridge"`` or ``"svm"``.
         C: Weight of the data against the head's penalty.
@@ -56,11 +53,7 @@ class KLIEP:
     adapt_to: str = "pool"
 
     def __post_init__(self) -> None:
-        keep_whole_numbers(self, centres=1)
-        if self.width is not None:
-            keep_finite_numbers(self, width="(0, inf)")
-        keep_weighted_head(self)
-        keep_domain_options(self)
+        keep_mixture_options(self, "width")
 
     @property
     def scores(self) -> str:
@@ -93,7 +86,7 @@ def kliep_weights(
         EpisodeError: If no row of the source is near the target.
     """
     centres, over = _near(source, spread_rows(target, most), width)
-    return gaussian(source, centres, width) @ (_shares(gaussian(target, centres, width) / over) / over)
+    return gaussian(source, centres, width) @ (mixture_shares(gaussian(target, centres, width) / over) / over)
 
 
 def likeliest_width(source: Float[Tensor, "n dim"], target: Float[Tensor, "m dim"], most: int = 100) -> float:
@@ -118,7 +111,7 @@ def _held_out(source: Tensor, target: Tensor, width: float, most: int) -> float:
         if float(mean_kernel(spread_rows(kept, most), source, width).max()) <= FAR:
             return -torch.inf
         centres, over = _near(source, spread_rows(kept, most), width)
-        share = _shares(gaussian(kept, centres, width) / over)
+        share = mixture_shares(gaussian(kept, centres, width) / over)
         total += float((gaussian(target[fold == k], centres, width) @ (share / over)).log().sum())
     return total / len(target)
 
@@ -132,28 +125,3 @@ def _near(source: Tensor, centres: Tensor, width: float) -> tuple[Tensor, Tensor
             "choose a larger width, or do not adapt"
         )
     return centres[over > FAR], over[over > FAR]
-
-
-def _shares(values: Float[Tensor, "m b"]) -> Float[Tensor, " b"]:
-    """θ ≥ 0 with sum 1 and the largest mean ``log(values θ)``.
-
-    Without the sum's constraint, ``Σ θ - mean log(values θ)`` is least there as well, for scaling θ by a scales it by
-    ``a Σ θ - log a``, which is least where the sum is 1.
-    """
-    values = values / values.amax(1, keepdim=True).clamp(
-        min=torch.finfo(values.dtype).tiny
-    )  # changes the log by constants
-    problem = Bounded(
-        gradient=lambda x: 1 - (values / (values @ x).unsqueeze(-1)).mean(0),
-        system=lambda x, d: _system(values / (values @ x).unsqueeze(-1), d),
-        slack=lambda x: x,
-        change=lambda step: step,
-        back=lambda multiplier: multiplier,
-    )
-    theta = minimise(problem, torch.full_like(values[0], 1 / values.shape[1]))
-    return theta / theta.sum()
-
-
-def _system(rows: Tensor, d: Tensor) -> Solve:
-    factor = cholesky(rows.mT @ rows / len(rows) + torch.diag(d))
-    return lambda right: torch.cholesky_solve(right.unsqueeze(-1), factor).squeeze(-1)

@@ -19,13 +19,12 @@ from torch import Tensor
 from fewshot.contract import Classifier, SupportSet
 from fewshot.errors import EpisodeError
 from fewshot.functional import cholesky
-from fewshot.learners.adaptation.domains import keep_domain_options, on_domains
+from fewshot.learners.adaptation.domains import on_domains
 from fewshot.learners.adaptation.gaussians import gaussian, median_distance, spread_rows
-from fewshot.learners.adaptation.importance import head_scores, keep_weighted_head, on_weighted
-from fewshot.plumbing.number_checks import keep_finite_numbers, keep_whole_numbers
+from fewshot.learners.adaptation.importance import head_scores, on_weighted
+from fewshot.learners.adaptation.left_out import left_out_error
+from fewshot.learners.adaptation.mixture import WIDTHS, keep_mixture_options
 
-WIDTHS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
-"""To choose from, in median distances."""
 PENALTIES = (0.001, 0.01, 0.1, 1.0, 10.0)
 """To choose from."""
 
@@ -38,7 +37,7 @@ class ULSIF:
     target, some of whose rows the centres are.
 
     Attributes:
-        width: σ of ``k = exp(-‖a - b‖² / (2 σ²))``; by leaving one out over `WIDTHS` where None.
+        width: σ of ``k = exp(-‖a - b‖² / (2 σ²))``; by leaving one out over `fewshot.learners.adaptation.mixture.WIDTHS` where None.
         penalty: λ; likewise over `PENALTIES`.
         centres: Most centres.
         head: ``"logistic"``, ``"ridge"`` or ``"svm"``.
@@ -59,12 +58,7 @@ class ULSIF:
     adapt_to: str = "pool"
 
     def __post_init__(self) -> None:
-        keep_whole_numbers(self, centres=1)
-        for name in ("width", "penalty"):
-            if getattr(self, name) is not None:
-                keep_finite_numbers(self, **{name: "(0, inf)"})
-        keep_weighted_head(self)
-        keep_domain_options(self)
+        keep_mixture_options(self, "width", "penalty")
 
     @property
     def scores(self) -> str:
@@ -133,30 +127,3 @@ def chosen(
         return left_out_error(of_source, of_target, x, t, pair[1])
 
     return min(product(widths, penalties), key=error)
-
-
-def left_out_error(
-    of_source: Float[Tensor, "n b"],
-    of_target: Float[Tensor, "m b"],
-    x: Float[Tensor, "k b"],
-    t: Float[Tensor, "k b"],
-    penalty: float,
-) -> float:
-    """Mean of ``w(x_i)² / 2 - w(t_i)``, where w was found without the two rows; by one inverse (figure 2).
-
-    Args:
-        of_source: Kernel values of the source with the centres.
-        of_target: Of the target.
-        x: Those of the source's rows that are left out.
-        t: Those of the target's rows that are left out with them.
-        penalty: λ.
-    """
-    n, m, b = len(of_source), len(of_target), of_source.shape[1]
-    mean = of_target.mean(0)
-    factor = cholesky(of_source.mT @ of_source / n + penalty * (n - 1) / n * torch.eye(b).to(mean))
-    of_x, of_t, of_mean = (torch.cholesky_solve(v.mT, factor).mT for v in (x, t, mean[None]))
-    alone = n - (x * of_x).sum(1, keepdim=True)  # Sherman and Morrison: H without a row
-    without_x = of_mean + of_x * (of_x @ mean).unsqueeze(1) / alone
-    without_t = of_t + of_x * (t * of_x).sum(1, keepdim=True) / alone
-    alpha = ((n - 1) / (n * (m - 1)) * (m * without_x - without_t)).clamp(min=0)
-    return float(((x * alpha).sum(1).square() / 2 - (t * alpha).sum(1)).mean())
