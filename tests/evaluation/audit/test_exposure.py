@@ -152,7 +152,9 @@ def test_the_column_is_there_where_something_was_seen_or_may_have_been():
 def test_show_tells_it_in_full():
     rows = dict(facts_table(said("ImageNet-1k", exposure=Exposure(data="ImageNet-1k", same=2, akin=1))).rows)
     assert rows["pretraining"] == "ImageNet-1k"
-    assert rows["seen before"] == ("2 of the 5 classes queried here are among those of ImageNet-1k; akin to one there: 1")
+    assert rows["seen before"] == (
+        "2 of the 5 classes queried here are among those of ImageNet-1k; akin to one there: 1"
+    )
     assert seen_sentence(record()) == "" and "seen before" not in dict(facts_table(record()).rows)
 
 
