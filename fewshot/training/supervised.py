@@ -19,7 +19,8 @@ from torch.nn.functional import linear, normalize
 
 from fewshot.contract import prepare
 from fewshot.datasets.collection import Collection
-from fewshot.errors import FewShotError
+from fewshot.datasets.joined import kind_of
+from fewshot.errors import DataError, FewShotError
 from fewshot.plumbing.number_checks import keep_finite_numbers, keep_whole_numbers
 from fewshot.tasks.required import require_collection
 from fewshot.training.loop import default_accelerator, optimise, require_trainable
@@ -28,7 +29,8 @@ from fewshot.training.settings import TrainingSettings
 from fewshot.training.terms.cross_entropy import CrossEntropy
 from fewshot.training.terms.step import Step, Term, check_terms, described, held, prepared, total
 
-POOL = int.from_bytes(b"pool", "big")
+POOL, TERMS = (int.from_bytes(name, "big") for name in (b"pool", b"terms"))
+"""Streams of random numbers beside those of the labelled items."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,8 @@ def pretrain(
         settings: Budget, optimiser.
         terms: The loss is the sum of them, see `fewshot.training.terms.step`; the cross-entropy alone when left out.
         pool: Items without labels that terms see, such as those of another domain; its labels are never read.
-        augment: ``augment(items, generator)`` changes a batch of raw items; the generator is that of the step.
+        augment: ``augment(items, generator)`` changes a batch of raw items, then that of the pool; the generator is that of
+            the step.
         validate: Accuracy of the *backbone* on validation classes, higher is better.
         checkpoint: File to save to and to resume from; a CSV log is written beside it.
         report: Called after every step; its speed is in items.
@@ -122,7 +125,7 @@ def pretrain(
 
     Raises:
         CheckpointError: If the checkpoint belongs to other settings, data, network or memory format.
-        DataError: If the base classes are no collection.
+        DataError: If the base classes or the pool are no collection, or their items differ in shape or type.
         FewShotError: If there is nothing to train, classes are more or fewer than the head's, a term is no function, or the processes cannot
             share the items of a step evenly.
     """
@@ -134,6 +137,8 @@ def pretrain(
     require_collection(collection)
     accelerator = accelerator or default_accelerator(settings)
     _check(network, collection, settings, accelerator)
+    if pool is not None:
+        _check_pool(collection, pool)
     terms = check_terms([CrossEntropy()] if terms is None else terms)
     pool = None if pool is None else without_labels(pool)
     labels = torch.from_numpy(collection.labels)
@@ -142,11 +147,13 @@ def pretrain(
         mine = slice(accelerator.process_index, None, accelerator.num_processes)
         rows = item_rows(settings, len(collection), step)[mine]
         items, device = collection.take(rows), accelerator.device
+        others = None if pool is None else pool.take(item_rows(settings, len(pool), step, POOL)[mine])
         if augment is not None:
-            items = augment(items, _generator(settings, step))
-        others = None if pool is None else pool.take(item_rows(settings, len(pool), step, POOL)[mine]).to(device)
+            draws = _generator(settings, step)
+            items, others = augment(items, draws), None if others is None else augment(others, draws)
+        others = None if others is None else others.to(device)
         progress = step / settings.steps
-        return [(items.to(device), labels[rows].to(device), progress, _generator(settings, step), others)]
+        return [(items.to(device), labels[rows].to(device), progress, _generator(settings, step, TERMS), others)]
 
     judge = None if validate is None else lambda n: validate(n.backbone)
     plain = terms == [CrossEntropy()]
@@ -190,8 +197,8 @@ def without_labels(pool: Collection) -> Collection:
     return Collection(pool.items, np.zeros(len(pool), np.int64), ("pool",), name=pool.name)
 
 
-def _generator(settings: SupervisedTraining, step: int) -> torch.Generator:
-    return torch.Generator().manual_seed((settings.seed * 2**32 + step) % 2**63)
+def _generator(settings: SupervisedTraining, step: int, stream: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed((settings.seed * 2**32 + step) % 2**63 ^ stream)
 
 
 def item_rows(settings: SupervisedTraining, count: int, step: int, *stream: int) -> np.ndarray:
@@ -207,6 +214,15 @@ def item_rows(settings: SupervisedTraining, count: int, step: int, *stream: int)
     epochs = range(start // count, (start + size - 1) // count + 1)
     orders = [np.random.default_rng((settings.seed, *stream, epoch)).permutation(count) for epoch in epochs]
     return np.concatenate(orders)[start - epochs[0] * count :][:size]
+
+
+def _check_pool(collection: Collection, pool: Any) -> None:
+    require_collection(pool)
+    wanted, got = kind_of(collection.items), kind_of(pool.items)
+    if wanted != got:
+        raise DataError(
+            f"items of the pool must be those of the base classes, {wanted}, got {got}; convert one of them"
+        )
 
 
 def _check(network: ClassHead, collection: Collection, settings: SupervisedTraining, accelerator: Accelerator) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from accelerate import PartialState
 from safetensors.torch import save_file
+from torch import nn
 
 from fewshot.backbones.conv4 import Conv4
 from fewshot.contract import Embedded
@@ -13,6 +14,21 @@ from fewshot.datasets.collection import Collection
 from fewshot.episodes import EpisodeSpec
 from fewshot.learners.metric.nearest_mean import NearestMean
 from fewshot.training.episodic import EpisodicTraining, train
+from fewshot.training.supervised import ClassHead, SupervisedTraining, pretrain
+from fewshot.training.terms.cross_entropy import CrossEntropy
+from fewshot.training.terms.dann import DANN
+
+
+def adapt(base: Collection) -> dict[str, torch.Tensor]:
+    """Weights of a network that a term with weights of its own draws to a pool."""
+    backbone = nn.Sequential(nn.Flatten(), nn.Linear(256, 4), nn.Sigmoid())  # no batch norm, which sees its own half
+    network = ClassHead(backbone, 6, dim=4).double()
+    network.backbone.preprocess = torch.Tensor.double
+    term = DANN(4, hidden=(8,)).double()
+    pool = Collection(base.items[::-1].copy() * 0.5, base.labels, base.class_names)
+    settings = SupervisedTraining(steps=3, batch_size=8, learning_rate=1e-2, clip=1.0)
+    pretrain(network, base, settings, terms=[CrossEntropy(), term], pool=pool)
+    return dict(network.named_parameters()) | dict(term.named_parameters())
 
 
 def main(out: Path) -> None:
@@ -23,9 +39,12 @@ def main(out: Path) -> None:
     learner = Embedded(Conv4(width=4).double(), NearestMean())  # float64: Adam blows round-off of tiny gradients up
     learner.backbone.preprocess = torch.Tensor.double
     settings = EpisodicTraining(EpisodeSpec(3, 1, 2), steps=3, tasks=4, learning_rate=1e-2)
-    state = train(learner, Collection.from_arrays(x, y.numpy()), settings)
+    base = Collection.from_arrays(x, y.numpy())
+    state = train(learner, base, settings)
+    adapted = adapt(base)
     if PartialState().is_main_process:
         tensors = dict(learner.named_parameters()) | {"losses": torch.tensor(state.losses)}
+        tensors |= {f"adapted.{name}": value for name, value in adapted.items()}
         tensors["processes"] = torch.tensor(PartialState().num_processes)
         save_file({name: value.detach().contiguous() for name, value in tensors.items()}, out)
     if torch.distributed.is_initialized():  # threads of a group that is left open can end a process that is done

@@ -34,9 +34,9 @@ def free_port():
         return one.getsockname()[1]
 
 
-def test_two_processes_over_the_same_episodes_train_as_one(tmp_path):
+def test_two_processes_train_as_one_on_episodes_and_with_a_term_and_a_pool(tmp_path):
     one, two = run(1, tmp_path / "one.safetensors"), run(2, tmp_path / "two.safetensors")
     assert (one.pop("processes"), two.pop("processes")) == (1, 2)
-    assert one.keys() == two.keys()
+    assert one.keys() == two.keys() and "adapted.discriminator.0.weight" in one
     for name in one:
         torch.testing.assert_close(two[name], one[name], rtol=1e-6, atol=1e-9)

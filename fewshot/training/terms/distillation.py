@@ -24,7 +24,7 @@ class Distillation:
     both parts weigh 1 together. The teacher is put in eval mode and is not trained.
 
     Attributes:
-        teacher: A `fewshot.training.supervised.ClassHead` for the same classes, on the device of the network.
+        teacher: A `fewshot.training.supervised.ClassHead` for the same classes; it goes to the device of the network.
         weight: A number, or a function of the progress.
         temperature: Divides both predictions' logits; the squared one keeps the size of the gradients.
 
@@ -43,6 +43,7 @@ class Distillation:
     def __call__(self, step: Step) -> Float[Tensor, ""]:
         """Mean over the items of the step."""
         t = self.temperature
+        self.teacher.to(step.logits.device)
         with torch.no_grad():
             wanted = (self.teacher.logits(self.teacher.embed(step.items)) / t).log_softmax(-1)
         return t**2 * kl_div((step.logits / t).log_softmax(-1), wanted, reduction="batchmean", log_target=True)

@@ -13,7 +13,8 @@ from test_supervised import network, settings
 from test_training import made, same, stop_at, weights
 from torch import nn
 
-from fewshot.errors import CheckpointError, FewShotError
+from fewshot.datasets.collection import Collection
+from fewshot.errors import CheckpointError, DataError, FewShotError
 from fewshot.training.supervised import POOL, item_rows, pretrain
 from fewshot.training.terms.cross_entropy import CrossEntropy
 from fewshot.training.terms.index import make_term, named_term
@@ -179,6 +180,31 @@ def test_terms_are_described_alike_in_every_process():
 def test_what_is_no_term_is_refused(terms, message):
     with pytest.raises(FewShotError, match=message):
         pretrain(network(), made(), settings(), terms=terms)
+
+
+@pytest.mark.usefixtures("no_shape_hook")
+def test_a_pool_that_does_not_fit_is_refused():
+    flat = Collection.from_arrays(np.zeros((5, 4), np.float32), np.arange(5))
+    with pytest.raises(DataError, match=r"must be those of the base classes, uint8 \(1, 16, 16\), got float32 \(4,\)"):
+        pretrain(network(), made(), settings(), pool=flat)
+    with pytest.raises(DataError, match="must be a Collection"):
+        pretrain(network(), made(), settings(), pool=flat.items)
+
+
+def test_augmentation_changes_the_pool_too_and_terms_draw_other_numbers():
+    seen, drawn = [], []
+
+    def darker(items, generator):
+        drawn.append(torch.rand(1, generator=generator).item())
+        return items // 2
+
+    def watch(step):
+        seen.append((int(step.items.max()), int(step.pool.max()), torch.rand(1, generator=step.generator).item()))
+        return step.logits.sum() * 0
+
+    pretrain(network(), made(), settings(), terms=[CrossEntropy(), watch], pool=made(seed=1), augment=darker)
+    assert {pair[:2] for pair in seen} == {(127, 127)}
+    assert len(set(drawn)) == 12 and not set(drawn) & {own for *_, own in seen}
 
 
 def test_terms_by_name():
