@@ -1,3 +1,4 @@
+import gc
 import os
 import shutil
 import warnings
@@ -60,6 +61,11 @@ def pytest_configure(config):
         import torch
 
         torch.set_num_threads(1)
+
+
+def pytest_collection_finish():
+    """What is imported stays: the garbage collector need not look through it again and again."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
