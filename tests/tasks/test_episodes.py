@@ -74,7 +74,7 @@ def test_what_goes_with_a_task_and_what_does_not():
         "allow_seen": True,
         "open_interval": True,
     }.items():
-        with pytest.raises(EpisodeError, match=f"got {name} beside it; set it in the task"):
+        with pytest.raises(EpisodeError, match=f"got {name} as well; set it in the task"):
             evaluate(NearestMean(), task, **{name: value})
 
 

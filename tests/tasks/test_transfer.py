@@ -106,7 +106,7 @@ def test_equal_items_are_found_in_every_draw():
 
 @pytest.mark.parametrize("given", [{"episodes": 5}, {"seed": 1}, {"allow_seen": True}, {"open_interval": True}])
 def test_nothing_that_is_given_beside_a_task_is_dropped(given):
-    with pytest.raises(EpisodeError, match=f"got {next(iter(given))} beside it; set it in the task"):
+    with pytest.raises(EpisodeError, match=f"got {next(iter(given))} as well; set it in the task"):
         evaluate(Spy(), Transfer(*domains()), **given)
 
 

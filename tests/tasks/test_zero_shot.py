@@ -154,7 +154,7 @@ def test_kinds_are_told_apart(no_shape_hook):
 
 @pytest.mark.parametrize("given", [{"keep_scores": True}, {"batch": 3}])
 def test_nothing_given_beside_a_task_is_dropped(given):
-    with pytest.raises(EpisodeError, match=f"got {next(iter(given))} beside it; leave it out"):
+    with pytest.raises(EpisodeError, match=f"got {next(iter(given))} as well; leave it out"):
         evaluate(Nearest(), ZeroShot(world()), **given)
 
 
