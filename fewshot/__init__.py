@@ -9,7 +9,7 @@ from typing import Any
 
 _INDEX = {
     "Collection": "fewshot.datasets.collection",
-    "Embedded": "fewshot.contract",
+    "Embedded": "fewshot.embedded",
     "EpisodeSampler": "fewshot.episodes.sampler",
     "EpisodeSpec": "fewshot.episodes.spec",
     "Episodes": "fewshot.tasks.episodes",

@@ -1,11 +1,11 @@
 from fewshot.backbones.index import load_backbone as load_backbone
-from fewshot.contract import Embedded as Embedded
 from fewshot.contract import SupportSet as SupportSet
 from fewshot.contract import per_episode as per_episode
 from fewshot.datasets.collection import Collection as Collection
 from fewshot.datasets.index import load_dataset as load_dataset
 from fewshot.datasets.torch_dataset import from_torch as from_torch
 from fewshot.datasets.unlabelled import load_items as load_items
+from fewshot.embedded import Embedded as Embedded
 from fewshot.episodes.fixed import FixedEpisodes as FixedEpisodes
 from fewshot.episodes.sampler import EpisodeSampler as EpisodeSampler
 from fewshot.episodes.spec import EpisodeSpec as EpisodeSpec

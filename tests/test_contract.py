@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.testing import assert_close
 
-from fewshot.contract import Backbone, Embedded, Learner, SupportSet, episode_loss, per_episode, prepare
+from fewshot.contract import Backbone, Learner, SupportSet, episode_loss, per_episode, prepare
+from fewshot.embedded import Embedded
 from fewshot.errors import EpisodeError, ShapeError
 from fewshot.functional import class_means, squared_distances
 from fewshot.learners.metric.nearest_mean import NearestMean

@@ -10,7 +10,7 @@ from fewshot.training.terms.index import TERMS
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "fewshot"
-LOOSE = {"__init__", "claims", "contract", "errors", "functional"}
+LOOSE = {"__init__", "claims", "contract", "embedded", "errors", "functional"}
 FOLDERS = {
     "backbones", "cli", "datasets", "episodes", "estimator", "evaluation", "figures", "interop", "learners", "plumbing",
     "recipes", "records", "report", "statistics", "tables", "tasks", "testing", "training", "transforms",

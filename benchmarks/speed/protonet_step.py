@@ -23,7 +23,8 @@ from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
 from fewshot.backbones.conv4 import Conv4
-from fewshot.contract import Embedded, SupportSet, episode_loss
+from fewshot.contract import SupportSet, episode_loss
+from fewshot.embedded import Embedded
 from fewshot.learners.metric.nearest_mean import NearestMean
 
 WAY, SHOT, QUERY, WIDTH = 60, 5, 5, 64

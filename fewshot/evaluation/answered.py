@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from fewshot.claims import claims_of
-from fewshot.contract import Embedded
 from fewshot.datasets.collection import Collection
+from fewshot.embedded import Embedded
 from fewshot.evaluation.answers import eval_mode
 from fewshot.evaluation.audit.exposure import exposure
 from fewshot.evaluation.choose_gamma import choose_gamma

@@ -11,8 +11,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fewshot.claims import claims_of, parts
-from fewshot.contract import Classifier, Embedded, Learner, SupportSet, taken
+from fewshot.contract import Classifier, Learner, SupportSet, taken
 from fewshot.datasets.collection import Collection
+from fewshot.embedded import Embedded
 from fewshot.episodes import IndexEpisodes
 from fewshot.errors import EpisodeError, ShapeError
 from fewshot.evaluation.required import require_classifier, require_scores

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from fewshot.backbones.prompts import Prompts
-from fewshot.contract import Embedded, taken
+from fewshot.contract import taken
 from fewshot.datasets.collection import Collection
+from fewshot.embedded import Embedded
 from fewshot.episodes import IndexEpisodes
 from fewshot.errors import NotFittedError
 from fewshot.evaluation.answers import support_set

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from fewshot.backbones.texts import cut_line
 from fewshot.claims import claims_of
-from fewshot.contract import Embedded
 from fewshot.datasets.collection import Collection
+from fewshot.embedded import Embedded
 from fewshot.plumbing.files import PACKAGE, digest
 from fewshot.plumbing.number_checks import plain
 from fewshot.records.record import BackboneInfo, LearnerInfo

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from fewshot.contract import Embedded, Learner, prepare
+from fewshot.contract import Learner, prepare
 from fewshot.datasets.collection import Collection
+from fewshot.embedded import Embedded
 from fewshot.evaluation.answers import eval_mode
 from fewshot.evaluation.guard import is_fixed
 from fewshot.plumbing.device import device_of, moved

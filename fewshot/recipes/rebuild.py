@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from fewshot.backbones.index import BACKBONES, load_backbone
-from fewshot.contract import Embedded, backbone_of
+from fewshot.contract import backbone_of
 from fewshot.datasets.collection import Collection
+from fewshot.embedded import Embedded
 from fewshot.errors import MissingDataError, RecordError
 from fewshot.recipes.build import build_learner, checkpoint_path, with_options
 from fewshot.recipes.schema import Recipe

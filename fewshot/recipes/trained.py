@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 
-from fewshot.contract import Embedded, backbone_of
+from fewshot.contract import backbone_of
 from fewshot.datasets.collection import Collection
 from fewshot.datasets.index import load_dataset
+from fewshot.embedded import Embedded
 from fewshot.episodes import EpisodeSpec
 from fewshot.evaluation.evaluate import evaluate
 from fewshot.learners.metric.nearest_mean import NearestMean

@@ -4,9 +4,9 @@ from functools import cache, partial
 from typing import Any
 
 from fewshot.backbones.index import load_backbone
-from fewshot.contract import Embedded
 from fewshot.datasets.collection import Collection
 from fewshot.datasets.index import load_dataset
+from fewshot.embedded import Embedded
 from fewshot.errors import RecordError
 from fewshot.evaluation.evaluate import evaluate
 from fewshot.learners.index import load_learner

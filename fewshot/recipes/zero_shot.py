@@ -5,8 +5,8 @@ from typing import Any
 
 from fewshot.backbones.index import load_backbone
 from fewshot.backbones.prompts import Prompts
-from fewshot.contract import Embedded
 from fewshot.datasets.index import load_dataset
+from fewshot.embedded import Embedded
 from fewshot.errors import RecordError
 from fewshot.evaluation.assemble import takes_base
 from fewshot.evaluation.zero_shot import choose_options, evaluate_zero_shot

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from fewshot.backbones.index import load_backbone
-from fewshot.contract import Embedded, SupportSet
+from fewshot.contract import SupportSet
 from fewshot.datasets.collection import Collection
+from fewshot.embedded import Embedded
 from fewshot.episodes import EpisodeSpec
 from fewshot.evaluation.answers import eval_mode, score
 from fewshot.evaluation.describe import made_with

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from fewshot.claims import claims_of
-from fewshot.contract import Classifier, Embedded, SupportSet
+from fewshot.contract import Classifier, SupportSet
+from fewshot.embedded import Embedded
 
 EPISODES, QUERIES, BASE_CLASSES, BASE_SHOT = 3, 7, 12, 8
 

@@ -14,7 +14,8 @@ from torch.testing import assert_close
 
 from fewshot import load_backbone, load_learner
 from fewshot.backbones.open_clip_models import TextTower
-from fewshot.contract import Embedded, SupportSet, prepare
+from fewshot.contract import SupportSet, prepare
+from fewshot.embedded import Embedded
 from fewshot.errors import DataError, FewShotError, MissingDataError, MissingExtraError, ShapeError, UnknownNameError
 from fewshot.learners.described.coop import CoOp
 from fewshot.learners.described.tip_adapter import TipAdapter

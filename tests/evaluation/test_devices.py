@@ -9,7 +9,7 @@ from second_device import DEVICE, second_device
 from torch import Tensor, nn
 
 from fewshot import Collection, EpisodeSpec, Transfer, evaluate
-from fewshot.contract import Embedded
+from fewshot.embedded import Embedded
 from fewshot.episodes import EpisodeSampler
 from fewshot.errors import FewShotError
 from fewshot.evaluation.choose import choose

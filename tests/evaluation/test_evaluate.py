@@ -4,8 +4,9 @@ import torch
 from sklearn.neighbors import NearestCentroid
 from torch import nn
 
-from fewshot.contract import Embedded, per_episode, with_known
+from fewshot.contract import per_episode, with_known
 from fewshot.datasets.collection import Collection
+from fewshot.embedded import Embedded
 from fewshot.episodes import EpisodeSampler, EpisodeSpec, FixedEpisodes
 from fewshot.errors import EpisodeError, LeakageError, StatisticsError
 from fewshot.evaluation.evaluate import evaluate

@@ -10,8 +10,8 @@ from torch import nn
 
 from fewshot import FewShotClassifier
 from fewshot.backbones.weights import load_weights, save_weights
-from fewshot.contract import Embedded
 from fewshot.datasets.collection import Collection
+from fewshot.embedded import Embedded
 from fewshot.episodes import EpisodeSpec
 from fewshot.estimator.saving import KEY as CLASSIFIER
 from fewshot.learners.metric.nearest_mean import NearestMean

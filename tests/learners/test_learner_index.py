@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from fewshot.contract import Embedded, Learner
+from fewshot.contract import Learner
+from fewshot.embedded import Embedded
 from fewshot.errors import FewShotError, UnknownNameError
 from fewshot.learners.index import LEARNERS, load_learner, targets
 from fewshot.learners.linear.logistic_regression import LogisticRegression

@@ -7,7 +7,7 @@ import torch
 from second_device import DEVICE, second_device
 from torch import Tensor, nn
 
-from fewshot.contract import Embedded
+from fewshot.embedded import Embedded
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.learners.metric.nearest_mean import NearestMean
 from fewshot.plumbing.device import device_named, device_of, has_fused_steps, held, moved, on_device, placed

@@ -25,7 +25,6 @@ from torch import nn
 
 from fewshot import FewShotClassifier, load_dataset
 from fewshot.backbones.weights import load_weights
-from fewshot.contract import Embedded
 from fewshot.datasets.class_splits import hash_of, read_class_split
 from fewshot.datasets.collection import Collection
 from fewshot.datasets.formats import matlab
@@ -33,6 +32,7 @@ from fewshot.datasets.formats.image_caches import cache_pixels, read_caches
 from fewshot.datasets.formats.matlab import read_mat
 from fewshot.datasets.formats.pickles import texts, whole_numbers
 from fewshot.datasets.unlabelled import load_items
+from fewshot.embedded import Embedded
 from fewshot.episodes import EpisodeSpec
 from fewshot.errors import CheckpointError, DataError, FewShotError, FewShotWarning, RecipeError, RecordError
 from fewshot.learners.metric.nearest_mean import NearestMean

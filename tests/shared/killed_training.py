@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from fewshot.contract import Embedded
 from fewshot.datasets.collection import Collection
+from fewshot.embedded import Embedded
 from fewshot.episodes import EpisodeSpec
 from fewshot.learners.metric.nearest_mean import NearestMean
 from fewshot.training import saving

@@ -9,8 +9,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from fewshot.backbones.conv4 import Conv4
-from fewshot.contract import Embedded
 from fewshot.datasets.collection import Collection
+from fewshot.embedded import Embedded
 from fewshot.episodes import EpisodeSpec
 from fewshot.learners.metric.nearest_mean import NearestMean
 from fewshot.training.episodic import EpisodicTraining, train

@@ -12,9 +12,10 @@ from scipy.special import softmax
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from fewshot.backbones.index import load_backbone
-from fewshot.contract import Embedded, SupportSet, per_episode, with_known
+from fewshot.contract import SupportSet, per_episode, with_known
 from fewshot.datasets.collection import Collection
 from fewshot.datasets.index import load_dataset
+from fewshot.embedded import Embedded
 from fewshot.episodes import EpisodeSampler, EpisodeSpec, FixedEpisodes
 from fewshot.errors import LeakageError, ShapeError, StatisticsError
 from fewshot.evaluation.evaluate import evaluate

@@ -14,7 +14,8 @@ from sklearn.pipeline import make_pipeline
 from torch import nn
 
 from fewshot.backbones.conv4 import Conv4
-from fewshot.contract import Embedded, per_episode
+from fewshot.contract import per_episode
+from fewshot.embedded import Embedded
 from fewshot.errors import EpisodeError, FewShotError, NotFittedError
 from fewshot.functional import class_means, squared_distances
 from fewshot.learners.adapters import from_function, from_sklearn

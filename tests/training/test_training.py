@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from fewshot.backbones.conv4 import Conv4
-from fewshot.contract import Embedded
 from fewshot.datasets.collection import Collection
+from fewshot.embedded import Embedded
 from fewshot.episodes import EpisodeSampler, EpisodeSpec
 from fewshot.errors import CheckpointError, EpisodeError, FewShotError
 from fewshot.learners.metric.nearest_mean import NearestMean

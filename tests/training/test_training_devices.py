@@ -7,7 +7,7 @@ from second_device import DEVICE, second_device
 from torch import Tensor, nn
 
 from fewshot import Collection, EpisodeSpec, evaluate
-from fewshot.contract import Embedded
+from fewshot.embedded import Embedded
 from fewshot.errors import FewShotError
 from fewshot.learners.metric.nearest_mean import NearestMean
 from fewshot.plumbing.device import device_of

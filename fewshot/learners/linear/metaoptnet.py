@@ -14,7 +14,8 @@ from jaxtyping import Float, Integer
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from fewshot.contract import Classifier, Embedded, SupportSet
+from fewshot.contract import Classifier, SupportSet
+from fewshot.embedded import Embedded
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.functional import class_membership
 from fewshot.learners.linear.svm import SVM

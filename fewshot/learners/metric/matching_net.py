@@ -15,7 +15,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from fewshot.contract import Classifier, Embedded, SupportSet
+from fewshot.contract import Classifier, SupportSet
+from fewshot.embedded import Embedded
 from fewshot.errors import FewShotError, ShapeError
 from fewshot.functional import require_every_class
 from fewshot.learners.metric.matching_attention import MatchingAttention

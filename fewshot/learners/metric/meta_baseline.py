@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from fewshot.contract import Classifier, Embedded, SupportSet
+from fewshot.contract import Classifier, SupportSet
+from fewshot.embedded import Embedded
 from fewshot.errors import FewShotError
 from fewshot.learners.metric.nearest_mean import NearestMean
 

@@ -9,7 +9,7 @@ Code: github.com/jakesnell/prototypical-networks, ``protonets/models/few_shot.py
 from collections.abc import Callable
 from typing import Any
 
-from fewshot.contract import Embedded
+from fewshot.embedded import Embedded
 from fewshot.errors import FewShotError
 from fewshot.learners.metric.nearest_mean import NearestMean
 

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from fewshot.contract import Embedded
+from fewshot.embedded import Embedded
 from fewshot.errors import FewShotError
 from fewshot.learners.metric.relation import RelationNet
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from torch import nn
 
-from fewshot.contract import Classifier, Embedded, SupportSet, per_episode
+from fewshot.contract import Classifier, SupportSet, per_episode
+from fewshot.embedded import Embedded
 from fewshot.errors import FewShotError
 from fewshot.functional import require_every_class
 from fewshot.learners.linear.logistic_regression import LogisticRegression

@@ -9,9 +9,9 @@ from records import record
 from torch import nn
 
 from fewshot import load_backbone
-from fewshot.contract import Embedded
 from fewshot.datasets.class_splits import load_class_split
 from fewshot.datasets.collection import Collection
+from fewshot.embedded import Embedded
 from fewshot.episodes import EpisodeSpec
 from fewshot.evaluation.audit.exposure import exposure
 from fewshot.evaluation.evaluate import evaluate

@@ -9,8 +9,9 @@ from torch import nn
 from torch.testing import assert_close
 
 from fewshot.backbones.prompts import Prompts
-from fewshot.contract import Embedded, SupportSet
+from fewshot.contract import SupportSet
 from fewshot.datasets.collection import Collection
+from fewshot.embedded import Embedded
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.evaluation.class_scores import Parts
 from fewshot.evaluation.zero_shot import evaluate_zero_shot

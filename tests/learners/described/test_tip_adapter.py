@@ -13,7 +13,7 @@ from scipy.spatial.distance import cdist
 from torch.nn.functional import cross_entropy
 from torch.testing import assert_close
 
-from fewshot.contract import Embedded
+from fewshot.embedded import Embedded
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.learners.described.tip_adapter import TipAdapter
 from fewshot.learners.described.tip_adapter_f import TipAdapterF

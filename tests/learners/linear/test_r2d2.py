@@ -8,7 +8,8 @@ from make import episode, episodes
 from torch.nn.functional import cross_entropy, one_hot
 from torch.testing import assert_close
 
-from fewshot.contract import Embedded, SupportSet, episode_loss
+from fewshot.contract import SupportSet, episode_loss
+from fewshot.embedded import Embedded
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.learners.adapters import from_function
 from fewshot.learners.linear.convex import ridge

@@ -14,7 +14,8 @@ from scipy.optimize import minimize
 from sklearn.svm import LinearSVC
 from torch.testing import assert_close
 
-from fewshot.contract import Embedded, SupportSet, episode_loss
+from fewshot.contract import SupportSet, episode_loss
+from fewshot.embedded import Embedded
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.learners.adapters import from_function
 from fewshot.learners.linear.svm import SVM

@@ -11,9 +11,10 @@ from scipy.special import log_softmax, softmax
 from torch.testing import assert_close
 
 from fewshot.backbones.index import load_backbone
-from fewshot.contract import Embedded, SupportSet, per_episode
+from fewshot.contract import SupportSet, per_episode
 from fewshot.datasets.collection import Collection
 from fewshot.datasets.index import load_dataset
+from fewshot.embedded import Embedded
 from fewshot.episodes import EpisodeSpec
 from fewshot.errors import EpisodeError, FewShotError, LeakageError, ShapeError
 from fewshot.evaluation.evaluate import evaluate

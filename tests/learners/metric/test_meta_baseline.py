@@ -10,8 +10,9 @@ from slips import Slipped
 from torch import nn
 from torch.testing import assert_close
 
-from fewshot.contract import Embedded, SupportSet, episode_loss
+from fewshot.contract import SupportSet, episode_loss
 from fewshot.datasets.collection import Collection
+from fewshot.embedded import Embedded
 from fewshot.episodes import EpisodeSpec
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.learners.index import load_learner

@@ -10,8 +10,9 @@ from scipy.signal import correlate
 from torch.testing import assert_close
 
 from fewshot.backbones.index import load_backbone
-from fewshot.contract import Embedded, SupportSet
+from fewshot.contract import SupportSet
 from fewshot.datasets.index import load_dataset
+from fewshot.embedded import Embedded
 from fewshot.episodes import EpisodeSpec
 from fewshot.errors import EpisodeError, FewShotError, LeakageError, ShapeError
 from fewshot.evaluation.evaluate import evaluate

@@ -15,8 +15,9 @@ from torch import nn
 from torch.testing import assert_close
 
 from fewshot.backbones.index import load_backbone
-from fewshot.contract import Embedded, SupportSet, episode_loss
+from fewshot.contract import SupportSet, episode_loss
 from fewshot.datasets.index import load_dataset
+from fewshot.embedded import Embedded
 from fewshot.episodes import EpisodeSpec
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.evaluation.evaluate import evaluate
