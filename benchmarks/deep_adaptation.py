@@ -210,9 +210,15 @@ def line(data: str, method: str, found: list[dict[str, Any]]) -> tuple[str, ...]
     if method == PLAIN:
         return (*start, "–", "–", "–")
     gains = by_seed(data, method, found, lambda one: (one.get("gained", 0) - one.get("lost", 0)) / one["queries"])
-    each = [t_interval(column) for column in gains.T] if len(gains) > 1 else []
-    helps, hurts = sum(one.low > 0 for one in each), sum(one.high < 0 for one in each)
-    return (*start, points(gains.mean(1)), points(gains.mean(0)), f"{helps}, {hurts}")
+    return (*start, points(gains.mean(1)), points(gains.mean(0)), verdicts(gains))
+
+
+def verdicts(gains: np.ndarray) -> str:
+    """How many tasks a term helps and hurts, by the interval over three seeds or more."""
+    if len(gains) < 3:
+        return "–"
+    each = [t_interval(column) for column in gains.T]
+    return f"{sum(one.low > 0 for one in each)}, {sum(one.high < 0 for one in each)}"
 
 
 def by_seed(data: str, method: str, found: list[dict[str, Any]], value: Callable[[Any], float]) -> np.ndarray:
