@@ -29,7 +29,7 @@ from fewshot.training.memory import keep_freed_memory
 
 OURS = "fewshot"
 RESULTS = Path(__file__).parent / "results"
-LIBRARIES = ("numpy", "torch", "fewshot", "easyfsl", "learn2learn", "parallel-metalearn", "scikit-learn")
+LIBRARIES = ("numpy", "torch", "fewshot", "easyfsl", "learn2learn", "parallel-metalearn", "skada", "scikit-learn")
 Contestant = Callable[[], Any]
 
 

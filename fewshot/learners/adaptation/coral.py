@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -16,7 +17,7 @@ from fewshot.contract import Classifier, SupportSet
 from fewshot.errors import EpisodeError
 from fewshot.learners.adaptation.domains import keep_domain_options, on_domains
 from fewshot.learners.adaptation.heads import is_transductive, keep_head, on_mapped
-from fewshot.learners.adaptation.subspaces import row_space
+from fewshot.learners.adaptation.subspaces import TALL, row_space
 from fewshot.plumbing.number_checks import keep_finite_numbers
 
 
@@ -69,12 +70,12 @@ class CORAL:
 def recolour(x: Float[Tensor, "s dim"], target: Float[Tensor, "u dim"], ridge: float, shrinkage: float) -> Callable:
     """The map A as a function of rows."""
     whiten, colour = power(x, -0.5, ridge, shrinkage), power(target, 0.5, ridge, shrinkage)
-    return lambda rows: colour(whiten(rows))
+    return lambda rows: in_blocks(lambda block: colour(whiten(block)), rows)
 
 
 def power(rows: Float[Tensor, "n dim"], exponent: float, ridge: float, shrinkage: float) -> Callable:
     """Rows times a power of the covariance: ``c^p I + V ((s + c)^p - c^p) Vᵀ`` with c what all variances gain."""
-    values, axes = row_space(rows - rows.mean(0))
+    values, axes = row_space([rows], rows.mean(0))
     s = values.square() / max(1, len(rows) - 1)
     gain = s.new_tensor(ridge) + shrinkage * s.sum() / rows.shape[1]
     if not float(gain) > 0 and len(s) < rows.shape[1]:
@@ -84,3 +85,14 @@ def power(rows: Float[Tensor, "n dim"], exponent: float, ridge: float, shrinkage
     base = gain**exponent if float(gain) > 0 else gain
     step = ((1 - shrinkage) * s + gain) ** exponent - base
     return lambda of: base * of + (of @ axes * step) @ axes.mT
+
+
+def in_blocks(function: Callable, rows: Float[Tensor, "n dim"]) -> Float[Tensor, "n dim"]:
+    """The function of all rows, of a block at a time where there are many."""
+    if len(rows) <= TALL:
+        found: Tensor = function(rows)
+        return found
+    made = torch.empty_like(rows)
+    for own, block in zip(torch.split(made, TALL // 4), torch.split(rows, TALL // 4), strict=True):
+        own.copy_(function(block))
+    return made

@@ -4,6 +4,7 @@ Pan, Tsang, Kwok and Yang, "Domain Adaptation via Transfer Component Analysis", 
 Ding, Sun and Yu, "Transfer Feature Learning with Joint Distribution Adaptation", ICCV 2013, eqs. 2 to 9.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from fewshot.errors import EpisodeError, FewShotError
 from fewshot.functional import class_membership
-from fewshot.learners.adaptation.subspaces import require_rank, row_space
+from fewshot.learners.adaptation.subspaces import TALL, mean_of, products, require_rank, row_space
 from fewshot.plumbing.number_checks import keep_finite_numbers, keep_whole_numbers, truth_value
 
 FORMS = ("kernel", "primal")
@@ -46,22 +47,25 @@ class Coordinates:
     Attributes:
         basis: ``(dim, r)`` with r the rank of the rows: orthonormal for the primal form, scaled by the singular values
             for that with a linear kernel, where an orthonormal step is one of the kernel's weights.
-        rows: All rows in it, ``(n, r)``.
+        totals: Sums of all rows in it, each sum with weights of its own: ``(n, c)`` to ``(r, c)``.
         spread: Their scatter around the mean, ``(r, r)``.
     """
 
     basis: Tensor
-    rows: Tensor
+    totals: Callable[[Tensor], Tensor]
     spread: Tensor
 
     @classmethod
-    def of(cls, both: Float[Tensor, "n dim"], form: str) -> "Coordinates":
-        """Those of rows, for a form of `FORMS`."""
-        values, axes = row_space(both)
+    def of(cls, parts: Sequence[Float[Tensor, "_ dim"]], form: str) -> "Coordinates":
+        """Those of the rows of both domains, for a form of `FORMS`."""
+        values, axes = row_space(parts)
         basis = axes * values if form == "kernel" else axes
-        rows = both @ basis
+        if sum(map(len, parts)) > TALL:
+            spread = basis.mT @ products(parts, mean_of(parts)) @ basis
+            return cls(basis, lambda weights: basis.mT @ _weighted(parts, weights), spread)
+        rows = torch.cat(list(parts)) @ basis
         centred = rows - rows.mean(0)
-        return cls(basis, rows, centred.mT @ centred)
+        return cls(basis, lambda weights: rows.mT @ weights, centred.mT @ centred)
 
     def map(self, gaps: Float[Tensor, "n c"], penalty: float, dim: int, eigenvectors: str) -> Float[Tensor, "dim k"]:
         """The map of ``dim`` columns with the largest spread against ``gap + penalty``.
@@ -73,7 +77,7 @@ class Coordinates:
             EpisodeError: If the rank is below ``dim``, or the gap with its penalty is not positive.
         """
         require_rank(dim, len(self.spread))
-        gap = self.rows.mT @ gaps
+        gap = self.totals(gaps)
         bottom = gap @ gap.mT
         bottom.diagonal().add_(penalty)
         factor, failed = torch.linalg.cholesky_ex(bottom)
@@ -88,6 +92,12 @@ class Coordinates:
         length = weights.norm(dim=0) if eigenvectors == "unit" else ratios[-dim:].flip(-1).clamp(min=1e-300).sqrt()
         directions: Tensor = self.basis @ (weights / length)
         return directions
+
+
+def _weighted(parts: Sequence[Tensor], weights: Float[Tensor, "n c"]) -> Float[Tensor, "dim c"]:
+    """Sums of the rows of all parts with weights, without a table of all of them."""
+    shares = torch.split(weights, [len(part) for part in parts])
+    return sum(part.mT @ share for part, share in zip(parts, shares, strict=True))  # type: ignore[return-value]
 
 
 def keep_pencil_options(learner: Any) -> None:

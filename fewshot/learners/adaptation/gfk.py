@@ -56,7 +56,9 @@ class GFK:
         Raises:
             EpisodeError: If the rows of a domain vary along fewer directions.
         """
-        p, r = (principal_axes(rows - rows.mean(0), self.dim) for rows in (support.x, cast(Tensor, support.unlabelled)))
+        p, r = (
+            principal_axes([rows], rows.mean(0), self.dim) for rows in (support.x, cast(Tensor, support.unlabelled))
+        )
         root = flow_root(p, r)
         return on_mapped(self.head, support, lambda rows: rows @ root, lambda rows: rows @ root)
 

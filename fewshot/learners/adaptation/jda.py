@@ -76,13 +76,12 @@ class JDA:
             EpisodeError: If the rows have fewer directions, or the penalty is too small.
         """
         x, target = support.x, cast(Tensor, support.unlabelled)
-        both = torch.cat([x, target])
-        coordinates = Coordinates.of(both, self.form)
-        gaps = support.n_way**0.5 * marginal_gap(len(x), len(target), both)
+        coordinates = Coordinates.of([x, target], self.form)
+        gaps = support.n_way**0.5 * marginal_gap(len(x), len(target), x)
         classify = self._round(support, coordinates, gaps)
         for _ in range(self.rounds - 1):
             guess = classify(target).argmax(-1)
-            by_class = class_gaps(support.y, guess, support.n_way, both)
+            by_class = class_gaps(support.y, guess, support.n_way, x)
             classify = self._round(support, coordinates, torch.cat([gaps, by_class], 1))
         return classify
 

@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-import torch
 from torch import Tensor
 
 from fewshot.contract import Classifier, SupportSet
 from fewshot.learners.adaptation.domains import keep_domain_options, on_domains
 from fewshot.learners.adaptation.heads import is_transductive, keep_head, on_mapped
-from fewshot.learners.adaptation.subspaces import principal_axes
+from fewshot.learners.adaptation.subspaces import mean_of, principal_axes
 from fewshot.plumbing.number_checks import keep_whole_numbers
 
 
@@ -55,9 +54,9 @@ class JointPCA:
         Raises:
             EpisodeError: If the rows vary along fewer directions.
         """
-        both = torch.cat([support.x, cast(Tensor, support.unlabelled)])
-        mean = both.mean(0)
-        axes = principal_axes(both - mean, self.dim)
+        both = [support.x, cast(Tensor, support.unlabelled)]
+        mean = mean_of(both)
+        axes = principal_axes(both, mean, self.dim)
 
         def through(rows: Tensor) -> Tensor:
             return (rows - mean) @ axes

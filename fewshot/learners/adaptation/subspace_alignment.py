@@ -59,7 +59,7 @@ class SubspaceAlignment:
         """
         x, target = support.x, cast(Tensor, support.unlabelled)
         mean, target_mean = x.mean(0), target.mean(0)
-        p, r = principal_axes(x - mean, self.dim), principal_axes(target - target_mean, self.dim)
+        p, r = principal_axes([x], mean, self.dim), principal_axes([target], target_mean, self.dim)
         if not self.centre:
             mean, target_mean = 0 * mean, 0 * target_mean
         turn = p.mT @ r

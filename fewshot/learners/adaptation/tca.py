@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-import torch
 from torch import Tensor
 
 from fewshot.contract import Classifier, SupportSet
@@ -69,10 +68,9 @@ class TCA:
             EpisodeError: If the rows have fewer directions, or the penalty is too small.
         """
         x, target = support.x, cast(Tensor, support.unlabelled)
-        both = torch.cat([x, target])
-        gap = marginal_gap(len(x), len(target), both)
+        gap = marginal_gap(len(x), len(target), x)
         gap = unit_gaps(gap) if self.unit_gap else gap
-        directions = Coordinates.of(both, self.form).map(gap, self.penalty, self.dim, self.eigenvectors)
+        directions = Coordinates.of([x, target], self.form).map(gap, self.penalty, self.dim, self.eigenvectors)
 
         def through(rows: Tensor) -> Tensor:
             return unit_rows(rows @ directions) if self.unit_map else rows @ directions

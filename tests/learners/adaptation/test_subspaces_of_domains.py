@@ -89,7 +89,7 @@ def test_a_published_cell(data_root):
 @pytest.mark.parametrize("shape", [(4, 9), (9, 4), (50, 4)])
 def test_a_row_space_has_no_rounded_zeros(shape):
     rows = np.random.default_rng(0).normal(size=(shape[0], 3)) @ np.random.default_rng(1).normal(size=(3, shape[1]))
-    values, directions = row_space(torch.from_numpy(rows))
+    values, directions = row_space([torch.from_numpy(rows)])
     assert_close(values.numpy(), np.linalg.svd(rows)[1][:3])
     assert_close(torch.from_numpy(rows) @ directions @ directions.mT, torch.from_numpy(rows))
 
