@@ -30,6 +30,7 @@ from fewshot.statistics.transferability.h_score import h_score
 from fewshot.statistics.transferability.log_me import log_me
 from fewshot.statistics.transferability.trans_rate import trans_rate
 from fewshot.tables.record_tables import Table, markdown, percent, with_interval
+from fewshot.training.memory import keep_freed_memory
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -52,7 +53,7 @@ def nearest_mean_left_out(features: np.ndarray, labels: np.ndarray) -> float:
     """The control: accuracy of the nearest class mean, each row left out of its own."""
     counts = np.bincount(labels)
     means = np.stack([features[labels == k].mean(0) for k in range(len(counts))])
-    distances = ((features[:, None] - means) ** 2).sum(-1)
+    distances = (features**2).sum(1)[:, None] - 2 * features @ means.T + (means**2).sum(1)
     own = (counts / np.maximum(counts - 1, 1))[labels] ** 2  # the own mean without the row lies farther by this factor
     distances[np.arange(len(labels)), labels] *= own
     return float((distances.argmin(1) == labels).mean())
@@ -74,6 +75,7 @@ def main() -> None:
     parser.add_argument("--check", action="store_true")
     given = parser.parse_args()
     if not given.render and not given.check:
+        keep_freed_memory()
         found = {name: measured(name) for name in DATA}
         write_json(RESULTS, {"data": found, "episodes": EPISODES, "versions": versions()})
     text = replaced(PAGE, "which-backbone", rendered(json.loads(RESULTS.read_text("utf-8"))["data"]))
@@ -102,7 +104,7 @@ def halves(data: Collection) -> tuple[Collection, Collection]:
 def of_backbone(backbone: Any, scored: Collection, evaluated: Collection) -> dict[str, float]:
     """Each score with its seconds, and the accuracy of ridge regression on episodes."""
     started = time.perf_counter()
-    features = np.asarray(scored.embed(backbone).items, np.float64)
+    features = np.asarray(scored.embed(backbone).items, np.float64).reshape(len(scored), -1)
     found = {"seconds: features": time.perf_counter() - started}
     for name, score in SCORES.items():
         started = time.perf_counter()
