@@ -18,6 +18,8 @@ BACKBONES = {
     "conv4": "fewshot.backbones.conv4:Conv4",
     "conv4-omniglot": "fewshot.backbones.packaged:conv4_omniglot",
     "efficientnet-lite0": "fewshot.backbones.timm_models:efficientnet_lite0",
+    "efficientnet-lite1": "fewshot.backbones.timm_models:efficientnet_lite1",
+    "efficientnet-lite2": "fewshot.backbones.timm_models:efficientnet_lite2",
     "pixels": "fewshot.backbones.pixels:Pixels",
     "resnet12": "fewshot.backbones.resnet12:ResNet12",
     "resnet12-wide": "fewshot.backbones.resnet12:resnet12_wide",

