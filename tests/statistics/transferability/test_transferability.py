@@ -108,7 +108,7 @@ def test_h_score_without_shrinkage_is_the_trace():
 def test_h_score_with_shrinkage_is_the_trace_of_the_shrunk_matrix():
     for x in (X, np.concatenate([X, RNG.normal(size=(len(X), 60))], 1)):
         centred = x - x.mean(0)
-        g = np.array([centred[Y == own].mean(0) for own in Y])
+        g = np.array([centred[own == Y].mean(0) for own in Y])
         covariance, weight = ledoit_wolf(centred, assume_centered=True)
         expected = (1 - weight) * np.trace(np.linalg.inv(covariance) @ g.T @ g / len(x))
         assert h_score(x, Y) == pytest.approx(expected, rel=1e-9)
