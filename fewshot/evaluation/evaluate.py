@@ -114,6 +114,7 @@ def evaluate(
         StatisticsError: If there are fewer than two episodes, or the level of intervals does not lie in (0, 1).
 
     Example:
+        >>> import numpy as np
         >>> from fewshot import Collection, EpisodeSpec, NearestMean
         >>> rng = np.random.default_rng(0)
         >>> y = np.arange(10).repeat(20)

@@ -102,9 +102,9 @@ def moved(items: Any, device: torch.device | None) -> Any:
     return nn.Parameter(there, items.requires_grad) if isinstance(items, nn.Parameter) else there
 
 
-def held(features: Tensor, device: torch.device | None) -> Tensor:
-    """Features on a device if it has room for them, else where they are."""
-    fits = device is not None and features.nbytes <= _room(device)
+def held(features: Any, device: torch.device | None) -> Any:
+    """Features on a device if it has room for them, else where they are; those of several sources stay in their sources."""
+    fits = device is not None and isinstance(features, Tensor) and features.nbytes <= _room(device)
     return moved(features, device) if fits else features
 
 

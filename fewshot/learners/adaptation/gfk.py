@@ -71,7 +71,7 @@ def flow_root(p: Float[Tensor, "dim d"], r: Float[Tensor, "dim d"]) -> Float[Ten
     u, cosine, v = torch.linalg.svd(p.mT @ r)
     start = p @ u
     off = r @ v.mT - start * cosine
-    sine = off.norm(dim=0)
+    sine = torch.linalg.vector_norm(off, dim=0)
     angle = torch.atan2(sine, cosine)
     across = off / torch.where(sine < 1e-14, 1.0, sine)  # where a direction does not turn, its weight is 0
     twice = 2 * angle.clamp(min=1e-150)
