@@ -36,7 +36,7 @@ def class_gaps(
 
 def unit_gaps(gaps: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
     """The same, with ``M = gaps gapsᵀ`` of Frobenius norm 1, whose weight does not depend on the number of rows."""
-    normed: Tensor = gaps / (gaps.mT @ gaps).norm().sqrt()
+    normed: Tensor = gaps / torch.linalg.vector_norm(gaps.mT @ gaps).sqrt()
     return normed
 
 
@@ -89,7 +89,11 @@ class Coordinates:
         half = torch.linalg.solve_triangular(factor, self.spread, upper=False)
         ratios, found = torch.linalg.eigh(torch.linalg.solve_triangular(factor, half.mT, upper=False))
         weights = torch.linalg.solve_triangular(factor.mT, found[:, -dim:], upper=True).flip(-1)
-        length = weights.norm(dim=0) if eigenvectors == "unit" else ratios[-dim:].flip(-1).clamp(min=1e-300).sqrt()
+        length = (
+            torch.linalg.vector_norm(weights, dim=0)
+            if eigenvectors == "unit"
+            else ratios[-dim:].flip(-1).clamp(min=1e-300).sqrt()
+        )
         directions: Tensor = self.basis @ (weights / length)
         return directions
 

@@ -74,10 +74,10 @@ def _descend(
     slack, change = problem.slack(x), problem.change(step)
     fastest = torch.stack([(-change / slack).max(), (-step_multiplier / multiplier).max()]).max()
     size = float((0.99 / fastest.clamp(min=1e-9)).clamp(max=1))
-    before = problem.residual(x, multiplier, centre).norm()
+    before = torch.linalg.vector_norm(problem.residual(x, multiplier, centre))
     for _ in range(30):
         there, of_there = x + size * step, multiplier + size * step_multiplier
-        if bool(problem.residual(there, of_there, centre).norm() <= (1 - 0.01 * size) * before):
+        if bool(torch.linalg.vector_norm(problem.residual(there, of_there, centre)) <= (1 - 0.01 * size) * before):
             break
         size /= 2
     return there, of_there

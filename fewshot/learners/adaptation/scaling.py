@@ -54,7 +54,7 @@ def fit_scaling(
 
 def unit_rows(rows: Float[Tensor, "n dim"]) -> Float[Tensor, "n dim"]:
     """Rows of Euclidean length 1; a row of zeros stays."""
-    length = rows.norm(dim=-1, keepdim=True)
+    length = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
     return rows / torch.where(length == 0, 1.0, length)
 
 

@@ -95,7 +95,7 @@ class Information:
     def _toward(self, w: Tensor, z: Tensor, logits: Tensor, slopes: Tensor) -> Tensor:
         """Derivatives by the prototypes."""
         if self.classifier == "cosine":
-            length = w.norm(dim=-1, keepdim=True).clamp(min=1e-12)
+            length = torch.linalg.vector_norm(w, dim=-1, keepdim=True).clamp(min=1e-12)
             along = (slopes * logits).sum(-1, keepdim=True) * normalize(w, dim=-1)
             return (self.temperature * slopes @ z - along).div(length)
         t = self.temperature
