@@ -6,7 +6,10 @@ All episodes of a learner have one shape, since some devices compile anew for ea
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +25,19 @@ from fewshot.episodes import EpisodeSpec
 from fewshot.evaluation.answers import eval_mode, score
 from fewshot.evaluation.describe import made_with
 from fewshot.evaluation.evaluate import evaluate
+from fewshot.learners.index import LEARNERS
 from fewshot.learners.metric.nearest_mean import NearestMean
-from fewshot.plumbing.device import CPU, on_device, settle
-from fewshot.testing.every_learner import NOT_TRIED, Case, every_learner
+from fewshot.plumbing.device import CPU, device_named, on_device, settle
+from fewshot.testing.every_learner import NOT_TRIED, Case, case_of
 from fewshot.testing.side_effects import global_state_kept
 from fewshot.training.episodic import EpisodicTraining, train
 
 CLOSE = 1e-2  # of the largest score: cards multiply floats with fewer digits, and learners take steps on top of that
 SPEC = EpisodeSpec(5, 1, 5)
 TRAINING = EpisodicTraining(SPEC, steps=6, validate_every=3, save_every=3)
+TRIED = set(LEARNERS) - set(NOT_TRIED)
+WORKERS, A_PROCESS = 2, 8
+"""Processes on XLA, and learners of each: its compiler maps memory for every program, and a process may map so much only."""
 LACKING = re.compile(
     r"not (currently )?(implemented|supported)|unimplemented|unsupported|doesn't support|could not run", re.I
 )
@@ -56,10 +63,9 @@ def check_device(device: torch.device, only: Iterable[str] = (), told: Callable[
         told(f"training: {trained}")
         speeds = {"device": _speeds(device), "cpu": _speeds(CPU)}
         told(f"speeds: {speeds}")
-        for case in every_learner():
-            if not wanted or case.name in wanted:
-                learners[case.name] = _tried(case, device)
-                told(f"{case.name}: {learners[case.name]}")
+        for name, found in _all_tried(sorted(wanted & TRIED if wanted else TRIED), device):
+            learners[name] = found
+            told(f"{name}: {found}")
     words = {one["word"] for one in learners.values()}
     return {
         **made_with(device),
@@ -76,6 +82,20 @@ def check_device(device: torch.device, only: Iterable[str] = (), told: Callable[
 
 def _name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def _all_tried(wanted: list[str], device: torch.device) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What became of each learner; on XLA a few at a time in processes of their own."""
+    if device.type != "xla":
+        yield from ((name, _tried(case_of(name), device)) for name in wanted)
+        return
+    with ProcessPoolExecutor(WORKERS, get_context("spawn"), max_tasks_per_child=A_PROCESS) as pool:
+        yield from zip(wanted, pool.map(_tried_by_name, wanted, repeat(str(device))), strict=True)
+
+
+def _tried_by_name(name: str, device: str) -> dict[str, Any]:
+    there = device_named(device)  # before any gradient: torch counts devices when it computes its first one
+    return _tried(case_of(name), there)
 
 
 def _tried(case: Case, device: torch.device) -> dict[str, Any]:
