@@ -58,10 +58,10 @@ class Broken:
 @pytest.mark.parametrize("fault", ["fails", "lacks an operation", "differs"])
 def test_faults_have_a_word(fault, monkeypatch):
     case = case_of("nearest-mean")._replace(learner=Broken(fault))
-    monkeypatch.setattr(device_check, "every_learner", lambda: [case])
+    monkeypatch.setattr(device_check, "case_of", lambda name: case)
     monkeypatch.setattr(device_check, "_training", lambda device: {"agrees": True})
     with second_device():
-        found = check_device(DEVICE, told=lambda line: None)
+        found = check_device(DEVICE, ["nearest-mean"], lambda line: None)
     assert found["learners"]["nearest-mean"]["word"] == fault
     assert found["passes"] == (fault == "lacks an operation")
     assert found["lacking"] == (["nearest-mean"] if fault == "lacks an operation" else [])
