@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from fewshot.errors import NotFittedError
+from fewshot.evaluation.assemble import sees_base
 from fewshot.testing.answers import require, require_same
-from fewshot.testing.trial import Round, Trial, takes_base
+from fewshot.testing.trial import Round, Trial
 
 
 def state_of(value: Any, seen: tuple[int, ...] = ()) -> Any:
@@ -121,7 +122,7 @@ def scores_carry_no_graph_under_no_grad(trial: Trial) -> None:
 def seeing_base_classes_makes_a_new_learner(trial: Trial) -> None:
     """``with_base`` returns another learner; the old one stays as it was, in state and answers."""
     old, base = trial.fresh
-    if not takes_base(old):
+    if not sees_base(old):
         return
     before, answer = _attributes(old), _try(old, trial.rounds[0])
     new = old.with_base(base)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from fewshot.claims import claims_of
 from fewshot.contract import Classifier, SupportSet
-from fewshot.embedded import Embedded
+from fewshot.evaluation.assemble import sees_base
 
 EPISODES, QUERIES, BASE_CLASSES, BASE_SHOT = 3, 7, 12, 8
 
@@ -159,14 +159,9 @@ class Trial:
         return self.adapt(support)(query)
 
 
-def takes_base(learner: Any) -> bool:
-    """Whether the learner, or the head of an embedded one, wants to see base classes."""
-    return hasattr(learner.head if isinstance(learner, Embedded) else learner, "with_base")
-
-
 def with_base(learner: Any, base: SupportSet[Any]) -> Any:
     """The learner, having seen the base classes if it takes them."""
-    if not takes_base(learner):
+    if not sees_base(learner):
         return learner
     with torch.no_grad():
         return learner.with_base(base)
